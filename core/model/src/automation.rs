@@ -1,0 +1,258 @@
+//! Automations: what a script or plugin declares, and what it may do.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::name::{EventType, Name};
+use crate::schema::{EventTypeDef, FieldDef, ObjectDef};
+
+/// The declared name of an automation: `points`, `tiers`, `loyalty/points`. Survives renames of its file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AutomationId(Arc<str>);
+
+/// A text that cannot name an automation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a name for an automation: use a lower-case letter, then letters, digits, `-`, `_` and `/`, 96 at most"
+)]
+pub struct InvalidAutomationId(String);
+
+impl AutomationId {
+    /// Checks `text` and makes it an id.
+    ///
+    /// # Errors
+    /// [`InvalidAutomationId`] if another character stands in it, it does not begin with a letter, or it is too long.
+    pub fn new(text: &str) -> Result<Self, InvalidAutomationId> {
+        let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'/');
+        if text.as_bytes().first().is_some_and(u8::is_ascii_lowercase) && text.bytes().all(ok) && text.len() <= 96 {
+            return Ok(Self(text.into()));
+        }
+        Err(InvalidAutomationId(text.chars().take(100).collect()))
+    }
+
+    /// The text of the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AutomationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for AutomationId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for AutomationId {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(d)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which events start an automation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// The event type, or `order.*` for every type that begins with `order.`.
+    pub event: String,
+    /// If not empty: only when one of these fields changed.
+    #[serde(default)]
+    pub changed: Vec<Name>,
+    /// A rule over the event: see [`crate::rule`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+impl Trigger {
+    /// Whether an event of type `kind` is meant, before fields and condition are looked at.
+    #[must_use]
+    pub fn matches_type(&self, kind: &EventType) -> bool {
+        match self.event.strip_suffix('*') {
+            Some(prefix) => kind.as_str().starts_with(prefix),
+            None => self.event == kind.as_str(),
+        }
+    }
+}
+
+/// A setting that an operator can change without touching the code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingDef {
+    /// Its name.
+    pub name: String,
+    /// What it is if nobody set it.
+    pub default: serde_json::Value,
+}
+
+/// A field that an automation adds to an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDeclaration {
+    /// The object.
+    pub object: Name,
+    /// The field.
+    pub field: FieldDef,
+}
+
+/// Everything that a script's top level or a plugin's manifest declares.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Declaration {
+    /// One line that says what it is for.
+    pub title: String,
+    /// What starts it.
+    pub triggers: Vec<Trigger>,
+    /// What it may do.
+    pub uses: Vec<Capability>,
+    /// What an operator can set.
+    pub settings: Vec<SettingDef>,
+    /// Objects it adds.
+    pub objects: Vec<ObjectDef>,
+    /// Fields it adds.
+    pub fields: Vec<FieldDeclaration>,
+    /// Event types it adds.
+    pub event_types: Vec<EventTypeDef>,
+}
+
+/// A right that a script's `uses(…)` or a plugin's manifest asks for: `customer:read`, `customer.points:write`,
+/// `emit:tier.changed`.
+///
+/// Actions on an object: `read`, `create`, `update`, `delete`, and `write` for the last three together. A field can be
+/// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Capability {
+    resource: Arc<str>,
+    action: Arc<str>,
+}
+
+/// A text that is no capability.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write` or `emit:EVENT.TYPE`"
+)]
+pub struct InvalidCapability(String);
+
+/// What a host call does, as far as rights go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need<'a> {
+    /// Reads records of an object.
+    Read(&'a str),
+    /// Creates a record of an object.
+    Create(&'a str),
+    /// Changes a field of an object's record.
+    Write(&'a str, &'a str),
+    /// Deletes a record of an object.
+    Delete(&'a str),
+    /// Reports an event of a type.
+    Emit(&'a str),
+}
+
+impl Need<'_> {
+    /// The narrowest capability that covers this, as an author would write it.
+    #[must_use]
+    pub fn as_capability(&self) -> String {
+        match self {
+            Self::Read(object) => format!("{object}:read"),
+            Self::Create(object) => format!("{object}:create"),
+            Self::Write(object, field) => format!("{object}.{field}:write"),
+            Self::Delete(object) => format!("{object}:delete"),
+            Self::Emit(kind) => format!("emit:{kind}"),
+        }
+    }
+}
+
+impl Capability {
+    /// Whether this capability allows `need`.
+    #[must_use]
+    pub fn covers(&self, need: Need<'_>) -> bool {
+        let (resource, action) = (&*self.resource, &*self.action);
+        match need {
+            Need::Read(object) => resource == object && action == "read",
+            Need::Create(object) => resource == object && matches!(action, "create" | "write"),
+            Need::Delete(object) => resource == object && matches!(action, "delete" | "write"),
+            Need::Write(object, field) => match resource.split_once('.') {
+                Some((o, f)) => o == object && f == field && action == "write",
+                None => resource == object && matches!(action, "update" | "write"),
+            },
+            Need::Emit(kind) => {
+                resource == "emit" && action.strip_suffix('*').map_or(action == kind, |p| kind.starts_with(p))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.resource, self.action)
+    }
+}
+
+impl FromStr for Capability {
+    type Err = InvalidCapability;
+    fn from_str(text: &str) -> Result<Self, InvalidCapability> {
+        let bad = || InvalidCapability(text.chars().take(100).collect());
+        let (resource, action) = text.split_once(':').ok_or_else(bad)?;
+        let valid = match (resource, resource.split_once('.')) {
+            ("emit", _) => EventType::new(&action.replace('*', "x")).is_ok(),
+            (_, Some((o, f))) => Name::new(o).is_ok() && Name::new(f).is_ok() && matches!(action, "read" | "write"),
+            (o, None) => Name::new(o).is_ok() && matches!(action, "read" | "create" | "update" | "delete" | "write"),
+        };
+        if valid { Ok(Self { resource: resource.into(), action: action.into() }) } else { Err(bad()) }
+    }
+}
+
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(capability: &str, need: Need<'_>) -> bool {
+        capability.parse::<Capability>().unwrap().covers(need)
+    }
+
+    #[test]
+    fn a_field_right_covers_that_field_alone() {
+        assert!(allows("customer.points:write", Need::Write("customer", "points")));
+        assert!(!allows("customer.points:write", Need::Write("customer", "tier")));
+        assert!(!allows("customer.points:write", Need::Create("customer")));
+    }
+
+    #[test]
+    fn write_covers_create_update_and_delete_but_not_read() {
+        assert!(allows("order:write", Need::Create("order")));
+        assert!(allows("order:write", Need::Delete("order")));
+        assert!(allows("order:write", Need::Write("order", "amount")));
+        assert!(!allows("order:write", Need::Read("order")));
+    }
+
+    #[test]
+    fn emit_takes_a_type_or_a_prefix() {
+        assert!(allows("emit:tier.changed", Need::Emit("tier.changed")));
+        assert!(allows("emit:tier.*", Need::Emit("tier.changed")));
+        assert!(!allows("emit:tier.*", Need::Emit("order.paid")));
+    }
+
+    #[test]
+    fn an_unknown_action_is_refused() {
+        assert!("customer:own".parse::<Capability>().is_err());
+        assert!("customer".parse::<Capability>().is_err());
+    }
+}

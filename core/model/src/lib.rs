@@ -1,0 +1,31 @@
+//! The words of Rapport as types: names, values, objects, records, events, automations, rules and limits.
+//!
+//! Nothing here does I/O, awaits, reads a clock or draws a random number; every other crate depends on this one and
+//! this one on none of them.
+
+pub mod actor;
+pub mod automation;
+pub mod event;
+pub mod id;
+pub mod json;
+pub mod limits;
+pub mod name;
+pub mod record;
+pub mod rule;
+pub mod run;
+pub mod schema;
+pub mod standard;
+pub mod time;
+pub mod value;
+
+pub use actor::Actor;
+pub use automation::{AutomationId, Declaration, Trigger};
+pub use event::Event;
+pub use id::{Digest, RecordId, RunId};
+pub use limits::Limits;
+pub use name::{EventType, Name};
+pub use record::{Change, Record};
+pub use run::{Run, RunStatus};
+pub use schema::{FieldDef, FieldKind, ObjectDef, Schema};
+pub use time::{Clock, Timestamp};
+pub use value::Value;

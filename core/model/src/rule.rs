@@ -1,0 +1,1 @@
+//! Rules: the Common Expression Language (CEL) in a documented subset.

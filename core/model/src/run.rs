@@ -1,0 +1,107 @@
+//! Runs: one execution of one automation for one trigger.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::automation::AutomationId;
+use crate::id::{Digest, RecordId, RunId};
+use crate::time::Timestamp;
+
+/// Where a run stands.
+///
+/// ```text
+/// pending ──slice──▶ completed
+///    │  ▲               skipped   (a condition that had to look at another record did not hold)
+///    ▼  │ due
+/// retrying ──tries used up, or `fail`──▶ dead ──retry──▶ pending
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Waits for its turn on its lane.
+    Pending,
+    /// Failed, and will be tried again at `wake_at`.
+    Retrying,
+    /// Done.
+    Completed,
+    /// Its condition did not hold when it was looked at.
+    Skipped,
+    /// Failed for good; kept with its trace until someone retries it.
+    Dead,
+}
+
+impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Retrying, Self::Completed, Self::Skipped, Self::Dead];
+
+    /// Its name, as stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Retrying => "retrying",
+            Self::Completed => "completed",
+            Self::Skipped => "skipped",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The status of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+
+    /// Whether the engine still has something to do for it.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Retrying)
+    }
+}
+
+/// One execution of one automation for one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its id: see [`run_id`].
+    pub id: RunId,
+    /// The automation.
+    pub automation: AutomationId,
+    /// The version it started with.
+    pub digest: Digest,
+    /// The position of the event that triggered it. Runs are worked off in the order of (position, automation).
+    pub position: i64,
+    /// The lane it holds while it works.
+    pub lane: Option<RecordId>,
+    /// How deep in a cause chain its event stands.
+    pub depth: u16,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// How often it was tried.
+    pub attempt: u16,
+    /// When it is tried next, if it is retrying.
+    pub wake_at: Option<Timestamp>,
+    /// When its event was committed.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed last: a code, a space and a sentence for people.
+    pub error: Option<String>,
+    /// What its last slice did, as JSON text.
+    pub trace: Option<String>,
+}
+
+/// The id of the run of `automation` for the event at `position`, recorded at `recorded_at`.
+///
+/// It is a function of the trigger (a UUIDv7 whose random part is a hash), so that the primary key itself keeps one event
+/// from running one automation twice, and runs still lie in the order of time.
+#[must_use]
+pub fn run_id(automation: &AutomationId, position: i64, recorded_at: Timestamp) -> RunId {
+    let mut hash = Sha256::new();
+    hash.update(b"event\0");
+    hash.update(position.to_be_bytes());
+    hash.update(automation.as_str().as_bytes());
+    let hash: [u8; 32] = hash.finalize().into();
+    let mut random = [0; 10];
+    random.copy_from_slice(&hash[..10]);
+    RunId::from_parts(recorded_at.micros(), random)
+}

@@ -1,0 +1,246 @@
+//! The standard objects of the core, and the system objects that hold people and keys.
+//!
+//! The core knows no loyalty, no survey, no segment: those come from scripts and plugins.
+
+use crate::name::{EventType, Name};
+use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("the standard names are valid: a test reads them all")
+}
+
+fn event_type(text: &str) -> EventType {
+    EventType::new(text).expect("the standard event types are valid: a test reads them all")
+}
+
+fn field(text: &str, kind: FieldKind) -> FieldDef {
+    FieldDef::new(name(text), kind)
+}
+
+fn required(mut def: FieldDef) -> FieldDef {
+    def.required = true;
+    def
+}
+
+fn unique(mut def: FieldDef) -> FieldDef {
+    def.unique = true;
+    def
+}
+
+fn indexed(mut def: FieldDef) -> FieldDef {
+    def.indexed = true;
+    def
+}
+
+fn by_default(mut def: FieldDef, value: impl Into<serde_json::Value>) -> FieldDef {
+    def.default = Some(value.into());
+    def
+}
+
+fn text(n: &str) -> FieldDef {
+    field(n, FieldKind::Text)
+}
+
+fn instant(n: &str) -> FieldDef {
+    field(n, FieldKind::Timestamp)
+}
+
+fn money(n: &str) -> FieldDef {
+    field(n, FieldKind::Decimal { scale: 2 })
+}
+
+fn choice(n: &str, options: &[&str]) -> FieldDef {
+    field(n, FieldKind::Choice { options: options.iter().map(|o| (*o).to_owned()).collect() })
+}
+
+fn reference(n: &str, object: &str) -> FieldDef {
+    field(n, FieldKind::Reference { object: name(object) })
+}
+
+fn object(n: &str, origin: Origin, lane: Option<&str>, fields: Vec<FieldDef>) -> ObjectDef {
+    ObjectDef { name: name(n), origin, lane: lane.map(name), fields }
+}
+
+/// The objects that every workspace has, in an order in which each refers only to itself and those before it.
+#[must_use]
+pub fn objects() -> Vec<ObjectDef> {
+    let mut all = commerce_objects();
+    all.extend(contact_objects());
+    all.extend(system_objects());
+    all
+}
+
+fn commerce_objects() -> Vec<ObjectDef> {
+    let standard = Origin::Standard;
+    vec![
+        object(
+            "company",
+            standard.clone(),
+            None,
+            vec![
+                unique(text("company_no")),
+                indexed(text("name")),
+                text("domain"),
+                text("country"),
+                text("city"),
+                text("phone"),
+                text("notes"),
+            ],
+        ),
+        object(
+            "customer",
+            standard.clone(),
+            None,
+            vec![
+                unique(text("customer_no")),
+                text("name"),
+                unique(text("email")),
+                indexed(text("phone")),
+                reference("company", "company"),
+                text("country"),
+                text("city"),
+                text("postcode"),
+                text("language"),
+                field("birthday", FieldKind::Date),
+                text("notes"),
+            ],
+        ),
+        object(
+            "order",
+            standard.clone(),
+            Some("customer"),
+            vec![
+                required(unique(text("order_no"))),
+                required(reference("customer", "customer")),
+                indexed(instant("ordered_at")),
+                money("amount"),
+                text("currency"),
+                text("country"),
+                by_default(choice("status", &["open", "paid", "shipped", "completed", "cancelled"]), "open"),
+                field("line_count", FieldKind::Integer),
+            ],
+        ),
+        object(
+            "order_line",
+            standard.clone(),
+            None,
+            vec![
+                required(reference("order", "order")),
+                indexed(text("sku")),
+                text("description"),
+                field("quantity", FieldKind::Integer),
+                field("unit_price", FieldKind::Decimal { scale: 4 }),
+            ],
+        ),
+    ]
+}
+
+fn contact_objects() -> Vec<ObjectDef> {
+    let standard = Origin::Standard;
+    vec![
+        object(
+            "interaction",
+            standard.clone(),
+            Some("customer"),
+            vec![
+                required(reference("customer", "customer")),
+                required(choice("channel", &["call", "mail", "chat", "visit", "other"])),
+                choice("direction", &["in", "out"]),
+                text("subject"),
+                text("body"),
+                indexed(instant("happened_at")),
+            ],
+        ),
+        object(
+            "consent",
+            standard.clone(),
+            Some("customer"),
+            vec![
+                required(reference("customer", "customer")),
+                required(text("channel")),
+                text("purpose"),
+                required(choice("state", &["granted", "withdrawn"])),
+                text("proof"),
+                instant("happened_at"),
+            ],
+        ),
+        object(
+            "task",
+            standard,
+            Some("customer"),
+            vec![
+                required(text("title")),
+                text("body"),
+                reference("customer", "customer"),
+                indexed(text("assignee")),
+                instant("due_at"),
+                by_default(choice("state", &["open", "done", "cancelled"]), "open"),
+                field("choices", FieldKind::Json),
+                text("choice"),
+            ],
+        ),
+    ]
+}
+
+fn system_objects() -> Vec<ObjectDef> {
+    let system = Origin::System;
+    vec![
+        object(
+            "user",
+            system.clone(),
+            None,
+            vec![
+                required(unique(text("name"))),
+                unique(text("email")),
+                required(field("roles", FieldKind::Json)),
+                by_default(field("active", FieldKind::Boolean), true),
+            ],
+        ),
+        object(
+            "api_key",
+            system,
+            None,
+            vec![
+                required(unique(text("name"))),
+                required(unique(text("hash"))),
+                reference("user", "user"),
+                required(field("scopes", FieldKind::Json)),
+                field("objects", FieldKind::Json),
+                instant("expires_at"),
+                instant("revoked_at"),
+            ],
+        ),
+    ]
+}
+
+/// The event types that every workspace accepts from outside.
+#[must_use]
+pub fn event_types() -> Vec<EventTypeDef> {
+    let kind = |n, fields| EventTypeDef { name: event_type(n), fields, subject_optional: false };
+    vec![
+        kind("order.paid", vec![text("order_no"), money("amount"), text("currency")]),
+        kind("order.shipped", vec![text("order_no"), text("carrier"), text("tracking_no")]),
+        kind("page.viewed", vec![text("url"), text("referrer")]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_objects_are_sound() {
+        let all = objects();
+        for (i, object) in all.iter().enumerate() {
+            if let Some(lane) = &object.lane {
+                assert!(matches!(object.field(lane.as_str()).unwrap().kind, FieldKind::Reference { .. }));
+            }
+            for field in &object.fields {
+                if let FieldKind::Reference { object: target } = &field.kind {
+                    assert!(all[..=i].iter().any(|o| o.name == *target), "{}.{}", object.name, field.name);
+                }
+            }
+        }
+        assert_eq!(event_types().len(), 3);
+    }
+}
