@@ -7,6 +7,7 @@ pub mod actor;
 pub mod automation;
 pub mod event;
 pub mod id;
+pub mod image;
 pub mod json;
 pub mod limits;
 pub mod name;
