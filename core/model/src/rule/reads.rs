@@ -1,0 +1,100 @@
+//! What a rule reads: for triggers, for the index of roll-ups, and for the gate that checks rights.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::tree::{Base, Condition, FieldTerm, List, Term};
+use crate::name::Name;
+
+/// A field of another record that a rule reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// How the other record is reached: [`Base::Through`] a reference field, or as the [`Base::Subject`].
+    pub base: Base,
+    /// Its object.
+    pub object: Name,
+    /// The field read.
+    pub field: Name,
+}
+
+/// Everything that a rule reads.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    pub(super) fields: Vec<Name>,
+    pub(super) references: Vec<Reference>,
+    pub(super) params: Vec<Arc<str>>,
+    pub(super) clock: bool,
+}
+
+impl Reads {
+    pub(super) fn of(root: &Condition) -> Self {
+        let mut collector = Collector::default();
+        collector.condition(root);
+        Self {
+            fields: collector.fields.into_iter().collect(),
+            references: collector.references.into_iter().collect(),
+            params: collector.params.into_iter().collect(),
+            clock: collector.clock,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Collector {
+    fields: BTreeSet<Name>,
+    references: BTreeSet<Reference>,
+    params: BTreeSet<Arc<str>>,
+    clock: bool,
+}
+
+impl Collector {
+    fn condition(&mut self, condition: &Condition) {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| self.condition(part)),
+            Condition::Not(inner) => self.condition(inner),
+            Condition::Holds(term) | Condition::IsNull(term) => self.term(term),
+            Condition::Compare(_, left, right) | Condition::Text(_, left, right) => {
+                self.term(left);
+                self.term(right);
+            }
+            Condition::In(term, list) => {
+                self.term(term);
+                match list {
+                    List::Items(items) => items.iter().for_each(|item| self.term(item)),
+                    List::Param(name, _) => _ = self.params.insert(name.clone()),
+                }
+            }
+        }
+    }
+
+    fn term(&mut self, term: &Term) {
+        match term {
+            Term::Literal(_) => {}
+            Term::Field(field) => self.field(field),
+            Term::Param(name, _) => _ = self.params.insert(name.clone()),
+            Term::Now => self.clock = true,
+            Term::Condition(condition) => self.condition(condition),
+            Term::Compute(_, left, right) => {
+                self.term(left);
+                self.term(right);
+            }
+            Term::DaysSince(inner) => {
+                self.clock = true;
+                self.term(inner);
+            }
+            Term::Negate(inner) | Term::Shift(inner, _) | Term::Lower(inner) | Term::Size(inner) => self.term(inner),
+        }
+    }
+
+    fn field(&mut self, field: &FieldTerm) {
+        if let Some(object) = &field.object {
+            let reference = Reference { base: field.base.clone(), object: object.clone(), field: field.name.clone() };
+            self.references.insert(reference);
+        }
+        match &field.base {
+            Base::Own | Base::Before | Base::After => _ = self.fields.insert(field.name.clone()),
+            Base::Through(via) => _ = self.fields.insert(via.clone()),
+            Base::Subject => {}
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The typed tree of a rule, which both the evaluation in memory and the SQL compiler walk.
+//!
+//! What it means is written in [`crate::rule`]; what stands here is only its shape. A tree is at most
+//! [`RULE_DEPTH_MAX`](crate::limits::RULE_DEPTH_MAX) deep for each of conditions and terms, so that walking it may recurse.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::number::{Arithmetic, Number};
+use crate::id::RecordId;
+use crate::name::Name;
+use crate::schema::FieldKind;
+
+/// Something that is true or false, never null.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// True if all of them are.
+    All(Vec<Condition>),
+    /// True if one of them is.
+    Any(Vec<Condition>),
+    /// True if it is not.
+    Not(Box<Condition>),
+    /// A boolean term that is true; false if it is null.
+    Holds(Term),
+    /// Compares two terms of one kind.
+    Compare(Comparison, Term, Term),
+    /// The term is null.
+    IsNull(Term),
+    /// The term is not null and equals one of the list.
+    In(Term, List),
+    /// A test of a text and a part of it; false if either is null.
+    Text(TextTest, Term, Term),
+}
+
+/// An operator of comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`: two nulls are equal, null and a value are not
+    Equal,
+    /// `!=`: the opposite of `==`
+    NotEqual,
+    /// `<`: false with null, as all that follow
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// The sign that an author writes.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+
+    /// The operator that says the same with its sides exchanged.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+            same => same,
+        }
+    }
+
+    /// Whether it asks for an order, not only for equality.
+    #[must_use]
+    pub const fn is_order(self) -> bool {
+        !matches!(self, Self::Equal | Self::NotEqual)
+    }
+}
+
+/// A test of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextTest {
+    /// `.contains(part)`
+    Contains,
+    /// `.startsWith(part)`
+    StartsWith,
+    /// `.endsWith(part)`
+    EndsWith,
+}
+
+impl TextTest {
+    /// The name of the function.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Contains => "contains",
+            Self::StartsWith => "startsWith",
+            Self::EndsWith => "endsWith",
+        }
+    }
+}
+
+/// Something that has a value, or null.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Term {
+    /// A value written in the rule.
+    Literal(Datum),
+    /// A field.
+    Field(FieldTerm),
+    /// A parameter, read as the kind that its place asks for.
+    Param(Arc<str>, ParamKind),
+    /// The present instant.
+    Now,
+    /// A condition as a boolean value.
+    Condition(Box<Condition>),
+    /// Computes with two numbers; null if one of them is, on overflow and on division by zero.
+    Compute(Arithmetic, Box<Term>, Box<Term>),
+    /// A number with its sign turned.
+    Negate(Box<Term>),
+    /// An instant moved by that many microseconds, within ±4000 years.
+    Shift(Box<Term>, i64),
+    /// A text with A–Z made a–z.
+    Lower(Box<Term>),
+    /// How many characters (Unicode scalar values) a text has.
+    Size(Box<Term>),
+    /// Full periods of 24 hours from an instant, or from the midnight (UTC) that begins a date, until now; rounded down.
+    DaysSince(Box<Term>),
+}
+
+/// The right side of `in`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum List {
+    /// Written in the rule.
+    Items(Vec<Term>),
+    /// A parameter that holds a JSON array, each element read as that kind.
+    Param(Arc<str>, ParamKind),
+}
+
+/// A field that a rule reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldTerm {
+    /// Whose field it is.
+    pub base: Base,
+    /// The object of that record, if it is another record (subject or referenced).
+    pub object: Option<Name>,
+    /// Its name; may be a system field (`id`, `version`, `created_at`, `updated_at`).
+    pub name: Name,
+    /// What it holds.
+    pub kind: FieldKind,
+}
+
+/// Whose field is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Base {
+    /// Of the record, or of the event's data.
+    Own,
+    /// Of the record as it was before the change.
+    Before,
+    /// Of the record as it was after the change.
+    After,
+    /// Of the record that the event is about.
+    Subject,
+    /// Of the record that the own field of this name refers to.
+    Through(Name),
+}
+
+/// What a parameter is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    /// True or false.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// A text.
+    Text,
+    /// A date, or a text that reads as one.
+    Date,
+    /// An instant, or a text that reads as one.
+    Time,
+    /// The id of a record, or a text that reads as one.
+    Reference,
+    /// Anything: only whether it is null counts.
+    Any,
+}
+
+impl ParamKind {
+    /// How an error names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Boolean => "true or false",
+            Self::Integer => "a whole number",
+            Self::Number => "a number with 6 decimals at most",
+            Self::Text => "a text",
+            Self::Date => "a date such as 2026-03-01",
+            Self::Time => "an instant such as 2026-03-01T02:00:00Z",
+            Self::Reference => "the id of a record",
+            Self::Any => "a value",
+        }
+    }
+}
+
+/// A value while a rule is evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Datum {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Boolean(bool),
+    /// An exact number.
+    Number(Number),
+    /// A text in NFC.
+    Text(Arc<str>),
+    /// A day.
+    Date(Date),
+    /// Microseconds since 1970; unlike a [`Timestamp`](crate::time::Timestamp) it may lie beyond year 9999.
+    Time(i64),
+    /// The id of a record.
+    Reference(RecordId),
+    /// Some JSON, of which only its presence counts.
+    Json,
+}
