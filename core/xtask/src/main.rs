@@ -3,10 +3,14 @@
 //! Owns the gate that every change passes, the demo, and the figures of the README. It is a user like any other: it starts the
 //! binary and talks HTTP, and links none of the product's crates.
 
+mod demo;
 mod gate;
+mod http;
 mod layers;
 mod rules;
+mod server;
 mod source;
+mod table;
 mod tools;
 mod workspace;
 
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
     let (task, rest) = arguments.split_first().map_or(("help", &[][..]), |(task, rest)| (task.as_str(), rest));
     let done = match task {
         "test" => gate::Options::parse(rest).and_then(gate::run),
+        "demo" => demo::Options::parse(rest).and_then(|options| demo::run(&options)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
