@@ -1,0 +1,227 @@
+//! The unit of work: everything that changes together, and what came of it.
+
+use std::sync::Arc;
+
+use rapport_model::event::NewEvent;
+use rapport_model::record::Put;
+use rapport_model::schema::SchemaChange;
+use rapport_model::{Actor, AutomationId, Digest, Event, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp};
+
+/// Everything that one slice, request row or import row changes. It commits whole or not at all.
+#[derive(Debug, Clone)]
+pub struct UnitOfWork {
+    /// When its changes were true: the `time` of record events, `created_at` and `updated_at` of records.
+    pub time: Timestamp,
+    /// Who makes them.
+    pub actor: Actor,
+    /// The run that makes them.
+    pub run: Option<RunId>,
+    /// The position of the event that the run reacts to.
+    pub cause: Option<i64>,
+    /// How deep in a cause chain the events appended here stand.
+    pub depth: u16,
+    /// The record versions that the unit was decided on. One that has moved is a [`Conflict`](crate::StoreError::Conflict).
+    pub reads: Vec<ReadVersion>,
+    /// The changes of records, applied in order; one record may be put several times.
+    pub puts: Vec<Put>,
+    /// Outside or emitted events. They stand in the log before the events of `puts`.
+    pub events: Vec<NewEvent>,
+    /// What happens to an event whose outside identity is in the log already.
+    pub on_duplicate: Duplicate,
+    /// The step that the run takes with this unit.
+    pub run_state: Option<RunUpdate>,
+    /// Additions to the registry. A unit with some commits in a physical transaction of its own.
+    pub schema: Vec<SchemaChange>,
+    /// Changes of what is live. A unit with some commits in a physical transaction of its own.
+    pub automations: Vec<AutomationChange>,
+    /// The answer to keep for a request that may come again.
+    pub idempotency: Option<IdempotencyPut>,
+    /// Whether its events start automations.
+    pub triggers: Triggers,
+}
+
+impl UnitOfWork {
+    /// A unit that changes nothing yet.
+    #[must_use]
+    pub const fn new(time: Timestamp, actor: Actor) -> Self {
+        Self {
+            time,
+            actor,
+            run: None,
+            cause: None,
+            depth: 0,
+            reads: Vec::new(),
+            puts: Vec::new(),
+            events: Vec::new(),
+            on_duplicate: Duplicate::Skip,
+            run_state: None,
+            schema: Vec::new(),
+            automations: Vec::new(),
+            idempotency: None,
+            triggers: Triggers::Fire,
+        }
+    }
+}
+
+/// A record version that a unit was decided on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadVersion {
+    /// The object.
+    pub object: Name,
+    /// The record.
+    pub id: RecordId,
+    /// Its version; 0: it must not be there.
+    pub version: i64,
+}
+
+/// What happens to an event whose outside identity is in the log already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicate {
+    /// It is left out and counted; the rest of the unit goes on.
+    Skip,
+    /// The unit is refused.
+    Refuse,
+}
+
+/// Whether events start automations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Triggers {
+    /// They do.
+    Fire,
+    /// They do not, and never will.
+    Skip,
+}
+
+/// The step that a run takes. It must be open, or dead and become pending again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunUpdate {
+    /// The run.
+    pub id: RunId,
+    /// Where it stands after.
+    pub status: RunStatus,
+    /// How often it was tried.
+    pub attempt: u16,
+    /// When it is tried next.
+    pub wake_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What it did, as JSON text.
+    pub trace: Option<String>,
+}
+
+/// A change of what is live.
+#[derive(Debug, Clone)]
+pub enum AutomationChange {
+    /// Keeps content under its digest. Keeping the same content twice changes nothing.
+    PutArtifact(Artifact),
+    /// Makes a version live, in place of the one before.
+    Activate(Activation),
+    /// Takes an automation out of service; its runs stay.
+    Deactivate(AutomationId),
+}
+
+/// What content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactKind {
+    /// A Rhai script.
+    Script,
+    /// A WebAssembly component.
+    Component,
+    /// The interpreter that scripts run in.
+    Interpreter,
+}
+
+impl ArtifactKind {
+    /// Its name, as stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Component => "component",
+            Self::Interpreter => "interpreter",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Script, Self::Component, Self::Interpreter].into_iter().find(|k| k.as_str() == text)
+    }
+}
+
+/// Content named by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// The digest of `bytes`.
+    pub digest: Digest,
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Where it came from, for people.
+    pub path: String,
+    /// The content.
+    pub bytes: Arc<[u8]>,
+}
+
+/// A version that becomes live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    /// The automation.
+    pub id: AutomationId,
+    /// Its content, kept before or by the same unit.
+    pub digest: Digest,
+    /// Its declaration, as JSON text.
+    pub declaration: String,
+    /// Its settings, as JSON text.
+    pub settings: String,
+}
+
+/// An automation as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutomationRow {
+    /// Its id.
+    pub id: AutomationId,
+    /// Whether new events start it.
+    pub active: bool,
+    /// The content it runs.
+    pub digest: Digest,
+    /// What the content is.
+    pub kind: ArtifactKind,
+    /// Where the content came from.
+    pub path: String,
+    /// Its declaration, as JSON text.
+    pub declaration: String,
+    /// Its settings, as JSON text.
+    pub settings: String,
+    /// When this version became live.
+    pub activated_at: Timestamp,
+}
+
+/// The answer kept for a request that may come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyPut {
+    /// Whose key it is.
+    pub actor: Actor,
+    /// The key.
+    pub key: String,
+    /// The digest of the request.
+    pub fingerprint: Digest,
+    /// What was answered.
+    pub response: Vec<u8>,
+    /// When the key may be used anew.
+    pub expires_at: Timestamp,
+}
+
+/// What came of a unit. Everything in it is durable.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// The events appended, in log order.
+    pub events: Vec<Arc<Event>>,
+    /// The places in [`UnitOfWork::events`] of those left out as duplicates.
+    pub duplicates: Vec<usize>,
+    /// The runs that its events started, in the order of (position, automation).
+    pub runs: Vec<Arc<Run>>,
+    /// Every record that `puts` named, as this unit left it; `None`: deleted.
+    pub records: Vec<(RecordId, Option<Arc<Record>>)>,
+}
