@@ -1,10 +1,103 @@
 //! Rules: the Common Expression Language (CEL) in a documented subset.
+//!
+//! Filters, trigger conditions, segments, roll-up conditions and the API's `where=` are rules. A rule is parsed and
+//! checked once, then evaluated on one record in memory ([`Rule::eval`]) or compiled to SQL by the store. Memory, SQLite
+//! and PostgreSQL give the same answer. This page is the reference of the language; it is followed by property tests.
+//!
+//! ```cel
+//! lifetime_value > 5000 && days_since(last_order_at) > 60 && country in ['Germany', 'France']
+//! ```
+//!
+//! # Grammar
+//! ```text
+//! rule       = any
+//! any        = all { "||" all }
+//! all        = relation { "&&" relation }
+//! relation   = sum [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) sum | "in" sum ]
+//! sum        = product { ( "+" | "-" ) product }
+//! product    = signed { ( "*" | "/" | "%" ) signed }
+//! signed     = { "!" | "-" } member
+//! member     = primary { "." name [ "(" [ any { "," any } ] ")" ] }
+//! primary    = literal | name | name "(" [ any { "," any } ] ")" | "(" any ")" | "[" [ any { "," any } ] "]"
+//! literal    = "null" | "true" | "false" | digits [ "." digits ] | 'text' | "text"
+//! name       = ( letter | "_" ) { letter | digit | "_" }
+//! ```
+//! In texts `\n \r \t \\ \' \"`, `\uXXXX` and `\UXXXXXXXX` are known. `//` begins a comment. Comparisons do not chain.
+//! A rule has at most 8 KiB, 512 nodes and 32 levels: see [`crate::limits`].
+//!
+//! # Names
+//! | Name | Means |
+//! |---|---|
+//! | `amount` | a field of the record, or of the event's data |
+//! | `id`, `version`, `created_at`, `updated_at` | the system fields of a record |
+//! | `customer.country` | a field of the record that the reference field `customer` names; one step |
+//! | `before.tier`, `after.tier` | in the trigger of a record event: the value before and after the change. A field that did not change has the same value in both; before a creation and after a deletion all are null |
+//! | `subject.country` | in the trigger of a declared event: a field of the record that the event is about |
+//! | `c` | a parameter, if the caller gives one of that name. A name that is a field too is refused |
+//!
+//! A parameter is read as the kind that its place asks for: beside a reference a text is read as an id, beside an instant
+//! or a date as such.
+//!
+//! # Kinds and operators
+//! | Kind | Written | Operators |
+//! |---|---|---|
+//! | number (integer, decimal) | `12`, `-0.25` | comparisons, `in`, `+ - * / %` |
+//! | text | `'Paris'`, `"Paris"` | comparisons, `in`, text functions |
+//! | choice | `'gold'`, one of its options, else the rule is refused | `== !=`, `in`, text functions |
+//! | boolean | `true`, `false` | `== !=`, `&& \|\| !`; stands alone as a condition |
+//! | date | `date("2026-03-01")` | comparisons, `in`, `days_since` |
+//! | timestamp | `timestamp("2026-03-01T02:00:00Z")`, `now()` | comparisons, `in`, `days_since`, `+` and `-` a `duration("1d12h")` |
+//! | reference | an id in quotes, or a parameter | comparisons, `in` |
+//! | JSON | | `== null`, `!= null` |
+//!
+//! Kinds do not mix: `amount > 'a'` is refused when the rule is checked. Integers and decimals are one kind.
+//!
+//! # Functions
+//! | Function | Gives |
+//! |---|---|
+//! | `t.contains(p)`, `t.startsWith(p)`, `t.endsWith(p)` | a condition; case counts; false if either is null |
+//! | `t.lower()`, `lower(t)` | the text with A–Z made a–z. Other letters stay as they are: case folding is ours, not the database's |
+//! | `t.size()`, `size(t)` | how many characters (Unicode scalar values) |
+//! | `now()` | the instant at which the rule is evaluated |
+//! | `days_since(x)` | full periods of 24 hours from an instant until now, rounded down, negative for the future; for a date, days (UTC) |
+//! | `date("…")`, `timestamp("…")` | a literal |
+//! | `duration("…")` | numbers with `d h m s ms us`, up to 4000 years; stands only beside `+` and `-` after an instant |
+//!
+//! # Null
+//! A rule is true or false, never null.
+//! | Expression | With null |
+//! |---|---|
+//! | `x == null`, `x != null` | tests it |
+//! | `a == b` | true if both are null, false if one is; `a != b` is its opposite |
+//! | `a < b`, `<=`, `>`, `>=` | false |
+//! | `x in [...]` | false if x is null; null is in no list |
+//! | `a + b` and other arithmetic, `lower`, `size`, `days_since` | null |
+//! | text tests | false |
+//! | `ok` alone | false if the boolean is null; so `!ok` is true |
+//! | a field of a reference that is null or whose record is gone | null |
+//!
+//! # Numbers
+//! Exact, without rounding. An integer field holds ±(2^53 − 1); a decimal field has its own number of decimals and 15
+//! digits. Arithmetic counts in units of the last decimal place: `+` and `-` take the larger number of decimals of both
+//! sides, `*` adds them (18 at most), `/` and `%` are for whole numbers: `/` cuts towards zero, `%` takes the sign of its
+//! left side. **What leaves 64 bits of units, and a division by zero, is null.** Comparisons never overflow.
+//!
+//! # Texts
+//! In Unicode normalization form C (literals and parameters are brought there) and compared byte by byte, so `'Z' < 'a'`
+//! and `'z' < 'ä'`. U+0000 is refused.
+//!
+//! # Why a parser of our own
+//! The crate `cel` brings an ANTLR runtime, parses before it can be bounded, knows no types before it runs and has floating
+//! point numbers. What stands here is a few hundred lines that check names and kinds with exact places, and bound size and
+//! depth before anything recurses.
 
+pub mod days;
 pub mod lookup;
 pub mod number;
 pub mod tree;
 
 mod check;
+mod constant;
 mod eval;
 mod lexer;
 mod names;

@@ -16,7 +16,8 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp(String);
 
 const MICROS_MIN: i64 = -62_135_596_800_000_000;
-const MICROS_MAX: i64 = 253_402_300_799_999_999;
+/// 9999-12-30T22:00:00Z, the last instant that can be written in every time zone: later ones have no text to be read back.
+const MICROS_MAX: i64 = 253_402_207_200_000_000;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
@@ -120,5 +121,13 @@ mod tests {
         let t: Timestamp = "2026-03-01T02:00:00+01:00".parse().unwrap();
         assert_eq!(t.to_string(), "2026-03-01T01:00:00Z");
         assert!("2026-03-01".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn the_first_and_the_last_instant_can_be_read_back() {
+        for micros in [i64::MIN, i64::MAX] {
+            let end = Timestamp::from_micros(micros);
+            assert_eq!(end.to_string().parse(), Ok(end));
+        }
     }
 }

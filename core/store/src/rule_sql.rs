@@ -18,10 +18,9 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rapport_model::rule::days::{date_of, day_number};
+use rapport_model::rule::days::day_number;
 use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, FieldTerm, List, Term};
 use rapport_model::rule::{EvalError, Params, Rule};
-use rapport_model::schema::FieldKind;
 use rapport_model::{Name, RecordId, Timestamp};
 use rust_decimal::Decimal;
 
@@ -213,12 +212,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn joined(
-        &mut self,
-        parts: &[Condition],
-        sign: &str,
-        part: fn(&mut Self, &Condition) -> Compiled,
-    ) -> Compiled {
+    fn joined(&mut self, parts: &[Condition], sign: &str, part: fn(&mut Self, &Condition) -> Compiled) -> Compiled {
         let parts: Result<Vec<String>, RuleSqlError> = parts.iter().map(|inner| part(self, inner)).collect();
         Ok(format!("({})", parts?.join(sign)))
     }
@@ -318,7 +312,8 @@ impl Compiler<'_> {
             Term::Lower(inner) => {
                 let Sql { text, nullable } = self.term(inner)?;
                 // PostgreSQL's lower() follows the collation; "C" leaves all but A–Z alone, as SQLite's does.
-                let text = if self.is_sqlite() { format!("lower({text})") } else { format!("lower({text} collate \"C\")") };
+                let text =
+                    if self.is_sqlite() { format!("lower({text})") } else { format!("lower({text} collate \"C\")") };
                 Ok(Sql { text, nullable })
             }
             Term::Condition(inner) => Ok(Sql { text: format!("(({}) is true)", self.holds(inner)?), nullable: false }),

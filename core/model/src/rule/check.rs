@@ -69,10 +69,11 @@ impl<'a> Checker<'a> {
         }
         let (left_typed, right_typed) = (self.term(left)?, self.term(right)?);
         let (l, r) = kind::matched((left, left_typed), (right, right_typed))?;
-        if comparison.is_order() && !l.kind.has_order() {
-            let message = format!("{} has no order", kind::describe(left, &l.kind));
-            let help = "test it with `==`, `!=` or `in [...]`";
-            return Err(Fault::new(left.at, message, help));
+        for (ast, typed) in [(left, &l), (right, &r)] {
+            if comparison.is_order() && !typed.kind.has_order() {
+                let message = format!("{} has no order", kind::describe(ast, &typed.kind));
+                return Err(Fault::new(ast.at, message, "test it with `==`, `!=` or `in [...]`"));
+            }
         }
         Ok(Condition::Compare(comparison, l.term, r.term))
     }

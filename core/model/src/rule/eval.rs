@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use serde_json::Value as Json;
 
+use super::days::{DAY_MICROS, day_number, day_of};
 use super::number::Number;
 use super::tree::{Base, Comparison, Condition, Datum, FieldTerm, List, ParamKind, Term, TextTest};
 use super::{Env, Params};
@@ -15,9 +16,6 @@ use crate::limits::RULE_LIST_ITEMS_MAX;
 use crate::schema::FieldKind;
 use crate::time::Timestamp;
 use crate::value::{Value, nfc};
-
-/// Microseconds of a day.
-pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Why a rule could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,21 +152,6 @@ pub(super) fn term(term: &Term, env: &Env<'_>) -> Result<Datum, EvalError> {
     }
 }
 
-/// The number of the day (UTC) in which `now` lies, counted from 1970-01-01.
-pub(super) fn day_of(now: Timestamp) -> i64 {
-    now.micros().div_euclid(DAY_MICROS)
-}
-
-/// The number of a date, counted from 1970-01-01.
-pub(super) fn day_number(date: Date) -> i64 {
-    // Days from civil, with the year beginning in March: the leap day is its last.
-    let (month, day) = (i64::from(date.month()), i64::from(date.day()));
-    let year = i64::from(date.year()) - i64::from(month <= 2);
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468
-}
-
 fn field(field: &FieldTerm, env: &Env<'_>) -> Result<Datum, EvalError> {
     let value = match &field.base {
         Base::Own => env.lookup.field(&field.name),
@@ -253,8 +236,8 @@ fn fit(value: &Value, kind: ParamKind) -> Option<Datum> {
         (ParamKind::Number, _) => Number::of(value).map(Datum::Number),
         (ParamKind::Integer, _) => Number::of(value).filter(|number| number.scale == 0).map(Datum::Number),
         (ParamKind::Text, Value::Text(text)) => (!text.contains('\0')).then(|| Datum::Text(nfc(text))),
-        (ParamKind::Date, Value::Date(date)) => Some(Datum::Date(*date)),
-        (ParamKind::Date, Value::Text(text)) => Date::from_str(text).ok().map(Datum::Date),
+        (ParamKind::Date, Value::Date(date)) => plain_date(*date),
+        (ParamKind::Date, Value::Text(text)) => Date::from_str(text).ok().and_then(plain_date),
         (ParamKind::Time, Value::Time(time)) => Some(Datum::Time(time.micros())),
         (ParamKind::Time, Value::Text(text)) => text.parse::<Timestamp>().ok().map(|t| Datum::Time(t.micros())),
         (ParamKind::Reference, Value::Ref(id)) => Some(Datum::Reference(*id)),
@@ -263,4 +246,9 @@ fn fit(value: &Value, kind: ParamKind) -> Option<Datum> {
         (ParamKind::Any, _) => Some(Datum::Json),
         _ => None,
     }
+}
+
+/// A date whose year has four digits: others would not compare as text, as SQLite compares them.
+fn plain_date(date: Date) -> Option<Datum> {
+    (date.year() >= 0).then_some(Datum::Date(date))
 }

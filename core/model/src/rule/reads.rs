@@ -30,12 +30,17 @@ impl Reads {
     pub(super) fn of(root: &Condition) -> Self {
         let mut collector = Collector::default();
         collector.condition(root);
-        Self {
-            fields: collector.fields.into_iter().collect(),
-            references: collector.references.into_iter().collect(),
-            params: collector.params.into_iter().collect(),
-            clock: collector.clock,
-        }
+        collector.done()
+    }
+
+    pub(super) fn of_term(term: &Term) -> Self {
+        let mut collector = Collector::default();
+        collector.term(term);
+        collector.done()
+    }
+
+    pub(super) fn any_field(&self) -> bool {
+        !self.fields.is_empty() || !self.references.is_empty()
     }
 }
 
@@ -48,6 +53,15 @@ struct Collector {
 }
 
 impl Collector {
+    fn done(self) -> Reads {
+        Reads {
+            fields: self.fields.into_iter().collect(),
+            references: self.references.into_iter().collect(),
+            params: self.params.into_iter().collect(),
+            clock: self.clock,
+        }
+    }
+
     fn condition(&mut self, condition: &Condition) {
         match condition {
             Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| self.condition(part)),
