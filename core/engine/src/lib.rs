@@ -1,1 +1,52 @@
-//! x
+//! The engine: where store and sandbox meet.
+//!
+//! It takes events and writes in, decides which automations react, runs their slices against a buffer, and commits what
+//! came of them; it is the one gate for rights. It knows no HTTP and writes no SQL, and it reads no clock and draws no
+//! random number but through its arguments.
+//!
+//! ```text
+//! ingest, records, bulk ─▶ Store::commit ─▶ hooks: which runs? ─▶ lanes ─▶ execute: slice ─▶ Store::commit
+//! ```
+
+mod automations;
+mod buffer;
+mod bulk;
+mod draft;
+mod engine;
+mod entropy;
+mod error;
+mod execute;
+mod gate;
+mod ingest;
+mod key;
+mod keys;
+mod lanes;
+mod load;
+mod lookup;
+mod page;
+mod plan;
+mod present;
+mod preview;
+mod query;
+mod records;
+mod registry;
+mod runs;
+mod schema;
+mod slice;
+mod trace;
+
+pub use automations::Activated;
+pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};
+pub use engine::{Engine, EngineConfig};
+pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
+pub use error::{EngineError, FieldProblem};
+pub use gate::{Act, Caller, Scopes};
+pub use ingest::{EventFilter, Incoming, Intake};
+pub use keys::{CreatedKey, NewKey, NewUser};
+pub use lanes::Load as RunLoad;
+pub use load::Load;
+pub use page::Page;
+pub use present::event_to_json;
+pub use records::{HistoryPage, ListRequest, WriteOptions, Written};
+pub use registry::AutomationKind;
+pub use runs::{EngineMetrics, RunFilter};

@@ -11,6 +11,7 @@ pub mod image;
 pub mod json;
 pub mod limits;
 pub mod name;
+pub mod nearest;
 pub mod record;
 pub mod rule;
 pub mod run;
@@ -20,7 +21,7 @@ pub mod time;
 pub mod value;
 
 pub use actor::Actor;
-pub use automation::{AutomationId, Declaration, Trigger};
+pub use automation::{AutomationId, Capability, Declaration, Trigger};
 pub use event::Event;
 pub use id::{Digest, RecordId, RunId};
 pub use limits::Limits;

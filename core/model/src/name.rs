@@ -115,6 +115,13 @@ macro_rules! text_type {
                 f.write_str(&self.0)
             }
         }
+        impl $name {
+            /// The text, shared: costs no copy.
+            #[must_use]
+            pub fn shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
+        }
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0

@@ -210,6 +210,12 @@ fn system_objects() -> Vec<ObjectDef> {
                 instant("revoked_at"),
             ],
         ),
+        object(
+            "history_load",
+            Origin::System,
+            None,
+            vec![required(unique(text("name"))), required(choice("state", &["open", "closed"])), instant("last_time")],
+        ),
     ]
 }
 

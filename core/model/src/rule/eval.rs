@@ -146,7 +146,7 @@ pub(super) fn term(term: &Term, env: &Env<'_>) -> Result<Datum, EvalError> {
         }),
         Term::DaysSince(inner) => Ok(match self::term(inner, env)? {
             Datum::Time(time) => Datum::Number(Number::whole((env.now.micros() - time).div_euclid(DAY_MICROS))),
-            Datum::Date(date) => Datum::Number(Number::whole(day_of(env.now) - day_number(date))),
+            Datum::Date(date) => Datum::Number(Number::whole(day_of(env.now) - i64::from(day_number(date)))),
             _ => Datum::Null,
         }),
     }

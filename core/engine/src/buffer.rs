@@ -1,0 +1,145 @@
+//! What a slice has written so far, and how reads see it.
+//!
+//! The buffer holds, for every record that the slice touched, its state as the slice left it. A read by id asks the buffer
+//! first; a query takes the rows of the database and puts the buffer's in their place. Nothing here waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rapport_model::image::{self, Unfit};
+use rapport_model::record::{Change, Put, PutKind};
+use rapport_model::{Name, ObjectDef, Record, RecordId, Timestamp, Value};
+use rapport_store::ReadVersion;
+
+/// The state of one touched record.
+#[derive(Debug, Clone)]
+struct Touched {
+    object: Name,
+    /// As the slice leaves it; none: deleted.
+    after: Option<Arc<Record>>,
+}
+
+/// The field changes of a record, its state before and its state after.
+pub(crate) type Changed = (Vec<(Name, Change)>, Option<Arc<Record>>, Option<Arc<Record>>);
+
+/// The writes and the versioned reads of one slice.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buffer {
+    touched: HashMap<RecordId, Touched>,
+    read: HashMap<RecordId, ReadVersion>,
+    puts: Vec<Put>,
+    /// The records as they were before the slice first wrote them.
+    seen: HashMap<RecordId, Arc<Record>>,
+}
+
+impl Buffer {
+    /// What the buffer knows of a record: `None` nothing, `Some(None)` that it is deleted.
+    pub(crate) fn get(&self, object: &Name, id: RecordId) -> Option<Option<Arc<Record>>> {
+        let touched = self.touched.get(&id).filter(|t| t.object == *object)?;
+        Some(touched.after.clone())
+    }
+
+    /// The touched record of `object` whose unique `field` has `value`, if there is one.
+    pub(crate) fn find_unique(&self, object: &Name, field: &Name, value: &Value) -> Option<Arc<Record>> {
+        self.records(object).find(|r| r.get(field.as_str()) == value).cloned()
+    }
+
+    /// The touched records of `object` that are there.
+    pub(crate) fn records<'a>(&'a self, object: &'a Name) -> impl Iterator<Item = &'a Arc<Record>> {
+        self.touched.values().filter(move |t| t.object == *object).filter_map(|t| t.after.as_ref())
+    }
+
+    /// The touched records of `object`, as the slice leaves them.
+    pub(crate) fn states(&self, object: &Name) -> HashMap<RecordId, Option<Arc<Record>>> {
+        let own = self.touched.iter().filter(|(_, t)| t.object == *object);
+        own.map(|(id, t)| (*id, t.after.clone())).collect()
+    }
+
+    /// The ids of the touched records of `object`.
+    pub(crate) fn touched_ids<'a>(&'a self, object: &'a Name) -> impl Iterator<Item = RecordId> + 'a {
+        self.touched.iter().filter(move |(_, t)| t.object == *object).map(|(id, _)| *id)
+    }
+
+    /// Whether this record was touched.
+    pub(crate) fn is_touched(&self, id: RecordId) -> bool {
+        self.touched.contains_key(&id)
+    }
+
+    /// Notes that the slice saw this version: if it moves before the commit, the slice is tried again.
+    pub(crate) fn saw(&mut self, record: &Record) {
+        let (object, id, version) = (record.object.name.clone(), record.id, record.version);
+        self.read.entry(id).or_insert(ReadVersion { object, id, version });
+    }
+
+    /// Creates a record.
+    pub(crate) fn create(
+        &mut self,
+        object: &Arc<ObjectDef>,
+        id: RecordId,
+        time: Timestamp,
+        changes: Vec<(Name, Change)>,
+    ) -> Result<Arc<Record>, Unfit> {
+        let record = Arc::new(image::created(object, id, time, &changes)?);
+        self.keep(object.name.clone(), id, Some(record.clone()));
+        self.puts.push(Put { object: object.name.clone(), id, kind: PutKind::Create, changes });
+        Ok(record)
+    }
+
+    /// Changes a record that was seen as `before`; returns it as it is then.
+    pub(crate) fn update(
+        &mut self,
+        before: &Arc<Record>,
+        time: Timestamp,
+        changes: Vec<(Name, Change)>,
+    ) -> Result<Arc<Record>, Unfit> {
+        let Some(after) = image::changed(before, time, &changes)? else { return Ok(before.clone()) };
+        let after = Arc::new(after);
+        self.seen.entry(before.id).or_insert_with(|| before.clone());
+        let object = before.object.name.clone();
+        self.keep(object.clone(), before.id, Some(after.clone()));
+        self.puts.push(Put { object, id: before.id, kind: PutKind::Update, changes });
+        Ok(after)
+    }
+
+    /// Deletes a record.
+    pub(crate) fn delete(&mut self, before: &Arc<Record>) {
+        self.seen.entry(before.id).or_insert_with(|| before.clone());
+        let object = before.object.name.clone();
+        self.keep(object.clone(), before.id, None);
+        self.puts.push(Put { object, id: before.id, kind: PutKind::Delete, changes: Vec::new() });
+    }
+
+    fn keep(&mut self, object: Name, id: RecordId, after: Option<Arc<Record>>) {
+        self.touched.insert(id, Touched { object, after });
+    }
+
+    /// How many records were written.
+    pub(crate) fn writes(&self) -> usize {
+        self.puts.len()
+    }
+
+    /// Forgets what was read and put, and keeps how records stand: for the next slice of a preview.
+    pub(crate) fn start_slice(&mut self) {
+        self.puts.clear();
+        self.read.clear();
+    }
+
+    /// Each record that the puts touched: its field changes, its state in `before`, its state now.
+    pub(crate) fn changes_since(&self, before: &Self) -> Vec<Changed> {
+        let mut changed: Vec<(RecordId, Vec<(Name, Change)>)> = Vec::new();
+        for put in &self.puts {
+            match changed.iter_mut().find(|(id, _)| *id == put.id) {
+                Some((_, changes)) => changes.extend(put.changes.iter().cloned()),
+                None => changed.push((put.id, put.changes.clone())),
+            }
+        }
+        let state = |buffer: &Self, id| buffer.touched.get(&id).and_then(|t| t.after.clone());
+        let first_seen = |id| state(before, id).or_else(|| self.seen.get(&id).cloned());
+        changed.into_iter().map(|(id, changes)| (changes, first_seen(id), state(self, id))).collect()
+    }
+
+    /// The versions seen and the puts, for the unit of work.
+    pub(crate) fn into_parts(self) -> (Vec<ReadVersion>, Vec<Put>) {
+        (self.read.into_values().collect(), self.puts)
+    }
+}

@@ -1,0 +1,297 @@
+//! The engine: joins store and sandbox, keeps the automations live, and drives the runs.
+//!
+//! [`Engine`] is a handle; its parts live in `Inner`. The store calls back through [`rapport_store::Hooks`] inside every
+//! commit (which automations react?) and after it (these runs are waiting). Two loops stand behind it, each thin around a
+//! function that a test can call: the dispatcher starts slices for lanes that are ready, the timer wakes runs that are due.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rapport_model::{AutomationId, Clock, Digest, Event, Limits, Record, Run, Timestamp};
+use rapport_sandbox::Sandbox;
+use rapport_store::{Hooks, Match, Store, Triggers};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::error::EngineError;
+use crate::execute;
+use crate::keys::KeyRing;
+use crate::lanes::{Fetched, Item, Lanes};
+use crate::load::OpenLoad;
+use crate::lookup::Lookup;
+use crate::registry::{Snapshot, Version};
+
+/// Runs held in memory at one time; more wait in the database.
+const RUNS_QUEUED_MAX: usize = 50_000;
+/// Runs fetched from the database in one go.
+const FETCH_ROWS: u32 = 2_000;
+/// How often due timers are looked at when nothing else says so.
+const TIMER_TICK: Duration = Duration::from_millis(50);
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// What slices may use.
+    pub limits: Limits,
+    /// Where ids come from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { limits: Limits::default(), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) slices: AtomicU64,
+    pub(crate) completed: AtomicU64,
+    pub(crate) dead: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) fuel: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) runs: AtomicU64,
+}
+
+/// The parts of an engine.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) limits: Limits,
+    pub(crate) lookup: Arc<Lookup>,
+    pub(crate) lanes: Lanes,
+    pub(crate) counters: Counters,
+    pub(crate) keys: KeyRing,
+    pub(crate) load: RwLock<Option<OpenLoad>>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Versions by automation and digest: those live, and those that waiting runs started with.
+    pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
+    /// Serialises changes of what is live.
+    pub(crate) activating: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
+    stop: Notify,
+}
+
+/// A handle to the engine of one workspace. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+    tasks: Arc<tokio::sync::Mutex<JoinSet<()>>>,
+}
+
+impl Engine {
+    /// Starts the engine over `store`: loads the live automations and takes up the runs that wait.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the database cannot be read. An automation that does not load is logged and left out.
+    pub async fn start(
+        config: EngineConfig,
+        store: Store,
+        sandbox: Sandbox,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
+        let inner = Arc::new(Inner {
+            store,
+            sandbox,
+            clock,
+            entropy: config.entropy,
+            limits: config.limits,
+            lookup: Arc::new(Lookup::new()),
+            lanes: Lanes::new(RUNS_QUEUED_MAX),
+            counters: Counters::default(),
+            keys: KeyRing::default(),
+            load: RwLock::default(),
+            snapshot: ArcSwap::default(),
+            versions: Mutex::default(),
+            activating: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+        });
+        inner.load_active().await?;
+        inner.reopen_load().await?;
+        let hooks: Arc<dyn Hooks> = Arc::new(EngineHooks(Arc::downgrade(&inner)));
+        inner.store.set_hooks(hooks);
+        inner.lanes.expect_stored();
+        inner.take_up_retries().await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(dispatch(inner.clone()));
+        tasks.spawn(timers(inner.clone()));
+        Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
+    }
+
+    /// The store, for audits, backups and statistics.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The sandbox, for checks that need no workspace.
+    #[must_use]
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.inner.sandbox
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Returns once no run waits for its lane and no slice works. Runs that wait for another try do not count.
+    pub async fn idle(&self) {
+        self.inner.lanes.until(|load| load.queued == 0 && load.running == 0 && !load.more).await;
+    }
+
+    /// Stops taking up runs, waits for the slices in flight, and closes the store. Nothing is lost: what waits is in the
+    /// database.
+    pub async fn shutdown(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        self.inner.stop.notify_waiters();
+        self.inner.lanes.wake.notify_one();
+        let mut tasks = self.tasks.lock().await;
+        while tasks.join_next().await.is_some() {}
+        self.inner.lanes.until(|load| load.running == 0).await;
+        self.inner.store.clone().close().await;
+    }
+}
+
+impl Inner {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Waits for `time`, or until the engine stops.
+    pub(crate) async fn pause(&self, time: Duration) {
+        let stopped = self.stop.notified();
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = stopped => {}
+        }
+    }
+
+    /// Whether history is being loaded: then an event's own time counts as now.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.load.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Runs react to what runs do, always.
+    pub(crate) const fn triggers_of_runs(&self) -> Triggers {
+        Triggers::Fire
+    }
+
+    /// The wait before a run is tried again after `attempt` failures: exponential, with full jitter.
+    pub(crate) fn backoff_micros(&self, attempt: u16) -> i64 {
+        let ceiling =
+            self.limits.run_backoff_ms.saturating_mul(1 << attempt.min(20)).min(self.limits.run_backoff_ms_max);
+        let mut random = [0; 8];
+        self.entropy.fill(&mut random);
+        let millis = u64::from_le_bytes(random) % ceiling.max(1) + 1;
+        i64::try_from(millis.saturating_mul(1_000)).unwrap_or(i64::MAX)
+    }
+
+    /// Keeps a run until it is due again.
+    pub(crate) fn retry_later(&self, when: Timestamp, item: Item) {
+        self.lanes.sleep_until(when, item);
+    }
+
+    async fn take_up_retries(&self) -> Result<(), EngineError> {
+        for run in self.store.retrying_runs(u32::MAX).await? {
+            let when = run.wake_at.unwrap_or(Timestamp::EPOCH);
+            self.lanes.sleep_until(when, Item { run, event: None });
+        }
+        Ok(())
+    }
+
+    /// Fetches waiting runs from the database while memory has room for them.
+    async fn fetch_missing(&self) -> Result<(), EngineError> {
+        while let Some(after) = self.lanes.missing() {
+            let runs = self.store.open_runs(after, FETCH_ROWS).await?;
+            let all = if runs.len() < FETCH_ROWS as usize { Fetched::All } else { Fetched::Part };
+            self.lanes.push_fetched(runs.into_iter().map(|run| Item { run, event: None }).collect(), all);
+            if self.is_stopping() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Starts a slice for every lane that is ready, as many at a time as the limits allow.
+async fn dispatch(inner: Arc<Inner>) {
+    let mut slices = JoinSet::new();
+    while !inner.is_stopping() {
+        if let Err(error) = inner.fetch_missing().await {
+            tracing::warn!("waiting runs could not be fetched, trying again: {error}");
+            inner.pause(Duration::from_millis(500)).await;
+        }
+        while slices.try_join_next().is_some() {}
+        while slices.len() < inner.limits.slices_in_flight_max {
+            let Some(item) = inner.lanes.pop() else { break };
+            slices.spawn(run_one(inner.clone(), item));
+        }
+        if slices.len() >= inner.limits.slices_in_flight_max {
+            slices.join_next().await;
+        } else {
+            inner.lanes.wake.notified().await;
+        }
+    }
+    while slices.join_next().await.is_some() {}
+}
+
+/// Works on one run and frees its lane, even if the work panics.
+async fn run_one(inner: Arc<Inner>, item: Item) {
+    struct Free(Arc<Inner>, Arc<Run>);
+    impl Drop for Free {
+        fn drop(&mut self) {
+            self.0.lanes.done(&self.1);
+        }
+    }
+    let free = Free(inner.clone(), item.run.clone());
+    execute::work(&inner, item).await;
+    drop(free);
+}
+
+/// Wakes runs that are due.
+async fn timers(inner: Arc<Inner>) {
+    while !inner.is_stopping() {
+        inner.lanes.wake_due(inner.clock.now());
+        inner.pause(TIMER_TICK).await;
+    }
+}
+
+/// What the store calls. Weak: the store must not keep the engine alive.
+struct EngineHooks(std::sync::Weak<Inner>);
+
+impl Hooks for EngineHooks {
+    fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
+        self.0.upgrade().map(|inner| inner.snapshot.load().matches(event, record)).unwrap_or_default()
+    }
+
+    fn committed(&self, events: &[Arc<Event>], runs: &[Arc<Run>]) {
+        let Some(inner) = self.0.upgrade() else { return };
+        inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+        inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
+        if runs.is_empty() {
+            return;
+        }
+        // Both lists are in log order, and events are contiguous: a run's event is found by its position.
+        let first = events.first().map_or(0, |e| e.position);
+        let event_of = |run: &Run| usize::try_from(run.position - first).ok().and_then(|i| events.get(i)).cloned();
+        inner.lanes.push(runs.iter().map(|run| Item { run: run.clone(), event: event_of(run) }));
+    }
+}

@@ -1,0 +1,244 @@
+//! The one error of the engine's border: facts with names in them, each with a stable code.
+
+use rapport_model::actor::Actor;
+use rapport_model::image::Unfit;
+use rapport_model::name::Name;
+use rapport_model::rule::RuleError;
+use rapport_sandbox::{Diagnostic, SandboxError};
+use rapport_store::StoreError;
+
+/// One field of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// Where it stands, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+/// Why the engine did not do what was asked. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No key, or one that is unknown, expired or revoked.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The caller may not do this.
+    #[error("`{actor}` may not: it needs `{need}`")]
+    Forbidden {
+        /// Who asked.
+        actor: Actor,
+        /// The right that is missing.
+        need: String,
+    },
+    /// There is no such object.
+    #[error("there is no object `{object}`{}", did_you_mean(nearest.as_deref()))]
+    UnknownObject {
+        /// The name given.
+        object: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+    },
+    /// The object has no such field.
+    #[error("`{object}` has no field `{field}`{}", did_you_mean(nearest.as_deref()))]
+    UnknownField {
+        /// The object.
+        object: Name,
+        /// The name given.
+        field: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+    },
+    /// There is no such event type.
+    #[error("there is no event type `{kind}`{}: declare it first", did_you_mean(nearest.as_deref()))]
+    UnknownEventType {
+        /// The type given.
+        kind: String,
+        /// The nearest type that exists.
+        nearest: Option<String>,
+    },
+    /// Types of record changes come from the core alone.
+    #[error("`{0}` is a change of a record: it comes from the core alone, write the record instead")]
+    ReservedEventType(String),
+    /// There is no such thing.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// A field of the request is wrong.
+    #[error("{}", .0.iter().map(|p| format!("{}: {}", p.pointer, p.message)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<FieldProblem>),
+    /// A rule cannot be read.
+    #[error("line {}, column {}: {}{}", .0.line, .0.column, .0.message, hint(&.0.help))]
+    Rule(RuleError),
+    /// Somebody else changed the same record again and again.
+    #[error("{0}")]
+    Conflict(String),
+    /// The record is not at the version that the caller named.
+    #[error("the record is at version {current}")]
+    VersionMismatch {
+        /// Its version.
+        current: i64,
+    },
+    /// Another record holds the value of a unique field.
+    #[error("another `{object}` has `{field}` = {value}")]
+    Unique {
+        /// The object.
+        object: String,
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+    },
+    /// Other records refer to the one to be deleted.
+    #[error("{0}")]
+    Referenced(String),
+    /// A history load is open: nothing else may write.
+    #[error("the history load `{name}` is open: wait until it is closed, or close it with DELETE /v1/loads/{name}")]
+    LoadOpen {
+        /// Its name.
+        name: String,
+    },
+    /// An idempotency key was used for another request.
+    #[error("{0}")]
+    Idempotency(String),
+    /// Something is larger than its limit.
+    #[error("{what} is larger than {limit}")]
+    TooLarge {
+        /// What is.
+        what: String,
+        /// The limit, with its unit.
+        limit: String,
+    },
+    /// A script did not pass its check.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Script(Vec<Diagnostic>),
+    /// A plugin did not pass its check.
+    #[error("{0}")]
+    Plugin(String),
+    /// The disk is full.
+    #[error("the disk of the database is full: nothing was written")]
+    Full,
+    /// The database cannot be reached.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(String),
+    /// A fault of ours; the text is for the log alone.
+    #[error("{0}")]
+    Internal(String),
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default()
+}
+
+fn hint(help: &str) -> String {
+    if help.is_empty() { String::new() } else { format!(": {help}") }
+}
+
+impl EngineError {
+    /// The stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::Forbidden { .. } => "forbidden",
+            Self::UnknownObject { .. } => "unknown_object",
+            Self::UnknownField { .. } => "unknown_field",
+            Self::UnknownEventType { .. } => "unknown_event_type",
+            Self::ReservedEventType(_) => "reserved_event_type",
+            Self::NotFound { .. } => "not_found",
+            Self::Invalid(_) => "invalid",
+            Self::Rule(_) => "invalid_rule",
+            Self::Conflict(_) => "conflict",
+            Self::VersionMismatch { .. } => "version_mismatch",
+            Self::Unique { .. } => "unique",
+            Self::Referenced(_) => "referenced",
+            Self::LoadOpen { .. } => "load_open",
+            Self::Idempotency(_) => "idempotency_key_reused",
+            Self::TooLarge { .. } => "too_large",
+            Self::Script(_) => "invalid_script",
+            Self::Plugin(_) => "invalid_plugin",
+            Self::Full => "disk_full",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// One wrong field.
+    #[must_use]
+    pub fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldProblem { pointer: pointer.into(), message: message.into() }])
+    }
+
+    /// A thing that is not there.
+    #[must_use]
+    pub fn not_found(what: impl Into<String>) -> Self {
+        Self::NotFound { what: what.into() }
+    }
+
+    /// The fields of the request that are wrong.
+    #[must_use]
+    pub fn pointers(&self) -> Vec<FieldProblem> {
+        match self {
+            Self::Invalid(problems) => problems.clone(),
+            Self::UnknownField { field, .. } => {
+                vec![FieldProblem { pointer: format!("/{field}"), message: self.to_string() }]
+            }
+            Self::Unique { field, .. } => {
+                vec![FieldProblem { pointer: format!("/{field}"), message: self.to_string() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the same request may succeed when tried again at once, on fresh data.
+    #[must_use]
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(_))
+    }
+}
+
+impl From<Unfit> for EngineError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::UnknownField { object, field } => Self::UnknownField { object, field, nearest: None },
+            Unfit::Required { ref field } | Unfit::Misfit { ref field, .. } | Unfit::Increment { ref field, .. } => {
+                Self::invalid(format!("/{field}"), unfit.to_string())
+            }
+        }
+    }
+}
+
+impl From<RuleError> for EngineError {
+    fn from(error: RuleError) -> Self {
+        Self::Rule(error)
+    }
+}
+
+impl From<SandboxError> for EngineError {
+    fn from(error: SandboxError) -> Self {
+        Self::Plugin(error.to_string())
+    }
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unfit(unfit) => unfit.into(),
+            StoreError::Conflict { .. } | StoreError::RunMoved { .. } | StoreError::RecordExists { .. } => {
+                Self::Conflict(error.to_string())
+            }
+            StoreError::Unique { object, field, value } => {
+                Self::Unique { object: object.to_string(), field: field.to_string(), value }
+            }
+            StoreError::MissingRecord { object, id } => Self::not_found(format!("{object} `{id}`")),
+            StoreError::ReferenceMissing { ref field, .. } => Self::invalid(format!("/{field}"), error.to_string()),
+            StoreError::Referenced { .. } => Self::Referenced(error.to_string()),
+            StoreError::Full => Self::Full,
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Schema(message) | StoreError::Invalid(message) => Self::invalid("", message),
+            StoreError::UnknownObject(object) => Self::UnknownObject { object, nearest: None },
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Works on one run: executes its slice and commits what came of it.
+//!
+//! ```text
+//! slice ─▶ commit ─▶ completed
+//!   ▲        │ another writer was faster
+//!   └────────┘ (three times; then it holds the lanes of all it touches)
+//! slice failed ─▶ commit of the failure alone ─▶ retrying or dead
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rapport_model::limits::CAUSE_DEPTH_MAX;
+use rapport_model::rule::tree::Base;
+use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, image};
+use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
+use rapport_store::{RunUpdate, StoreError, UnitOfWork};
+
+use crate::buffer::Buffer;
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::lanes::{Held, Item};
+use crate::registry::{self, Version, slice_time};
+use crate::slice::{SliceHost, SliceLimits, seed};
+use crate::trace::Trace;
+
+/// Conflicts after which a slice holds the lanes of all records that it touches.
+const CONFLICTS_UNTIL_HOLD: u32 = 3;
+/// Conflicts after which the run counts as failed and is tried again later.
+const CONFLICTS_MAX: u32 = 10;
+/// How long a run waits whose commit could not be made, because the database was away or full.
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+
+/// What a slice came to.
+struct Done {
+    unit: UnitOfWork,
+    touched: Vec<RecordId>,
+    status: RunStatus,
+    wake_at: Option<rapport_model::Timestamp>,
+}
+
+/// Works on `item` until something is committed of it, or the host stops.
+pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
+    let mut conflicts = 0;
+    let mut held: Option<Held<'_>> = None;
+    loop {
+        let done = match slice(inner, &item).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(run.id = %item.run.id, "the run {} could not be worked on: {error}", item.run.id);
+                inner.pause(COMMIT_RETRY).await;
+                if inner.is_stopping() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
+        match inner.store.commit(done.unit).await {
+            Ok(_) => return settle(inner, item, status, wake_at),
+            Err(error) if is_conflict(&error, conflicts) => {
+                conflicts += 1;
+                inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+                if conflicts >= CONFLICTS_UNTIL_HOLD && held.is_none() {
+                    held = Some(inner.lanes.hold_several(&item.run, &touched).await);
+                }
+            }
+            // Somebody else has ended the run meanwhile: an operator, or this very run before a connection broke.
+            Err(StoreError::RunMoved { .. }) => return,
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
+                tracing::warn!(run.id = %item.run.id, "the run {} waits for the database: {error}", item.run.id);
+                inner.pause(COMMIT_RETRY).await;
+            }
+            Err(error) => {
+                let failure = refused(&error);
+                let report = SliceReport { outcome: Err(failure), ..no_report() };
+                let failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
+                let (status, wake_at) = (failed.status, failed.wake_at);
+                if inner.store.commit(failed.unit).await.is_ok() {
+                    return settle(inner, item, status, wake_at);
+                }
+                inner.pause(COMMIT_RETRY).await;
+            }
+        }
+        if inner.is_stopping() {
+            return;
+        }
+    }
+}
+
+/// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
+const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
+    match error {
+        StoreError::Conflict { .. } => conflicts < CONFLICTS_MAX,
+        StoreError::Unique { .. } | StoreError::MissingRecord { .. } | StoreError::ReferenceMissing { .. } => {
+            conflicts < 2
+        }
+        _ => false,
+    }
+}
+
+/// After the commit: a run that is to be tried again sleeps until then.
+fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rapport_model::Timestamp>) {
+    inner.counters.slices.fetch_add(1, Ordering::Relaxed);
+    match (status, wake_at) {
+        (RunStatus::Retrying, Some(when)) => {
+            let mut run = (*item.run).clone();
+            run.attempt += 1;
+            run.status = RunStatus::Retrying;
+            inner.retry_later(when, Item { run: Arc::new(run), event: item.event });
+        }
+        (RunStatus::Completed, _) => _ = inner.counters.completed.fetch_add(1, Ordering::Relaxed),
+        (RunStatus::Dead, _) => {
+            inner.counters.dead.fetch_add(1, Ordering::Relaxed);
+            let run = &item.run;
+            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} went to the dead letters", run.id);
+        }
+        _ => {}
+    }
+}
+
+async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
+    let run = &item.run;
+    let event = match &item.event {
+        Some(event) => event.clone(),
+        None => {
+            let found = inner.store.event(run.position).await?;
+            found
+                .ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
+        }
+    };
+    if run.depth > CAUSE_DEPTH_MAX {
+        return Ok(too_deep(inner, run, &event).await);
+    }
+    let version = match inner.version(&run.automation, &run.digest).await {
+        Ok(version) => version,
+        Err(error @ (EngineError::Unavailable(_) | EngineError::Full)) => return Err(error),
+        Err(error) => {
+            let failure = GuestFailure::Failed { code: "version".into(), message: error.to_string(), retryable: false };
+            let report = SliceReport { outcome: Err(failure), ..no_report() };
+            return Ok(failure_unit(inner, run, &report, &empty_trace(inner)));
+        }
+    };
+    let (record, current) = subject_record(inner, &event).await?;
+    if !conditions_hold(inner, &version, &event, record.as_deref()).await? {
+        return Ok(skipped(inner, run, &event));
+    }
+    let mut host = host(inner, run, &event, version.clone());
+    if let (Some(record), true) = (&record, current) {
+        host.buffer.saw(record);
+    }
+    let (report, host) = inner.sandbox.call(&version.program, GuestEvent { event: event.clone(), record }, host).await;
+    inner.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
+    if report.outcome.is_err() {
+        return Ok(failure_unit(inner, run, &report, &host.trace));
+    }
+    Ok(success_unit(inner, run, &report, host))
+}
+
+/// The host of a slice of `run`.
+pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Version>) -> SliceHost {
+    let limits = &inner.limits;
+    SliceHost {
+        store: inner.store.clone(),
+        lookup: inner.lookup.clone(),
+        schema: inner.store.schema(),
+        time: slice_time(event, inner.clock.now(), inner.is_loading()),
+        random: seed(run.id),
+        limits: SliceLimits { rows_read_max: limits.slice_rows_read_max, writes_max: limits.slice_writes_max },
+        buffer: Buffer::default(),
+        events: Vec::new(),
+        trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
+        rows_read: 0,
+        version,
+    }
+}
+
+/// The subject's record as it is now, and whether it is: one that was deleted since is shown as it last was known to the event.
+async fn subject_record(inner: &Inner, event: &Event) -> Result<(Option<Arc<Record>>, bool), EngineError> {
+    let Some(subject) = &event.subject else { return Ok((None, false)) };
+    if let Some(record) = inner.store.record(&subject.object, subject.id).await? {
+        return Ok((Some(record), true));
+    }
+    let schema = inner.store.schema();
+    let (Some(object), Some(change)) = (schema.object(subject.object.as_str()), event.change()) else {
+        return Ok((None, false));
+    };
+    let fields = if change.after.is_empty() { &change.before } else { &change.after };
+    let mut record = Record {
+        object: object.clone(),
+        id: subject.id,
+        version: 0,
+        created_at: event.time,
+        updated_at: event.time,
+        values: Vec::new(),
+    };
+    for (name, value) in fields {
+        if let Some(index) = object.position(name.as_str()) {
+            record.set_at(index, value.clone());
+        }
+    }
+    Ok((Some(Arc::new(record)), false))
+}
+
+/// Conditions that look at other records could not be judged inside the commit; here they are.
+async fn conditions_hold(
+    inner: &Inner,
+    version: &Version,
+    event: &Event,
+    record: Option<&Record>,
+) -> Result<bool, EngineError> {
+    let open = version.open_conditions(event, &inner.store.schema());
+    if open.is_empty() {
+        return Ok(true);
+    }
+    for rule in &open {
+        let mut referenced: Vec<(Name, Arc<Record>)> = Vec::new();
+        for reference in rule.references() {
+            let Base::Through(field) = &reference.base else { continue };
+            let Some(id) = reference_in(event, record, field) else { continue };
+            if let Some(other) = inner.store.record(&reference.object, id).await? {
+                referenced.push((field.clone(), other));
+            }
+        }
+        if registry::holds(rule, event, record, &referenced) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn reference_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<RecordId> {
+    if let Some(rapport_model::event::Body::Data(data)) = &event.body {
+        let found = data.iter().find(|(name, _)| name == field);
+        return found.and_then(|(_, value)| value.as_ref_id());
+    }
+    record.and_then(|r| r.get(field.as_str()).as_ref_id())
+}
+
+fn unit(inner: &Inner, run: &Run, time: rapport_model::Timestamp) -> UnitOfWork {
+    let mut unit = UnitOfWork::new(time, Actor::Automation(run.automation.clone()));
+    unit.run = Some(run.id);
+    unit.cause = Some(run.position);
+    unit.depth = run.depth.saturating_add(1);
+    unit.triggers = inner.triggers_of_runs();
+    unit
+}
+
+fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost) -> Done {
+    let mut unit = unit(inner, run, host.time);
+    let trace = host.trace.finish(report);
+    let (reads, puts) = host.buffer.into_parts();
+    let mut touched: Vec<RecordId> = reads.iter().map(|r| r.id).chain(puts.iter().map(|p| p.id)).collect();
+    touched.sort_unstable();
+    touched.dedup();
+    unit.reads = reads;
+    unit.puts = puts;
+    unit.events = host.events;
+    unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));
+    Done { unit, touched, status: RunStatus::Completed, wake_at: None }
+}
+
+fn skipped(inner: &Inner, run: &Run, event: &Event) -> Done {
+    let mut unit = unit(inner, run, event.time);
+    unit.run_state = Some(update(inner, run, RunStatus::Skipped, None, None));
+    Done { unit, touched: Vec::new(), status: RunStatus::Skipped, wake_at: None }
+}
+
+fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -> Done {
+    let Err(failure) = &report.outcome else {
+        return Done {
+            unit: unit(inner, run, inner.clock.now()),
+            touched: Vec::new(),
+            status: RunStatus::Dead,
+            wake_at: None,
+        };
+    };
+    let again = failure.is_retryable() && run.attempt + 1 < inner.limits.run_attempts_max;
+    let status = if again { RunStatus::Retrying } else { RunStatus::Dead };
+    let wake_at = again.then(|| inner.clock.now().plus_micros(inner.backoff_micros(run.attempt)));
+    let mut state = update(inner, run, status, wake_at, Some(trace.finish(report)));
+    state.error = Some(format!("{} {failure}", failure.code()));
+    let mut unit = unit(inner, run, inner.clock.now());
+    unit.run_state = Some(state);
+    Done { unit, touched: Vec::new(), status, wake_at }
+}
+
+fn update(
+    inner: &Inner,
+    run: &Run,
+    status: RunStatus,
+    wake_at: Option<rapport_model::Timestamp>,
+    trace: Option<String>,
+) -> RunUpdate {
+    RunUpdate {
+        id: run.id,
+        status,
+        attempt: run.attempt.saturating_add(1),
+        wake_at,
+        finished_at: (!status.is_open()).then(|| inner.clock.now()),
+        error: None,
+        trace,
+    }
+}
+
+/// Ends a run whose cause chain is too long, with a trace that names the loop.
+async fn too_deep(inner: &Inner, run: &Run, event: &Event) -> Done {
+    let mut chain = vec![format!("{} ({})", event.kind, event.actor)];
+    let mut cause = event.cause;
+    while let Some(position) = cause.filter(|_| chain.len() <= usize::from(CAUSE_DEPTH_MAX)) {
+        let Ok(Some(found)) = inner.store.event(position).await else { break };
+        chain.push(format!("{} ({})", found.kind, found.actor));
+        cause = found.cause;
+    }
+    chain.reverse();
+    let message = format!(
+        "the cause chain is longer than {CAUSE_DEPTH_MAX}; a loop of automations? {} → {}",
+        chain.join(" → "),
+        run.automation
+    );
+    let failure = GuestFailure::Ended { code: "cause_depth".into(), message, retryable: false };
+    let report = SliceReport { outcome: Err(failure), ..no_report() };
+    failure_unit(inner, run, &report, &empty_trace(inner))
+}
+
+/// What the store refused for good becomes the run's error.
+fn refused(error: &StoreError) -> GuestFailure {
+    let error_text = error.to_string();
+    let code = match error {
+        StoreError::Unique { .. } => "unique",
+        StoreError::Referenced { .. } => "referenced",
+        StoreError::ReferenceMissing { .. } | StoreError::Unfit(_) => "invalid",
+        StoreError::MissingRecord { .. } => "not_found",
+        StoreError::Conflict { .. } => "conflict",
+        _ => "internal",
+    };
+    GuestFailure::Failed { code: code.into(), message: error_text, retryable: code == "internal" || code == "conflict" }
+}
+
+const fn no_report() -> SliceReport {
+    SliceReport { fuel: 0, micros: 0, memory_bytes: 0, host_calls: 0, outcome: Ok(()) }
+}
+
+fn empty_trace(inner: &Inner) -> Trace {
+    Trace::new(inner.limits.trace_bytes_max, inner.limits.slice_log_bytes_max)
+}

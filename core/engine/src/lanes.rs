@@ -1,0 +1,362 @@
+//! Which run works next: runs queue on lanes, lanes run side by side, and no lane works on two runs at once.
+//!
+//! ```text
+//! pushed ─▶ queued on its lane ─pop─▶ running ─done─▶ (the lane's next)
+//!               ▲                        │
+//!               └──── due again ◀─ retry_at
+//! ```
+//! Memory is bounded: past `queued_max` runs stay in the database alone, and [`Lanes::missing`] tells from where on they
+//! have to be fetched once there is room. The database is the truth; losing everything here loses nothing.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rapport_model::{AutomationId, Event, RecordId, Run, RunId, Timestamp};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// A run, with its event if that is at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) run: Arc<Run>,
+    pub(crate) event: Option<Arc<Event>>,
+}
+
+/// Where in the order of runs one stands.
+pub(crate) type Place = (i64, AutomationId);
+
+/// The lane of a run; one without a record is a lane of its own.
+pub(crate) fn lane_of(run: &Run) -> Uuid {
+    run.lane.map_or(run.id.0, |record| record.0)
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<Item>,
+    /// A slice works on it.
+    running: bool,
+    /// Its slice gave way and waits for its turn; no later run may overtake it.
+    parked: bool,
+    /// A slice of another lane holds it.
+    held: bool,
+    /// It stands in line.
+    ready: bool,
+}
+
+impl Lane {
+    const fn is_free(&self) -> bool {
+        !self.running && !self.parked && !self.held
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: HashMap<Uuid, Lane>,
+    ready: VecDeque<Uuid>,
+    known: HashSet<RunId>,
+    timers: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    sleeping: HashMap<u64, Item>,
+    sequence: u64,
+    queued: usize,
+    running: usize,
+    last: Option<Place>,
+    left_out: Option<Place>,
+}
+
+/// The queues of all lanes.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    state: Mutex<State>,
+    queued_max: usize,
+    /// Something may be ready to run.
+    pub(crate) wake: Notify,
+    changed: Notify,
+    several: tokio::sync::Mutex<()>,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Runs in memory that wait for their lane.
+    pub queued: usize,
+    /// Runs that work, or wait for their commit.
+    pub running: usize,
+    /// Runs that wait until they are tried again.
+    pub sleeping: usize,
+    /// Whether more runs wait in the database than memory holds.
+    pub more: bool,
+}
+
+impl Lanes {
+    pub(crate) fn new(queued_max: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            queued_max,
+            wake: Notify::new(),
+            changed: Notify::new(),
+            several: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues new runs in their order. What memory does not hold is left to [`Lanes::missing`].
+    pub(crate) fn push(&self, items: impl Iterator<Item = Item>) {
+        let mut state = self.lock();
+        for item in items {
+            let place = (item.run.position, item.run.automation.clone());
+            if state.left_out.is_some() || state.queued >= self.queued_max {
+                state.left_out = state.left_out.take().max(Some(place));
+                continue;
+            }
+            state.last = state.last.take().max(Some(place));
+            state.enqueue(item);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Queues runs fetched from the database after [`Lanes::missing`]; `all` if there were no more.
+    pub(crate) fn push_fetched(&self, items: Vec<Item>, all: Fetched) {
+        let mut state = self.lock();
+        for item in items {
+            let place = (item.run.position, item.run.automation.clone());
+            state.last = state.last.take().max(Some(place));
+            state.enqueue(item);
+        }
+        if all == Fetched::All && state.left_out <= state.last {
+            state.left_out = None;
+        }
+        drop(state);
+        self.wake.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    /// Says that runs may wait in the database that were never pushed: at start.
+    pub(crate) fn expect_stored(&self) {
+        let mut state = self.lock();
+        let first = (0, AutomationId::new("a").expect("a letter is a valid name"));
+        state.left_out.get_or_insert(first);
+    }
+
+    /// If runs wait in the database that are not here, and there is room for them: the place after which to fetch.
+    pub(crate) fn missing(&self) -> Option<Option<Place>> {
+        let state = self.lock();
+        (state.left_out.is_some() && state.queued <= self.queued_max / 2).then(|| state.last.clone())
+    }
+
+    /// Queues one run that is due again, whatever its place.
+    pub(crate) fn push_again(&self, item: Item) {
+        self.lock().enqueue(item);
+        self.wake.notify_one();
+    }
+
+    /// Keeps a run until `when`.
+    pub(crate) fn sleep_until(&self, when: Timestamp, item: Item) {
+        let mut state = self.lock();
+        state.known.insert(item.run.id);
+        state.sequence += 1;
+        let sequence = state.sequence;
+        state.timers.push(Reverse((when, sequence)));
+        state.sleeping.insert(sequence, item);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Queues the runs that are due at `now`; returns when the next one is.
+    pub(crate) fn wake_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut state = self.lock();
+        while let Some(Reverse((when, sequence))) = state.timers.peek().copied() {
+            if when > now {
+                return Some(when);
+            }
+            state.timers.pop();
+            if let Some(item) = state.sleeping.remove(&sequence) {
+                state.known.remove(&item.run.id);
+                state.enqueue(item);
+            }
+        }
+        None
+    }
+
+    /// Takes the next run to work on; its lane is busy until [`Lanes::done`].
+    pub(crate) fn pop(&self) -> Option<Item> {
+        let mut state = self.lock();
+        while let Some(id) = state.ready.pop_front() {
+            let Some(lane) = state.lanes.get_mut(&id) else { continue };
+            lane.ready = false;
+            if !lane.is_free() {
+                continue;
+            }
+            let Some(item) = lane.queue.pop_front() else { continue };
+            lane.running = true;
+            state.queued -= 1;
+            state.running += 1;
+            return Some(item);
+        }
+        None
+    }
+
+    /// Frees the lane of a run that was popped.
+    pub(crate) fn done(&self, run: &Run) {
+        let mut state = self.lock();
+        state.running -= 1;
+        state.known.remove(&run.id);
+        state.free(lane_of(run));
+        drop(state);
+        self.wake.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    /// How much there is to do.
+    pub(crate) fn load(&self) -> Load {
+        let state = self.lock();
+        Load {
+            queued: state.queued,
+            running: state.running,
+            sleeping: state.sleeping.len(),
+            more: state.left_out.is_some(),
+        }
+    }
+
+    /// Waits until `is_so` holds for the load.
+    pub(crate) async fn until(&self, is_so: impl Fn(Load) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if is_so(self.load()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes `lanes` beside the run's own, so that its slice is alone with all it touches.
+    ///
+    /// One slice at a time may hold several lanes. One that waits for its turn gives way with its own lane, so that no two
+    /// wait for each other; it begins anew with fresh data afterwards.
+    pub(crate) async fn hold_several(&self, run: &Run, lanes: &[RecordId]) -> Held<'_> {
+        let own = lane_of(run);
+        self.set_running(own, Running::No);
+        let turn = self.several.lock().await;
+        self.set_running(own, Running::Yes);
+        let mut others: Vec<Uuid> = lanes.iter().map(|l| l.0).filter(|l| *l != own).collect();
+        others.sort_unstable();
+        others.dedup();
+        for lane in &others {
+            self.hold(*lane).await;
+        }
+        Held { lanes: self, others, _turn: turn }
+    }
+
+    fn set_running(&self, lane: Uuid, running: Running) {
+        let mut state = self.lock();
+        let lane = state.lanes.entry(lane).or_default();
+        lane.running = running == Running::Yes;
+        lane.parked = running == Running::No;
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    async fn hold(&self, id: Uuid) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let mut state = self.lock();
+                let lane = state.lanes.entry(id).or_default();
+                if !lane.running {
+                    lane.held = true;
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Whether a fetch brought all that was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// It did.
+    All,
+    /// There may be more.
+    Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    Yes,
+    No,
+}
+
+/// Lanes held beside a run's own; freed on drop.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    lanes: &'a Lanes,
+    others: Vec<Uuid>,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut state = self.lanes.lock();
+        for lane in &self.others {
+            state.release(*lane);
+        }
+        drop(state);
+        self.lanes.wake.notify_one();
+    }
+}
+
+impl State {
+    fn enqueue(&mut self, item: Item) {
+        if !self.known.insert(item.run.id) {
+            return;
+        }
+        let id = lane_of(&item.run);
+        let lane = self.lanes.entry(id).or_default();
+        lane.queue.push_back(item);
+        self.queued += 1;
+        if lane.is_free() && !lane.ready {
+            lane.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn free(&mut self, id: Uuid) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.running = false;
+        }
+        self.settle(id);
+    }
+
+    fn release(&mut self, id: Uuid) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.held = false;
+        }
+        self.settle(id);
+    }
+
+    /// Puts a lane in line if it has work, and forgets it if it has nothing.
+    fn settle(&mut self, id: Uuid) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if !lane.is_free() {
+            return;
+        }
+        if lane.queue.is_empty() {
+            self.lanes.remove(&id);
+        } else if !lane.ready {
+            lane.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

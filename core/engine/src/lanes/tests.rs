@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use rapport_model::run::run_id;
+use rapport_model::{Digest, RunStatus};
+
+use super::*;
+
+fn item(position: i64, lane: u8) -> Item {
+    let automation = AutomationId::new("points").unwrap();
+    let run = Run {
+        id: run_id(&automation, position, Timestamp::EPOCH),
+        automation,
+        digest: Digest::of(b""),
+        position,
+        lane: Some(RecordId(Uuid::from_bytes([lane; 16]))),
+        depth: 0,
+        status: RunStatus::Pending,
+        attempt: 0,
+        wake_at: None,
+        created_at: Timestamp::EPOCH,
+        finished_at: None,
+        error: None,
+        trace: None,
+    };
+    Item { run: Arc::new(run), event: None }
+}
+
+fn popped(lanes: &Lanes) -> Vec<i64> {
+    std::iter::from_fn(|| lanes.pop()).map(|i| i.run.position).collect()
+}
+
+#[test]
+fn a_lane_works_on_one_run_at_a_time_and_in_order() {
+    let lanes = Lanes::new(10);
+    lanes.push([item(1, 1), item(2, 1), item(3, 2)].into_iter());
+    assert_eq!(popped(&lanes), [1, 3]);
+    lanes.done(&item(1, 1).run);
+    assert_eq!(popped(&lanes), [2]);
+}
+
+#[test]
+fn a_run_is_queued_once_however_often_it_is_pushed() {
+    let lanes = Lanes::new(10);
+    lanes.push([item(1, 1)].into_iter());
+    lanes.push_again(item(1, 1));
+    assert_eq!(lanes.load().queued, 1);
+}
+
+#[test]
+fn past_the_limit_runs_wait_in_the_database() {
+    let lanes = Lanes::new(2);
+    lanes.push((1..=4).map(|n| item(n, 1)));
+    assert_eq!((lanes.load().queued, lanes.load().more), (2, true));
+    assert_eq!(lanes.missing(), None, "there is no room yet");
+    assert_eq!(popped(&lanes), [1]);
+    lanes.done(&item(1, 1).run);
+    assert_eq!(lanes.missing().unwrap().unwrap().0, 2);
+    lanes.push_fetched(vec![item(3, 1)], Fetched::Part);
+    assert!(lanes.load().more);
+    lanes.push_fetched(vec![item(4, 1)], Fetched::All);
+    assert!(!lanes.load().more);
+}
+
+#[test]
+fn a_fetch_that_missed_a_later_run_is_not_the_last() {
+    let lanes = Lanes::new(1);
+    lanes.push([item(1, 1), item(2, 1), item(5, 1)].into_iter());
+    popped(&lanes);
+    lanes.push_fetched(vec![item(2, 1)], Fetched::All);
+    assert!(lanes.load().more, "run 5 is still only in the database");
+}
+
+#[test]
+fn a_sleeping_run_wakes_when_it_is_due() {
+    let lanes = Lanes::new(10);
+    let at = Timestamp::from_micros(5);
+    lanes.sleep_until(at, item(1, 1));
+    assert_eq!(lanes.wake_due(Timestamp::from_micros(4)), Some(at));
+    assert_eq!(popped(&lanes), Vec::<i64>::new());
+    assert_eq!(lanes.wake_due(at), None);
+    assert_eq!(popped(&lanes), [1]);
+}
+
+#[tokio::test]
+async fn a_slice_that_holds_several_lanes_waits_for_them_and_keeps_others_out() {
+    let lanes = Arc::new(Lanes::new(10));
+    lanes.push([item(1, 1), item(2, 2), item(3, 2)].into_iter());
+    assert_eq!(popped(&lanes), [1, 2]);
+    let holder = lanes.clone();
+    let task = tokio::spawn(async move {
+        let run = item(1, 1).run;
+        let other = RecordId(Uuid::from_bytes([2; 16]));
+        let held = holder.hold_several(&run, &[other]).await;
+        assert_eq!(popped(&holder), Vec::<i64>::new(), "run 3 must wait");
+        drop(held);
+        assert_eq!(popped(&holder), [3]);
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(!task.is_finished(), "lane 2 is busy");
+    lanes.done(&item(2, 2).run);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn two_slices_that_want_each_others_lane_both_get_through() {
+    let lanes = Arc::new(Lanes::new(10));
+    lanes.push([item(1, 1), item(2, 2)].into_iter());
+    assert_eq!(popped(&lanes).len(), 2);
+    let work = |position, own, other: u8| {
+        let lanes = lanes.clone();
+        tokio::spawn(async move {
+            let run = item(position, own).run;
+            drop(lanes.hold_several(&run, &[RecordId(Uuid::from_bytes([other; 16]))]).await);
+            lanes.done(&run);
+        })
+    };
+    let both = futures::future::join(work(1, 1, 2), work(2, 2, 1));
+    tokio::time::timeout(Duration::from_secs(5), both).await.expect("no deadlock");
+    assert_eq!(lanes.load(), Load::default());
+}

@@ -1,0 +1,486 @@
+//! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use rapport_model::automation::Need;
+use rapport_model::event::{NewEvent, Subject};
+use rapport_model::json::{fit_value, to_json};
+use rapport_model::limits::PAGE_ROWS_MAX;
+use rapport_model::nearest::nearest;
+use rapport_model::record::Change;
+use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
+use rapport_model::{EventType, Name, ObjectDef, Record, RecordId, Schema, Timestamp, Value};
+use rapport_sandbox::{FindRequest, GuestFields, Host, HostError, LogLevel, RecordData};
+use rapport_store::{Direction, Store};
+
+use crate::buffer::Buffer;
+use crate::draft::known_field;
+use crate::entropy::Stream;
+use crate::error::EngineError;
+use crate::gate::{allows, visible_object};
+use crate::key::{self, Key};
+use crate::lookup::Lookup;
+use crate::query::{self, SliceQuery};
+use crate::registry::{AutomationKind, Version};
+use crate::trace::Trace;
+
+/// What one slice may do at most, beside what the sandbox limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SliceLimits {
+    pub(crate) rows_read_max: u32,
+    pub(crate) writes_max: u32,
+}
+
+/// The host of one slice.
+#[derive(Debug)]
+pub(crate) struct SliceHost {
+    pub(crate) store: Store,
+    pub(crate) lookup: Arc<Lookup>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) version: Arc<Version>,
+    pub(crate) time: Timestamp,
+    pub(crate) random: Stream,
+    pub(crate) limits: SliceLimits,
+    pub(crate) buffer: Buffer,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) trace: Trace,
+    pub(crate) rows_read: u32,
+}
+
+type Answer<T> = Result<T, HostError>;
+
+impl SliceHost {
+    fn allow(&self, need: Need<'_>) -> Answer<()> {
+        if allows(&self.version.declaration.uses, need) {
+            return Ok(());
+        }
+        let right = need.as_capability();
+        let line = match self.version.kind {
+            AutomationKind::Script => format!("add `uses(\"{right}\");` at the top of the script"),
+            AutomationKind::Plugin => format!("add `{right}` with a reason to [[capabilities]] in plugin.toml"),
+        };
+        let message = format!("`{}` may not use `{right}`: {line}", self.version.id);
+        Err(HostError { code: "denied".into(), message, retryable: false, ends_slice: true })
+    }
+
+    fn object(&self, name: &str) -> Answer<Arc<ObjectDef>> {
+        visible_object(&self.schema, name).map_err(refusal)
+    }
+
+    fn count_rows(&mut self, rows: usize) -> Answer<()> {
+        self.rows_read = self.rows_read.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
+        if self.rows_read <= self.limits.rows_read_max {
+            return Ok(());
+        }
+        Err(limit("rows_read", "read", self.limits.rows_read_max, "rows"))
+    }
+
+    fn count_writes(&self) -> Answer<()> {
+        let writes = self.buffer.writes() + self.events.len();
+        if u32::try_from(writes).is_ok_and(|n| n < self.limits.writes_max) {
+            return Ok(());
+        }
+        Err(limit("writes", "wrote or emitted", self.limits.writes_max, "records and events"))
+    }
+
+    /// The record that `key` names, as the slice sees it.
+    async fn locate(&self, object: &ObjectDef, key: &str) -> Answer<Option<Arc<Record>>> {
+        match key::parse(object, key).map_err(refusal)? {
+            Key::Id(id) => match self.buffer.get(&object.name, id) {
+                Some(known) => Ok(known),
+                None => self.store.record(&object.name, id).await.map_err(store_failure),
+            },
+            Key::Field(field, value) => self.locate_by(object, &field, &value).await,
+        }
+    }
+
+    async fn locate_by(&self, object: &ObjectDef, field: &Name, value: &Value) -> Answer<Option<Arc<Record>>> {
+        if let Some(found) = self.buffer.find_unique(&object.name, field, value) {
+            return Ok(Some(found));
+        }
+        let found = self.lookup.by_key(&self.store, &object.name, field, value).await.map_err(refusal)?;
+        // The slice may have deleted it or given it another value since.
+        Ok(found.filter(|record| !self.buffer.is_touched(record.id)))
+    }
+
+    async fn must_locate(&self, object: &ObjectDef, key: &str) -> Answer<Arc<Record>> {
+        let missing = || HostError::permanent("not_found", format!("there is no {} `{key}`", object.name));
+        self.locate(object, key).await?.ok_or_else(missing)
+    }
+
+    /// Types the fields of a guest by the object's definition.
+    async fn changes(&self, object: &ObjectDef, fields: GuestFields) -> Answer<Vec<(Name, Change)>> {
+        let mut changes: Vec<(Name, Change)> = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            let field = known_field(object, &name).map_err(refusal)?;
+            if changes.iter().any(|(known, _)| *known == field.name) {
+                return Err(HostError::permanent("invalid", format!("`{name}` is given twice")));
+            }
+            let value = match (&field.kind, value) {
+                (rapport_model::FieldKind::Reference { object: target }, Value::Text(text)) => {
+                    let target = self.object(target.as_str())?;
+                    Value::Ref(self.must_locate(&target, &text).await?.id)
+                }
+                (kind, value) => {
+                    let wrong = |why| HostError::permanent("invalid", format!("`{name}`: {why}"));
+                    fit_value(kind, value).map_err(wrong)?
+                }
+            };
+            changes.push((field.name.clone(), Change::Set(value)));
+        }
+        Ok(changes)
+    }
+
+    fn allow_writes(&self, object: &ObjectDef, changes: &[(Name, Change)]) -> Answer<()> {
+        changes.iter().try_for_each(|(field, _)| self.allow(Need::Write(object.name.as_str(), field.as_str())))
+    }
+
+    fn new_record(&mut self, object: &Arc<ObjectDef>, changes: Vec<(Name, Change)>) -> Answer<RecordData> {
+        self.count_writes()?;
+        let id = self.random.record_id(self.time);
+        self.buffer.create(object, id, self.time, changes).map_err(|e| refusal(e.into()))
+    }
+
+    fn rule(&self, object: &Arc<ObjectDef>, filter: &str, params: &Params) -> Answer<Option<Rule>> {
+        if filter.trim().is_empty() {
+            return Ok(None);
+        }
+        let rule = self.lookup.rule(&self.schema, &Scope::Record(object.clone()), filter, &ParamTypes::of(params));
+        let rule = rule.map_err(|e| HostError::permanent("invalid_rule", format!("in `{filter}`: {e}")))?;
+        rule.references().iter().try_for_each(|r| self.allow(Need::Read(r.object.as_str())))?;
+        Ok(Some(rule))
+    }
+
+    fn query(&self, request: FindRequest) -> Answer<SliceQuery> {
+        self.allow(Need::Read(&request.object))?;
+        let object = self.object(&request.object)?;
+        let params: Params = request.params.into_iter().collect();
+        let rule = self.rule(&object, &request.filter, &params)?;
+        let order = read_order(&object, &request.order).map_err(refusal)?;
+        let after = match request.after.as_str() {
+            "" => None,
+            _ if !order.is_empty() => {
+                return Err(HostError::permanent("invalid", "`after` goes with the order by id alone"));
+            }
+            text => Some(text.parse().map_err(|_| HostError::permanent("invalid", "`after` is no id"))?),
+        };
+        let limit = if request.limit == 0 { PAGE_ROWS_MAX } else { request.limit.min(PAGE_ROWS_MAX) };
+        Ok(SliceQuery { object, rule, params, now: self.time, order, after, limit })
+    }
+
+    async fn do_get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
+        self.allow(Need::Read(object))?;
+        let object = self.object(object)?;
+        let found = self.locate(&object, key).await?;
+        self.count_rows(1)?;
+        if let Some(record) = found.as_ref().filter(|r| !self.buffer.is_touched(r.id)) {
+            self.buffer.saw(record);
+        }
+        Ok(found)
+    }
+
+    async fn do_find(&mut self, request: FindRequest) -> Answer<Vec<RecordData>> {
+        let query = self.query(request)?;
+        let rows = query::find(&self.store, &self.buffer, &query).await.map_err(refusal)?;
+        self.count_rows(rows.len())?;
+        Ok(rows)
+    }
+
+    async fn do_count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
+        let request = FindRequest { object: object.into(), filter: filter.into(), params, ..FindRequest::default() };
+        let query = self.query(request)?;
+        self.count_rows(1)?;
+        query::count(&self.store, &self.buffer, &query).await.map_err(refusal)
+    }
+
+    async fn do_create(&mut self, object: &str, fields: GuestFields) -> Answer<RecordData> {
+        self.allow(Need::Create(object))?;
+        let object = self.object(object)?;
+        let changes = self.changes(&object, fields).await?;
+        self.new_record(&object, changes)
+    }
+
+    async fn do_update(&mut self, object: &str, key: &str, fields: GuestFields) -> Answer<()> {
+        let object = self.object(object)?;
+        let changes = self.changes(&object, fields).await?;
+        self.allow_writes(&object, &changes)?;
+        self.count_writes()?;
+        let before = self.must_locate(&object, key).await?;
+        self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
+        Ok(())
+    }
+
+    async fn do_increment(&mut self, object: &str, key: &str, field: &str, delta: Value) -> Answer<()> {
+        self.allow(Need::Write(object, field))?;
+        let object = self.object(object)?;
+        let field = known_field(&object, field).map_err(refusal)?.name.clone();
+        self.count_writes()?;
+        let before = self.must_locate(&object, key).await?;
+        let changes = vec![(field, Change::Increment(delta))];
+        self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
+        Ok(())
+    }
+
+    async fn do_upsert(&mut self, object: &str, by: &str, fields: GuestFields) -> Answer<RecordData> {
+        let object = self.object(object)?;
+        let by = known_field(&object, by).map_err(refusal)?;
+        if !by.unique {
+            return Err(HostError::permanent(
+                "invalid",
+                format!("`{}` is not unique: upsert needs one that is", by.name),
+            ));
+        }
+        let changes = self.changes(&object, fields).await?;
+        let value = changes.iter().find_map(|(name, change)| match change {
+            Change::Set(value) if *name == by.name && !value.is_null() => Some(value.clone()),
+            _ => None,
+        });
+        let value = value.ok_or_else(|| HostError::permanent("invalid", format!("give a value for `{}`", by.name)))?;
+        match self.locate_by(&object, &by.name, &value).await? {
+            None => {
+                self.allow(Need::Create(object.name.as_str()))?;
+                self.new_record(&object, changes)
+            }
+            Some(before) => {
+                let others: Vec<_> = changes.into_iter().filter(|(name, _)| *name != by.name).collect();
+                self.allow_writes(&object, &others)?;
+                self.count_writes()?;
+                self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))
+            }
+        }
+    }
+
+    async fn do_delete(&mut self, object: &str, key: &str) -> Answer<bool> {
+        self.allow(Need::Delete(object))?;
+        let object = self.object(object)?;
+        self.count_writes()?;
+        let Some(record) = self.locate(&object, key).await? else { return Ok(false) };
+        self.buffer.delete(&record);
+        Ok(true)
+    }
+
+    async fn do_emit(&mut self, kind: &str, subject: &str, data: GuestFields) -> Answer<()> {
+        self.allow(Need::Emit(kind))?;
+        self.count_writes()?;
+        let def = self.schema.event_type(kind).cloned().ok_or_else(|| {
+            let nearest = nearest(kind, self.schema.event_types.keys().map(EventType::as_str));
+            refusal(EngineError::UnknownEventType { kind: kind.chars().take(64).collect(), nearest })
+        })?;
+        let found = self.subject(subject, def.subject_optional).await?;
+        let mut typed = Vec::with_capacity(data.len());
+        for (name, value) in data {
+            let field = def.fields.iter().find(|f| f.name.as_str() == name);
+            let field =
+                field.ok_or_else(|| HostError::permanent("invalid", format!("`{kind}` has no field `{name}`")))?;
+            let wrong = |why| HostError::permanent("invalid", format!("`{name}`: {why}"));
+            typed.push((field.name.clone(), fit_value(&field.kind, value).map_err(wrong)?));
+        }
+        if let Some(field) =
+            def.fields.iter().find(|f| f.required && !typed.iter().any(|(n, v)| *n == f.name && !v.is_null()))
+        {
+            return Err(HostError::permanent("invalid", format!("`{kind}` needs `{}`", field.name)));
+        }
+        self.events.push(NewEvent {
+            origin: None,
+            kind: def.name.clone(),
+            lane: found.as_ref().map(|record| record.lane()),
+            subject: found.map(|record| Subject { object: record.object.name.clone(), id: record.id }),
+            time: self.time,
+            data: typed,
+        });
+        Ok(())
+    }
+
+    async fn subject(&self, subject: &str, optional: bool) -> Answer<Option<Arc<Record>>> {
+        if subject.is_empty() && optional {
+            return Ok(None);
+        }
+        let (object, key) = key::split_subject(subject).ok_or_else(|| {
+            HostError::permanent(
+                "invalid",
+                format!("`{subject}` is no subject: write OBJECT/KEY, such as customer/customer_no:1"),
+            )
+        })?;
+        let object = self.object(object)?;
+        Ok(Some(self.must_locate(&object, key).await?))
+    }
+}
+
+/// Reads `-amount,order_no` as an order; `id` alone is the default order.
+pub(crate) fn read_order(object: &ObjectDef, text: &str) -> Result<Vec<(Name, Direction)>, EngineError> {
+    let mut order = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let (name, direction) = match part.strip_prefix('-') {
+            Some(rest) => (rest, Direction::Descending),
+            None => (part, Direction::Ascending),
+        };
+        let system = rapport_model::record::SYSTEM_FIELDS.contains(&name);
+        let known = object.field(name);
+        if !system && known.is_none() {
+            known_field(object, name)?;
+        }
+        if known.is_some_and(|f| matches!(f.kind, rapport_model::FieldKind::Json)) {
+            return Err(EngineError::invalid("/order", format!("`{name}` holds JSON, which has no order")));
+        }
+        order.push((Name::new(name).map_err(|e| EngineError::invalid("/order", e.to_string()))?, direction));
+    }
+    if matches!(order.as_slice(), [(name, Direction::Ascending)] if name.as_str() == "id") {
+        order.clear();
+    }
+    Ok(order)
+}
+
+fn limit(name: &'static str, verb: &str, max: u32, what: &str) -> HostError {
+    let message = format!("{verb} more than {max} {what}; ask the operator to raise `limits.slice_{name}_max`");
+    HostError { code: name.into(), message, retryable: false, ends_slice: true }
+}
+
+fn store_failure(error: rapport_store::StoreError) -> HostError {
+    refusal(error.into())
+}
+
+/// What a guest is told of an error of the engine: faults of the database end the slice, which is tried again.
+fn refusal(error: EngineError) -> HostError {
+    match error {
+        EngineError::Unavailable(_) | EngineError::Full | EngineError::Internal(_) => {
+            HostError::ending(error.code(), error.to_string())
+        }
+        other => HostError::permanent(other.code(), other.to_string()),
+    }
+}
+
+fn about(object: &str, key: &str) -> String {
+    if key.contains('/') { key.to_owned() } else { format!("{object}/{key}") }
+}
+
+fn listed(fields: &GuestFields) -> String {
+    let mut text = String::new();
+    for (name, value) in fields {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(&to_json(value).to_string());
+        if text.len() > 400 {
+            text.push('…');
+            break;
+        }
+    }
+    text
+}
+
+fn outcome<T>(answer: &Answer<T>, shown: impl FnOnce(&T) -> String) -> String {
+    match answer {
+        Ok(value) => shown(value),
+        Err(error) => format!("{}: {}", error.code, error.message),
+    }
+}
+
+fn named(record: &RecordData) -> String {
+    format!("{}/{} at version {}", record.object.name, record.id, record.version)
+}
+
+#[async_trait]
+impl Host for SliceHost {
+    async fn get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
+        let started = Instant::now();
+        let answer = self.do_get(object, key).await;
+        let shown = outcome(&answer, |found| found.as_ref().map_or_else(|| "none".to_owned(), named));
+        self.trace.call("get", &about(object, key), &shown, started);
+        answer
+    }
+
+    async fn find(&mut self, query: FindRequest) -> Answer<Vec<RecordData>> {
+        let started = Instant::now();
+        let about = format!("{} where {} ({})", query.object, query.filter, listed(&query.params));
+        let answer = self.do_find(query).await;
+        self.trace.call("find", &about, &outcome(&answer, |rows| format!("{} rows", rows.len())), started);
+        answer
+    }
+
+    async fn count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
+        let started = Instant::now();
+        let about = format!("{object} where {filter} ({})", listed(&params));
+        let answer = self.do_count(object, filter, params).await;
+        self.trace.call("count", &about, &outcome(&answer, u64::to_string), started);
+        answer
+    }
+
+    async fn create(&mut self, object: &str, fields: GuestFields) -> Answer<RecordData> {
+        let started = Instant::now();
+        let about = format!("{object} {{{}}}", listed(&fields));
+        let answer = self.do_create(object, fields).await;
+        self.trace.call("create", &about, &outcome(&answer, named), started);
+        answer
+    }
+
+    async fn update(&mut self, object: &str, key: &str, fields: GuestFields) -> Answer<()> {
+        let started = Instant::now();
+        let about = format!("{} {{{}}}", about(object, key), listed(&fields));
+        let answer = self.do_update(object, key, fields).await;
+        self.trace.call("update", &about, &outcome(&answer, |()| "done".to_owned()), started);
+        answer
+    }
+
+    async fn increment(&mut self, object: &str, key: &str, field: &str, delta: Value) -> Answer<()> {
+        let started = Instant::now();
+        let about = format!("{} {field} by {}", about(object, key), to_json(&delta));
+        let answer = self.do_increment(object, key, field, delta).await;
+        self.trace.call("increment", &about, &outcome(&answer, |()| "done".to_owned()), started);
+        answer
+    }
+
+    async fn upsert(&mut self, object: &str, by: &str, fields: GuestFields) -> Answer<RecordData> {
+        let started = Instant::now();
+        let about = format!("{object} by {by} {{{}}}", listed(&fields));
+        let answer = self.do_upsert(object, by, fields).await;
+        self.trace.call("upsert", &about, &outcome(&answer, named), started);
+        answer
+    }
+
+    async fn delete(&mut self, object: &str, key: &str) -> Answer<bool> {
+        let started = Instant::now();
+        let answer = self.do_delete(object, key).await;
+        self.trace.call("delete", &about(object, key), &outcome(&answer, bool::to_string), started);
+        answer
+    }
+
+    async fn emit(&mut self, kind: &str, subject: &str, data: GuestFields) -> Answer<()> {
+        let started = Instant::now();
+        let about = format!("{kind} about {subject} {{{}}}", listed(&data));
+        let answer = self.do_emit(kind, subject, data).await;
+        self.trace.call("emit", &about, &outcome(&answer, |()| "done".to_owned()), started);
+        answer
+    }
+
+    fn log(&mut self, level: LogLevel, message: &str) {
+        self.trace.log(level, message);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time
+    }
+
+    fn random(&mut self, count: u32) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+
+    fn setting(&mut self, name: &str) -> Answer<Value> {
+        if let Some(value) = self.version.settings.get(name) {
+            return Ok(value.clone());
+        }
+        let hint = nearest(name, self.version.settings.keys().map(String::as_str));
+        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
+    }
+}
+
+/// The seed of a run's random numbers and ids: it follows from the run alone, so that a slice tried again draws the same.
+pub(crate) fn seed(run: rapport_model::RunId) -> Stream {
+    Stream::new(run.0.as_bytes())
+}
