@@ -319,8 +319,8 @@ fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<S
 /// Puts problems at the lines of a script where the words in backquotes stand.
 fn at_script(path: &str, source: &str, problems: Vec<String>) -> EngineError {
     let diagnostics = problems.into_iter().map(|message| {
-        let quoted = message.split('`').skip(1).step_by(2).filter(|w| !w.is_empty());
-        let place = quoted.filter_map(|word| find_word(source, word)).next().unwrap_or((1, 1));
+        let mut quoted = message.split('`').skip(1).step_by(2).filter(|w| !w.is_empty());
+        let place = quoted.find_map(|word| find_word(source, word)).unwrap_or((1, 1));
         Diagnostic { path: path.to_owned(), line: place.0, column: place.1, message, help: String::new() }
     });
     EngineError::Script(diagnostics.collect())

@@ -34,6 +34,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// What the buffer knows of a record: `None` nothing, `Some(None)` that it is deleted.
+    #[expect(clippy::option_option, reason = "not known, known to be gone, and known are three answers")]
     pub(crate) fn get(&self, object: &Name, id: RecordId) -> Option<Option<Arc<Record>>> {
         let touched = self.touched.get(&id).filter(|t| t.object == *object)?;
         Some(touched.after.clone())

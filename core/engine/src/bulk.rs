@@ -211,7 +211,9 @@ impl Engine {
         attempt: u32,
     ) -> Result<Vec<&'r Row>, EngineError> {
         let mut planner = Planner::new(&*self.inner.entropy);
-        rows.iter().for_each(|row| planner.want(&batch.object, &row.target, &row.draft));
+        for row in rows {
+            planner.want(&batch.object, &row.target, &row.draft);
+        }
         planner.load(&self.inner.store).await?;
         let mut units = Vec::with_capacity(rows.len());
         let mut committed = Vec::with_capacity(rows.len());

@@ -114,7 +114,7 @@ fn nested(
         return Err(EngineError::invalid(pointer(name), message));
     };
     let body = Json::Object(map.clone());
-    let draft = read(schema, target, &body).map_err(|e| below(name, e))?;
+    let draft = read(schema, target, &body).map_err(|e| below(name, &e))?;
     if draft.iter().any(|(_, change)| matches!(change, DraftChange::Upsert(..))) {
         return Err(EngineError::invalid(pointer(name), "only one level of nested records can be written at once"));
     }
@@ -126,7 +126,7 @@ fn nested(
     }
 }
 
-fn below(name: &str, error: EngineError) -> EngineError {
+fn below(name: &str, error: &EngineError) -> EngineError {
     let inner = error.pointers();
     if inner.is_empty() {
         return EngineError::invalid(pointer(name), error.to_string());

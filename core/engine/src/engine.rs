@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rapport_model::{AutomationId, Clock, Digest, Event, Limits, Record, Run, Timestamp};
 use rapport_sandbox::Sandbox;
-use rapport_store::{Hooks, Match, Store, Triggers};
+use rapport_store::{Hooks, Match, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -159,14 +159,17 @@ impl Engine {
 
     /// Stops taking up runs, waits for the slices in flight, and closes the store. Nothing is lost: what waits is in the
     /// database.
-    pub async fn shutdown(&self) {
+    ///
+    /// # Errors
+    /// [`EngineError`] if the store could not be closed cleanly; what was acknowledged is durable all the same.
+    pub async fn shutdown(&self) -> Result<(), EngineError> {
         self.inner.stopping.store(true, Ordering::SeqCst);
         self.inner.stop.notify_waiters();
         self.inner.lanes.wake.notify_one();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
         self.inner.lanes.until(|load| load.running == 0).await;
-        self.inner.store.clone().close().await;
+        Ok(self.inner.store.clone().close().await?)
     }
 }
 
@@ -187,11 +190,6 @@ impl Inner {
     /// Whether history is being loaded: then an event's own time counts as now.
     pub(crate) fn is_loading(&self) -> bool {
         self.load.read().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// Runs react to what runs do, always.
-    pub(crate) const fn triggers_of_runs(&self) -> Triggers {
-        Triggers::Fire
     }
 
     /// The wait before a run is tried again after `attempt` failures: exponential, with full jitter.

@@ -181,10 +181,7 @@ impl EngineError {
     pub fn pointers(&self) -> Vec<FieldProblem> {
         match self {
             Self::Invalid(problems) => problems.clone(),
-            Self::UnknownField { field, .. } => {
-                vec![FieldProblem { pointer: format!("/{field}"), message: self.to_string() }]
-            }
-            Self::Unique { field, .. } => {
+            Self::UnknownField { field, .. } | Self::Unique { field, .. } => {
                 vec![FieldProblem { pointer: format!("/{field}"), message: self.to_string() }]
             }
             _ => Vec::new(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
-use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, image};
+use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
 use rapport_store::{RunUpdate, StoreError, UnitOfWork};
 
@@ -122,13 +122,11 @@ fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rap
 
 async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
     let run = &item.run;
-    let event = match &item.event {
-        Some(event) => event.clone(),
-        None => {
-            let found = inner.store.event(run.position).await?;
-            found
-                .ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
-        }
+    let event = if let Some(event) = &item.event {
+        event.clone()
+    } else {
+        let found = inner.store.event(run.position).await?;
+        found.ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
     };
     if run.depth > CAUSE_DEPTH_MAX {
         return Ok(too_deep(inner, run, &event).await);
@@ -238,17 +236,16 @@ fn reference_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<
     record.and_then(|r| r.get(field.as_str()).as_ref_id())
 }
 
-fn unit(inner: &Inner, run: &Run, time: rapport_model::Timestamp) -> UnitOfWork {
+fn unit(run: &Run, time: rapport_model::Timestamp) -> UnitOfWork {
     let mut unit = UnitOfWork::new(time, Actor::Automation(run.automation.clone()));
     unit.run = Some(run.id);
     unit.cause = Some(run.position);
     unit.depth = run.depth.saturating_add(1);
-    unit.triggers = inner.triggers_of_runs();
     unit
 }
 
 fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost) -> Done {
-    let mut unit = unit(inner, run, host.time);
+    let mut unit = unit(run, host.time);
     let trace = host.trace.finish(report);
     let (reads, puts) = host.buffer.into_parts();
     let mut touched: Vec<RecordId> = reads.iter().map(|r| r.id).chain(puts.iter().map(|p| p.id)).collect();
@@ -262,7 +259,7 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
 }
 
 fn skipped(inner: &Inner, run: &Run, event: &Event) -> Done {
-    let mut unit = unit(inner, run, event.time);
+    let mut unit = unit(run, event.time);
     unit.run_state = Some(update(inner, run, RunStatus::Skipped, None, None));
     Done { unit, touched: Vec::new(), status: RunStatus::Skipped, wake_at: None }
 }
@@ -270,7 +267,7 @@ fn skipped(inner: &Inner, run: &Run, event: &Event) -> Done {
 fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -> Done {
     let Err(failure) = &report.outcome else {
         return Done {
-            unit: unit(inner, run, inner.clock.now()),
+            unit: unit(run, inner.clock.now()),
             touched: Vec::new(),
             status: RunStatus::Dead,
             wake_at: None,
@@ -281,7 +278,7 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
     let wake_at = again.then(|| inner.clock.now().plus_micros(inner.backoff_micros(run.attempt)));
     let mut state = update(inner, run, status, wake_at, Some(trace.finish(report)));
     state.error = Some(format!("{} {failure}", failure.code()));
-    let mut unit = unit(inner, run, inner.clock.now());
+    let mut unit = unit(run, inner.clock.now());
     unit.run_state = Some(state);
     Done { unit, touched: Vec::new(), status, wake_at }
 }

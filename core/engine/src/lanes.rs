@@ -31,13 +31,22 @@ pub(crate) fn lane_of(run: &Run) -> Uuid {
     run.lane.map_or(run.id.0, |record| record.0)
 }
 
+/// What a lane's own slice does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Work {
+    /// There is none.
+    #[default]
+    None,
+    /// It works, or waits for its commit.
+    Running,
+    /// It gave way and waits for its turn; no later run may overtake it.
+    Parked,
+}
+
 #[derive(Debug, Default)]
 struct Lane {
     queue: VecDeque<Item>,
-    /// A slice works on it.
-    running: bool,
-    /// Its slice gave way and waits for its turn; no later run may overtake it.
-    parked: bool,
+    work: Work,
     /// A slice of another lane holds it.
     held: bool,
     /// It stands in line.
@@ -46,7 +55,7 @@ struct Lane {
 
 impl Lane {
     const fn is_free(&self) -> bool {
-        !self.running && !self.parked && !self.held
+        matches!(self.work, Work::None) && !self.held
     }
 }
 
@@ -143,6 +152,7 @@ impl Lanes {
     }
 
     /// If runs wait in the database that are not here, and there is room for them: the place after which to fetch.
+    #[expect(clippy::option_option, reason = "the outer says whether to fetch, the inner after what")]
     pub(crate) fn missing(&self) -> Option<Option<Place>> {
         let state = self.lock();
         (state.left_out.is_some() && state.queued <= self.queued_max / 2).then(|| state.last.clone())
@@ -192,7 +202,7 @@ impl Lanes {
                 continue;
             }
             let Some(item) = lane.queue.pop_front() else { continue };
-            lane.running = true;
+            lane.work = Work::Running;
             state.queued -= 1;
             state.running += 1;
             return Some(item);
@@ -241,9 +251,9 @@ impl Lanes {
     /// wait for each other; it begins anew with fresh data afterwards.
     pub(crate) async fn hold_several(&self, run: &Run, lanes: &[RecordId]) -> Held<'_> {
         let own = lane_of(run);
-        self.set_running(own, Running::No);
+        self.set_work(own, Work::Parked);
         let turn = self.several.lock().await;
-        self.set_running(own, Running::Yes);
+        self.set_work(own, Work::Running);
         let mut others: Vec<Uuid> = lanes.iter().map(|l| l.0).filter(|l| *l != own).collect();
         others.sort_unstable();
         others.dedup();
@@ -253,11 +263,9 @@ impl Lanes {
         Held { lanes: self, others, _turn: turn }
     }
 
-    fn set_running(&self, lane: Uuid, running: Running) {
+    fn set_work(&self, lane: Uuid, work: Work) {
         let mut state = self.lock();
-        let lane = state.lanes.entry(lane).or_default();
-        lane.running = running == Running::Yes;
-        lane.parked = running == Running::No;
+        state.lanes.entry(lane).or_default().work = work;
         drop(state);
         self.changed.notify_waiters();
     }
@@ -270,7 +278,7 @@ impl Lanes {
             {
                 let mut state = self.lock();
                 let lane = state.lanes.entry(id).or_default();
-                if !lane.running {
+                if lane.work != Work::Running {
                     lane.held = true;
                     return;
                 }
@@ -287,12 +295,6 @@ pub(crate) enum Fetched {
     All,
     /// There may be more.
     Part,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Running {
-    Yes,
-    No,
 }
 
 /// Lanes held beside a run's own; freed on drop.
@@ -331,7 +333,7 @@ impl State {
 
     fn free(&mut self, id: Uuid) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.running = false;
+            lane.work = Work::None;
         }
         self.settle(id);
     }

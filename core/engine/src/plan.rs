@@ -170,7 +170,9 @@ impl<'a> Planner<'a> {
             }
         };
         let planned = self.put(object, before, changes, time, &mut puts)?;
-        nested.into_iter().for_each(|record| self.remember(record));
+        for record in nested {
+            self.remember(record);
+        }
         self.remember(planned.0.clone());
         Ok(Planned { puts, record: planned.0, created: planned.1.is_none(), before: planned.1 })
     }

@@ -47,7 +47,9 @@ impl Engine {
         outcomes: &mut [RowOutcome],
     ) -> Result<Vec<PreviewLine>, EngineError> {
         let mut planner = Planner::new(&*self.inner.entropy);
-        rows.iter().for_each(|row| planner.want(&batch.object, &row.target, &row.draft));
+        for row in rows {
+            planner.want(&batch.object, &row.target, &row.draft);
+        }
         planner.load(&self.inner.store).await?;
         let mut trial = Trial { position: self.inner.store.head(), ..Trial::default() };
         for row in rows {

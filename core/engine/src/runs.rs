@@ -94,7 +94,7 @@ impl Engine {
             .last()
             .filter(|_| more)
             .map(|last| cursor(&described, vec![last.position.into(), last.automation.as_str().into()]));
-        Ok(Page { items: runs.iter().map(|run| run_to_json(run)).collect(), next })
+        Ok(Page { items: runs.iter().map(run_to_json).collect(), next })
     }
 
     /// One run with its event, its trace, and the events that it appended.
@@ -126,7 +126,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Forbidden`].
-    pub async fn run_counts(&self, caller: &Caller) -> Result<Vec<Json>, EngineError> {
+    pub fn run_counts(&self, caller: &Caller) -> Result<Vec<Json>, EngineError> {
         caller.everywhere(Act::Read)?;
         let counts = self.inner.store.run_counts();
         let shown = counts

@@ -11,7 +11,7 @@ use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{EventType, Name, ObjectDef, Record, RecordId, Schema, Timestamp, Value};
+use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value};
 use rapport_sandbox::{FindRequest, GuestFields, Host, HostError, LogLevel, RecordData};
 use rapport_store::{Direction, Store};
 
