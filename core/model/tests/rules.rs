@@ -33,7 +33,8 @@ fn holds(rule: &Rule, record: &Record, owner: &Arc<Record>, params: &rapport_mod
         _ => Vec::new(),
     };
     let lookup = RecordLookup { record, referenced: &referenced };
-    rule.eval(&Env { now: Timestamp::from_micros(generate::NOW), lookup: &lookup, params }).expect("generated rules read generated parameters")
+    rule.eval(&Env { now: Timestamp::from_micros(generate::NOW), lookup: &lookup, params })
+        .expect("generated rules read generated parameters")
 }
 
 proptest! {

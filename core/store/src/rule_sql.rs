@@ -177,9 +177,24 @@ impl Compiler<'_> {
 
     /// SQL that is true exactly if `condition` holds; false or null otherwise.
     fn holds(&mut self, condition: &Condition) -> Compiled {
-        if let Some(value) = condition.constant(self.target.now, self.target.params)? {
-            return Ok(truth(value));
+        let before = self.binds.len();
+        let text = match condition.constant(self.target.now, self.target.params)? {
+            Some(value) => truth(value),
+            None => self.holds_of_fields(condition)?,
+        };
+        Ok(self.without_idle_binds(before, text))
+    }
+
+    /// A part that turned out to be a plain truth value has no placeholders: what was bound for it must go, since
+    /// PostgreSQL refuses values without a placeholder.
+    fn without_idle_binds(&mut self, before: usize, text: String) -> String {
+        if text == "true" || text == "false" {
+            self.binds.truncate(before);
         }
+        text
+    }
+
+    fn holds_of_fields(&mut self, condition: &Condition) -> Compiled {
         match condition {
             Condition::All(parts) => self.joined(parts, " and ", Self::holds),
             Condition::Any(parts) => self.joined(parts, " or ", Self::holds),
@@ -194,20 +209,22 @@ impl Compiler<'_> {
 
     /// SQL that is true exactly if `condition` does not hold; false or null otherwise.
     fn fails(&mut self, condition: &Condition) -> Compiled {
+        let before = self.binds.len();
+        let text = match condition.constant(self.target.now, self.target.params)? {
+            Some(value) => truth(!value),
+            None => self.fails_of_fields(condition)?,
+        };
+        Ok(self.without_idle_binds(before, text))
+    }
+
+    fn fails_of_fields(&mut self, condition: &Condition) -> Compiled {
         match condition {
             Condition::All(parts) => self.joined(parts, " or ", Self::fails),
             Condition::Any(parts) => self.joined(parts, " and ", Self::fails),
             Condition::Not(inner) => self.holds(inner),
-            Condition::IsNull(term) => match self.constant(term)? {
-                Some(datum) => Ok(truth(datum != Datum::Null)),
-                None => self.null_test(term, is_not_null),
-            },
-            Condition::Compare(Comparison::Equal, left, right) => {
-                self.holds(&Condition::Compare(Comparison::NotEqual, left.clone(), right.clone()))
-            }
-            Condition::Compare(Comparison::NotEqual, left, right) => {
-                self.holds(&Condition::Compare(Comparison::Equal, left.clone(), right.clone()))
-            }
+            Condition::IsNull(term) => self.null_test(term, is_not_null),
+            Condition::Compare(Comparison::Equal, left, right) => self.compare(Comparison::NotEqual, left, right),
+            Condition::Compare(Comparison::NotEqual, left, right) => self.compare(Comparison::Equal, left, right),
             other => Ok(format!("({}) is not true", self.holds(other)?)),
         }
     }
@@ -346,7 +363,7 @@ impl Compiler<'_> {
             Datum::Number(number) => SqlBind::Decimal(number.to_decimal()),
             Datum::Text(text) => SqlBind::Text(text),
             Datum::Date(date) if sqlite => SqlBind::Text(date.to_string().into()),
-            Datum::Date(date) => SqlBind::Day(i32::try_from(day_number(date)).unwrap_or(i32::MAX)),
+            Datum::Date(date) => SqlBind::Day(day_number(date)),
             Datum::Time(micros) if sqlite => SqlBind::Integer(micros),
             Datum::Time(micros) => SqlBind::Time(micros),
             Datum::Reference(id) => SqlBind::Id(id),

@@ -126,9 +126,11 @@ impl Compiler<'_> {
     }
 
     fn constant_number(&mut self, datum: &Datum) -> NumberSql {
+        // Without the cast PostgreSQL would compute with `bigint`, where overflow is an error.
+        let cast = if self.is_sqlite() { "" } else { "::numeric" };
         match datum {
             Datum::Number(number) => NumberSql {
-                text: self.bind(SqlBind::Integer(number.units)),
+                text: format!("{}{cast}", self.bind(SqlBind::Integer(number.units))),
                 scale: number.scale,
                 bound: i128::from(number.units).abs(),
                 nullable: false,
@@ -288,6 +290,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn one_of_numbers(&mut self, item: &Term, values: &[Datum]) -> Result<Option<String>, RuleSqlError> {
+        let before = self.binds.len();
         let column = matches!(item, Term::Field(_));
         let number = if let Term::Field(field) = item { self.bare_column(field)? } else { self.number(item)? };
         let scale = if column { number.scale } else { 0 };
@@ -300,6 +303,7 @@ impl Compiler<'_> {
             }
         }
         if places.is_empty() {
+            self.binds.truncate(before);
             return Ok(None);
         }
         let test = format!("{} in ({})", number.text, places.join(", "));
