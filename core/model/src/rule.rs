@@ -336,3 +336,6 @@ impl fmt::Debug for Rule {
         f.debug_tuple("Rule").field(&self.source()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ pub enum EvalError {
         items: usize,
     },
     /// A field holds what its definition rules out.
-    #[error("the field `{field}` is a {expected} but holds {got}")]
+    #[error("the field `{field}` ({expected}) holds {got}")]
     FieldKind {
         /// Its name.
         field: String,
@@ -67,7 +67,8 @@ pub(super) fn condition(condition: &Condition, env: &Env<'_>) -> Result<bool, Ev
         Condition::Compare(comparison, left, right) => Ok(compares(*comparison, &term(left, env)?, &term(right, env)?)),
         Condition::In(item, list) => {
             let item = term(item, env)?;
-            Ok(item != Datum::Null && elements(list, env)?.contains(&item))
+            // The list comes first: a parameter that does not fit is an error, whatever the record holds.
+            Ok(elements(list, env)?.contains(&item) && item != Datum::Null)
         }
         Condition::Text(test, whole, part) => Ok(match (term(whole, env)?, term(part, env)?) {
             (Datum::Text(whole), Datum::Text(part)) => passes(*test, &whole, &part),
