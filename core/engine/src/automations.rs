@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::automation::Capability;
 use rapport_model::schema::SchemaChange;
@@ -75,6 +75,7 @@ impl Engine {
             settings: defaults(&declaration),
             declaration,
             program,
+            compiled: Mutex::default(),
         };
         self.inner.activate(caller, version, artifact).await
     }
@@ -249,6 +250,7 @@ impl Inner {
             settings: defaults(&declaration),
             declaration,
             program: self.sandbox.load_script(&artifact.path, &source).await?,
+            compiled: Mutex::default(),
         })
     }
 
@@ -271,6 +273,7 @@ impl Inner {
             settings: defaults(&manifest.declaration),
             declaration: manifest.declaration,
             program,
+            compiled: Mutex::default(),
         })
     }
 

@@ -208,7 +208,7 @@ async fn conditions_hold(
     event: &Event,
     record: Option<&Record>,
 ) -> Result<bool, EngineError> {
-    let open = version.open_conditions(event, &inner.store.schema());
+    let open = version.open_conditions(event, record, &inner.store.schema());
     if open.is_empty() {
         return Ok(true);
     }

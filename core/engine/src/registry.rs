@@ -4,7 +4,7 @@
 //! exists, its index holds the triggers that mean it, with their conditions already compiled for that type.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::automation::Trigger;
 use rapport_model::event::Body;
@@ -36,9 +36,10 @@ pub(crate) struct Version {
     pub(crate) declaration: Declaration,
     pub(crate) settings: HashMap<String, Value>,
     pub(crate) program: Program,
+    pub(crate) compiled: Compiled,
 }
 
-/// A trigger as it applies to one event type.
+/// A trigger of a live version as it applies to one event type.
 #[derive(Debug)]
 struct Entry {
     version: Arc<Version>,
@@ -82,7 +83,7 @@ impl Snapshot {
     }
 
     /// The automations that `event` starts. A condition that looks at other records counts as holding here: the slice
-    /// looks at it again with those records at hand (see [`Snapshot::still_holds`]).
+    /// looks at it again with those records at hand (see [`Version::open_conditions`]).
     pub(crate) fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
         let Some(entries) = self.index.get(&event.kind) else { return Vec::new() };
         let mut found: Vec<Match> = Vec::new();
@@ -96,21 +97,46 @@ impl Snapshot {
     }
 }
 
+/// The triggers of a version by epoch of the schema and event type, compiled: they are asked for in every slice.
+pub(crate) type Compiled = Mutex<HashMap<(i64, EventType), Arc<[Condition]>>>;
+
+/// A trigger as it applies to one event type.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    changed: Vec<Name>,
+    /// None: no condition. An error: it does not read for this type, and never holds.
+    rule: Option<Result<Rule, ()>>,
+}
+
 impl Version {
-    /// The conditions of this version's triggers on `event` that look at other records, or nothing if one without such
-    /// a look already holds.
-    pub(crate) fn open_conditions(&self, event: &Event, schema: &Schema) -> Vec<Rule> {
+    /// The conditions of this version's triggers on `event` that look at other records; none if a trigger without such a
+    /// look has fired.
+    pub(crate) fn open_conditions(&self, event: &Event, record: Option<&Record>, schema: &Schema) -> Vec<Rule> {
         let mut open = Vec::new();
-        for trigger in self.declaration.triggers.iter().filter(|t| t.matches_type(&event.kind)) {
-            let Some(text) = trigger.condition.as_deref() else { return Vec::new() };
-            let scope = scopes(schema, trigger).into_iter().find(|(kind, _)| *kind == event.kind);
-            let rule = scope.and_then(|(_, scope)| parse(text, &scope, schema).ok());
-            match rule {
-                Some(rule) if looks_elsewhere(&rule) => open.push(rule),
-                _ => return Vec::new(),
+        for condition in self.compiled(&event.kind, schema).iter().filter(|c| changed_enough(&c.changed, event)) {
+            match &condition.rule {
+                None => return Vec::new(),
+                Some(Ok(rule)) if looks_elsewhere(rule) => open.push(rule.clone()),
+                Some(Ok(rule)) if holds(rule, event, record, &[]) => return Vec::new(),
+                Some(_) => {}
             }
         }
         open
+    }
+
+    fn compiled(&self, kind: &EventType, schema: &Schema) -> Arc<[Condition]> {
+        let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry((schema.epoch, kind.clone())).or_insert_with(|| self.compile(kind, schema)).clone()
+    }
+
+    fn compile(&self, kind: &EventType, schema: &Schema) -> Arc<[Condition]> {
+        let own = self.declaration.triggers.iter().filter(|t| t.matches_type(kind));
+        let compiled = own.filter_map(|trigger| {
+            let (_, scope) = scopes(schema, trigger).into_iter().find(|(known, _)| known == kind)?;
+            let rule = trigger.condition.as_deref().map(|text| parse(text, &scope, schema).map_err(|_| ()));
+            Some(Condition { changed: trigger.changed.clone(), rule })
+        });
+        compiled.collect()
     }
 }
 
