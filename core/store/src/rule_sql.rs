@@ -76,7 +76,22 @@ pub enum RuleSqlError {
         /// The field.
         field: String,
     },
+    /// Its lists hold too many values in all, or its arithmetic unfolds to too much text.
+    #[error(
+        "the rule asks for {bytes} bytes of SQL with {binds} values, more than {SQL_BYTES_MAX} and {SQL_BINDS_MAX}"
+    )]
+    TooLarge {
+        /// How long the text would be.
+        bytes: usize,
+        /// How many values it would have.
+        binds: usize,
+    },
 }
+
+/// The longest condition, in bytes.
+const SQL_BYTES_MAX: usize = 1 << 20;
+/// The most values of a condition: a third of what SQLite takes in one statement.
+const SQL_BINDS_MAX: usize = 10_000;
 
 /// What a rule is compiled with.
 #[derive(Debug, Clone, Copy)]
@@ -97,10 +112,15 @@ pub struct Target<'a> {
 /// text only for parameters of the same shape.
 ///
 /// # Errors
-/// [`RuleSqlError`] if a parameter is missing or does not fit its place, or the rule is about an event.
+/// [`RuleSqlError`] if a parameter is missing or does not fit its place, the rule is about an event, or its SQL is too
+/// large.
 pub fn compile(rule: &Rule, target: &Target<'_>) -> Result<SqlRule, RuleSqlError> {
     let mut compiler = Compiler { target, binds: Vec::new(), joins: BTreeMap::new() };
     let text = compiler.holds(rule.root())?;
+    let (bytes, binds) = (text.len(), compiler.binds.len());
+    if bytes > SQL_BYTES_MAX || binds > SQL_BINDS_MAX {
+        return Err(RuleSqlError::TooLarge { bytes, binds });
+    }
     let join = |(via, object): (Name, Name)| {
         format!(" left join \"o_{object}\" as \"r_{via}\" on \"r_{via}\".\"id\" = t.\"{via}\"")
     };

@@ -9,3 +9,6 @@ mod database;
 #[cfg(test)]
 #[path = "../../model/tests/rules/generate.rs"]
 mod generate;
+#[cfg(test)]
+#[path = "rules/shape.rs"]
+mod shape;
