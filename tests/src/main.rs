@@ -1,0 +1,3 @@
+//! The binary `rapport` under another name, so that stories start the code as it is now.
+
+fn main() {}
