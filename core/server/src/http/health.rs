@@ -1,0 +1,153 @@
+//! Whether the server lives, is ready, and how it does.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodFilter;
+use rapport_engine::Act;
+use serde_json::json;
+
+use super::extract::Auth;
+use super::{Answer, Api, Route, json_response};
+use crate::problem::Problem;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(MethodFilter::GET, "/healthz", "", healthz)
+            .about("operations", "Says that the process lives")
+            .gives("text/plain")
+            .answers(200, "`ok`"),
+        Route::new(MethodFilter::GET, "/readyz", "", readyz)
+            .about("operations", "Says whether the server takes work")
+            .answers(200, "It does"),
+        Route::new(MethodFilter::GET, "/metrics", "read", metrics)
+            .about("operations", "Gives counters and gauges in the text format of Prometheus")
+            .gives("text/plain; version=0.0.4")
+            .answers(200, "All of them"),
+    ]
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(api): State<Api>) -> Response {
+    if *api.stopping.borrow() {
+        return Problem::new("unavailable", "the server is stopping").into_response();
+    }
+    if api.engine.store().fatal().borrow().is_some() {
+        return Problem::new("unavailable", "the database failed; the server is stopping").into_response();
+    }
+    json_response(StatusCode::OK, &json!({"status": "ready"}))
+}
+
+async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
+    caller.everywhere(Act::Read)?;
+    let mut text = Exposition::default();
+    http_metrics(&api, &mut text);
+    engine_metrics(&api, &mut text);
+    store_metrics(&api, &mut text);
+    let mut response = text.0.into_response();
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+fn http_metrics(api: &Api, text: &mut Exposition) {
+    text.head("rapport_http_responses_total", "counter", "Answers by the class of their status");
+    for (i, count) in api.counters.by_class.iter().enumerate() {
+        let labels = format!("class=\"{}xx\"", i + 1);
+        text.sample("rapport_http_responses_total", &labels, count.load(Ordering::Relaxed));
+    }
+    let busy = api.counters.busy_micros.load(Ordering::Relaxed);
+    text.single("rapport_http_busy_microseconds_total", "counter", "Time from head read to answer begun, summed", busy);
+    let in_flight = api.counters.in_flight.load(Ordering::Relaxed) as u64;
+    text.single("rapport_http_requests_in_flight", "gauge", "Requests being worked on", in_flight);
+    let readers = api.limits.streams_max.saturating_sub(api.streams.available_permits()) as u64;
+    text.single("rapport_http_event_streams", "gauge", "Readers of the event stream", readers);
+}
+
+fn engine_metrics(api: &Api, text: &mut Exposition) {
+    let m = api.engine.metrics();
+    let head = u64::try_from(m.head).unwrap_or(0);
+    text.single("rapport_log_head", "gauge", "The last position of the log", head);
+    text.head("rapport_runs_in_memory", "gauge", "Runs in memory, by what they do");
+    for (what, count) in [("waiting", m.load.queued), ("working", m.load.running), ("sleeping", m.load.sleeping)] {
+        text.sample("rapport_runs_in_memory", &format!("doing=\"{what}\""), count as u64);
+    }
+    for (name, about, value) in [
+        ("rapport_runs_total", "Runs started since the start", m.runs_total),
+        ("rapport_runs_completed_total", "Runs completed since the start", m.completed_total),
+        ("rapport_runs_dead_total", "Runs that went to the dead letters since the start", m.dead_total),
+        ("rapport_slices_total", "Slices that ended in a commit", m.slices_total),
+        ("rapport_slice_conflicts_total", "Slices tried again because a record had moved", m.conflicts_total),
+        ("rapport_fuel_total", "Fuel used by all slices", m.fuel_total),
+        ("rapport_events_total", "Events committed since the start", m.events_total),
+    ] {
+        text.single(name, "counter", about, value);
+    }
+}
+
+fn store_metrics(api: &Api, text: &mut Exposition) {
+    let s = api.engine.store().stats();
+    for (name, about, value) in [
+        ("rapport_statements_total", "Statements sent by the committer", s.statements),
+        ("rapport_rows_written_total", "Rows written by the committer", s.rows),
+        ("rapport_commits_total", "Physical transactions", s.transactions),
+        ("rapport_units_total", "Units of work committed", s.units),
+        ("rapport_units_refused_total", "Units of work refused", s.refused),
+        ("rapport_record_cache_hits_total", "Record reads answered from memory", s.cache_hits),
+        ("rapport_record_cache_misses_total", "Record reads that asked the database", s.cache_misses),
+    ] {
+        text.single(name, "counter", about, value);
+    }
+    text.single("rapport_units_queued", "gauge", "Units that wait for the committer", s.queued);
+    text.single("rapport_database_bytes", "gauge", "Size of the database", s.database_bytes);
+}
+
+/// Text in the format of Prometheus.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn head(&mut self, name: &str, kind: &str, about: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {about}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = if labels.is_empty() {
+            writeln!(self.0, "{name} {value}")
+        } else {
+            writeln!(self.0, "{name}{{{labels}}} {value}")
+        };
+    }
+
+    fn single(&mut self, name: &str, kind: &str, about: &str, value: u64) {
+        self.head(name, kind, about);
+        self.sample(name, "", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_stand_under_their_help_and_type() {
+        let mut text = Exposition::default();
+        text.single("a_total", "counter", "Counts a", 3);
+        text.head("b", "gauge", "Counts b");
+        text.sample("b", "status=\"dead\"", 0);
+        insta::assert_snapshot!(text.0, @r#"
+        # HELP a_total Counts a
+        # TYPE a_total counter
+        a_total 3
+        # HELP b Counts b
+        # TYPE b gauge
+        b{status="dead"} 0
+        "#);
+    }
+}
