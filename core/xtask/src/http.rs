@@ -77,6 +77,7 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection breaks.
+    #[cfg(feature = "bench")]
     pub(crate) fn send(&mut self, part: &[u8]) -> Result<()> {
         self.stream.get_mut().write_all(part)
     }

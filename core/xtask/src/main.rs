@@ -3,6 +3,8 @@
 //! Owns the gate that every change passes, the demo, and the figures of the README. It is a user like any other: it starts the
 //! binary and talks HTTP, and links none of the product's crates.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod demo;
 mod gate;
 mod http;
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
     let done = match task {
         "test" => gate::Options::parse(rest).and_then(gate::run),
         "demo" => demo::Options::parse(rest).and_then(|options| demo::run(&options)),
+        "bench" => bench(rest),
+        #[cfg(feature = "bench")]
+        helper if helper.starts_with("bench-") => bench::helper(helper, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
@@ -45,4 +50,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "bench")]
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    bench::run(arguments)
+}
+
+/// Builds this program again as the bench needs it, in release mode and with the floors, and hands over.
+#[cfg(not(feature = "bench"))]
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    let mut built = workspace::cargo();
+    built.args(["run", "--quiet", "--release", "--package", "xtask", "--features", "bench", "--", "bench"]);
+    workspace::run(built.args(arguments))
 }

@@ -131,6 +131,12 @@ impl Server {
         format!("Authorization: Bearer {}", self.key)
     }
 
+    /// The owner's key.
+    #[cfg(feature = "bench")]
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -159,27 +165,11 @@ impl Server {
     /// # Errors
     /// If the answer is none of success, or no JSON.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
-        self.json("GET", path, &Value::Null)
-    }
-
-    /// Posts JSON and reads the answer as JSON.
-    ///
-    /// # Errors
-    /// If the answer is none of success, or no JSON.
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.json("POST", path, body)
-    }
-
-    fn json(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = self.call(method, path, "application/json", body.as_bytes())?;
+        let answer = self.call("GET", path, "application/json", b"")?;
         if !answer.is_success() {
-            bail!("{method} {path} was answered with {}: {}", answer.status, answer.excerpt());
+            bail!("GET {path} was answered with {}: {}", answer.status, answer.excerpt());
         }
-        if answer.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&answer.body).with_context(|| format!("{method} {path} was not answered with JSON"))
+        serde_json::from_slice(&answer.body).with_context(|| format!("GET {path} was not answered with JSON"))
     }
 
     /// Every record of an object with the fields named, page by page.

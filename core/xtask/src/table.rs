@@ -18,6 +18,7 @@ pub(crate) fn count(value: usize) -> String {
 }
 
 /// Rows of cells as a Markdown table, the first row its heading; the first column to the left, the others to the right.
+#[cfg(any(test, feature = "bench"))]
 pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, i: usize| row.get(i).cloned().unwrap_or_default();

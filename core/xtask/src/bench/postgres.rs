@@ -1,0 +1,85 @@
+//! The same on PostgreSQL, against pgbench running the same two statements.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use sqlx::{Connection as _, PgConnection};
+
+use super::figure::Figure;
+use super::lab::{Lab, Place};
+use super::runtime;
+use super::single::{Target, load};
+use super::workload::CUSTOMERS;
+use crate::workspace::{command, output};
+
+const TABLES: &str = "
+create table event (position bigint generated always as identity primary key, source text not null, id text not null, kind text not null,
+    customer bigint not null, time bigint not null, payload text not null);
+create table balance (customer bigint primary key, points bigint not null);";
+
+/// What one transaction of pgbench does: the event row, and the balance.
+const SCRIPT: &str = r#"\set customer random(1, 1000)
+\set amount random(1, 200)
+begin;
+insert into event (source, id, kind, customer, time, payload) values ('bench', :customer || '-' || :amount, 'order.paid', :customer, 1, '{"specversion":"1.0","id":"bench-1","source":"bench","type":"order.paid","data":{"order_no":"1","amount":"1.00"}}');
+insert into balance (customer, points) values (:customer, :amount) on conflict (customer) do update set points = balance.points + excluded.points;
+commit;
+"#;
+
+/// Seconds that pgbench runs.
+const SECONDS: &str = "10";
+
+/// Measures it; all processes share all cores, as the server of PostgreSQL is many.
+///
+/// # Errors
+/// If PostgreSQL, pgbench, the server or the driver fails.
+pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
+    let lab = Lab::new(binary, "postgres")?;
+    let script = lab.folder().join("floor.sql");
+    std::fs::write(&script, SCRIPT)?;
+    let floor_database = rapport_test_support::pg::url();
+    runtime()?.block_on(async {
+        let mut connection = PgConnection::connect(&floor_database).await?;
+        sqlx::raw_sql(TABLES).execute(&mut connection).await?;
+        connection.close().await
+    })?;
+    let database = rapport_test_support::pg::url();
+    let server = lab.shop("data", Place { core: None, database: Some(&database) })?;
+    let mut figures = Vec::new();
+    for connections in [16, 1] {
+        let floor = pgbench(&floor_database, &script, connections)?;
+        let ours = load(Target::ours(&server, CUSTOMERS), connections, None)?;
+        let name = format!("PostgreSQL: {connections} connection{}", if connections == 1 { "" } else { "s" });
+        figures.push(Figure::new(format!("{name} (floor: pgbench)"), ours.rate, "events/s").floor(floor));
+        figures.push(Figure::new(format!("{name}, p99"), ours.p99_ms, "ms"));
+        figures.push(Figure::new(format!("{name}, processor time of ours per event"), ours.processor_us, "µs"));
+    }
+    server.stop()?;
+    Ok(figures)
+}
+
+/// Transactions a second.
+fn pgbench(url: &str, script: &Path, connections: u64) -> Result<f64> {
+    let connections = connections.to_string();
+    let options = ["-n", "-M", "prepared", "-j", "1", "-T", SECONDS, "-c", &connections, "-f"];
+    let text = output(command("pgbench").args(options).arg(script).arg(url))?;
+    rate_of(&text).with_context(|| format!("pgbench did not tell its rate: {text}"))
+}
+
+/// The rate in what pgbench prints.
+fn rate_of(text: &str) -> Option<f64> {
+    let line = text.lines().find_map(|l| l.strip_prefix("tps = "))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_from_what_pgbench_prints() {
+        let text = "latency average = 1.0 ms\ninitial connection time = 8 ms\ntps = 1234.5 (without initial connection time)\n";
+        assert_eq!(rate_of(text), Some(1234.5));
+        assert_eq!(rate_of("error"), None);
+    }
+}
