@@ -104,6 +104,9 @@ pub trait Host: Any + Send {
     /// `count` random bytes from the run's seed; `count` is 4,096 at most.
     fn random(&mut self, count: u32) -> Vec<u8>;
     /// The value of a declared setting.
+    ///
+    /// # Errors
+    /// [`HostError`] if no setting of that name is declared.
     fn setting(&mut self, name: &str) -> Result<Value, HostError>;
 }
 

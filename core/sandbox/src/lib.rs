@@ -3,11 +3,23 @@
 //! It owns compiling, instances, limits and the passage of values. It never sees SQL, HTTP or rights: those are the
 //! engine's, behind [`Host`]. Scripts run in the interpreter, which is a component too, so that both kinds of guest share
 //! one host interface and one set of limits.
+//!
+//! A script's instance: made with its script loaded → waits warm → runs a slice → waits again, or is dropped after a trap,
+//! a limit, ten thousand calls, or when it has grown large. A plugin's instance lives for one slice.
 
+mod cache;
 pub mod error;
+mod guest;
 pub mod host;
+mod imports;
 pub mod manifest;
+mod outline;
+mod runtime;
 pub mod sandbox;
+mod state;
+mod warm;
+mod wasi;
+mod wire;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, RecordData};

@@ -1,54 +1,71 @@
-//! What a plugin says of itself.
+//! What a plugin wants.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-/// What a plugin handles and what it does.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a plugin wants: which events start it, which rights it uses, which settings it reads.
+///
+/// ```
+/// use rapport_sdk::Declaration;
+/// let declaration = Declaration::new("Gives tiers")
+///     .on_change("customer", &["points"])
+///     .uses("customer.tier:write")
+///     .setting("silver_from", 1000);
+/// assert!(declaration.to_json().contains("customer.updated"));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {
     title: String,
-    events: Vec<String>,
+    triggers: Vec<Json>,
     uses: Vec<String>,
+    settings: Vec<Json>,
 }
 
 impl Declaration {
-    /// A declaration with one line that says what the plugin is for.
+    /// Nothing yet but one line that says what the plugin is for.
     #[must_use]
-    pub fn new(title: &str) -> Self {
-        Self { title: title.to_owned(), ..Self::default() }
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), triggers: Vec::new(), uses: Vec::new(), settings: Vec::new() }
     }
 
-    /// Handles events of this type (`order.*` for all that begin with `order.`). Conditions stand in `plugin.toml`.
+    /// Started by events of the type `event`; `order.*` for all that begin so.
     #[must_use]
     pub fn on(mut self, event: &str) -> Self {
-        self.events.push(event.to_owned());
+        self.triggers.push(json!({ "event": event }));
         self
     }
 
-    /// Uses this right, such as `customer.tier:write` or `emit:tier.changed`.
+    /// Started by events of the type `event` that a rule accepts: `amount > 100`.
+    #[must_use]
+    pub fn on_when(mut self, event: &str, condition: &str) -> Self {
+        self.triggers.push(json!({ "event": event, "condition": condition }));
+        self
+    }
+
+    /// Started when one of `fields` of a record of `object` changed.
+    #[must_use]
+    pub fn on_change(mut self, object: &str, fields: &[&str]) -> Self {
+        self.triggers.push(json!({ "event": format!("{object}.updated"), "changed": fields }));
+        self
+    }
+
+    /// Uses a right: `customer:read`, `customer.tier:write`, `emit:tier.changed`.
     #[must_use]
     pub fn uses(mut self, right: &str) -> Self {
-        self.uses.push(right.to_owned());
+        self.uses.push(right.into());
+        self
+    }
+
+    /// Reads a setting, which is `default` if no operator has set it.
+    #[must_use]
+    pub fn setting(mut self, name: &str, default: impl Into<Json>) -> Self {
+        self.settings.push(json!({ "name": name, "default": default.into() }));
         self
     }
 
     /// The declaration as the host reads it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let triggers: Vec<_> = self.events.iter().map(|event| json!({ "event": event })).collect();
-        json!({ "title": self.title, "triggers": triggers, "uses": self.uses }).to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_declaration_is_json_whatever_its_title() {
-        let text = Declaration::new("say \"hi\"").on("order.paid").uses("customer:read").to_json();
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(json["title"], "say \"hi\"");
-        assert_eq!(json["triggers"][0]["event"], "order.paid");
-        assert_eq!(json["uses"][0], "customer:read");
+        let Self { title, triggers, uses, settings } = self;
+        json!({ "title": title, "triggers": triggers, "uses": uses, "settings": settings }).to_string()
     }
 }

@@ -1,290 +1,160 @@
-//! A host in memory, for tests of a plugin's own logic with plain `cargo test`.
+//! A host in memory, for native tests of plugins.
 //!
-//! It keeps records and notes events; it checks no rights and reads no rules: a filter is a function that the test sets.
-//! What depends on those is tested with `rapport plugin check` and against a real host.
+//! Each test thread has its own. It keeps records, takes down what the plugin writes, and knows no rights and no rules: a
+//! query with a rule is answered by [`answer_queries`].
+//!
 //! ```
-//! use rapport_sdk::{Value, fake, records};
+//! use rapport_sdk::{Fields, fake, records};
 //!
 //! fake::reset();
-//! let ada = fake::record("customer", &[("customer_no", "ada".into()), ("points", 5_i64.into())]);
-//! records::increment("customer", &ada.id, "points", 7_i64)?;
-//! assert_eq!(fake::stored("customer", &ada.id).unwrap().integer("points"), Some(12));
-//! # Ok::<(), rapport_sdk::Error>(())
+//! let ada = fake::insert("customer", Fields::new().with("points", 5));
+//! records::increment(&ada.reference(), "points", 2).unwrap();
+//! assert_eq!(fake::read(&ada).int("points").unwrap(), Some(7));
 //! ```
 
 use std::cell::RefCell;
 
-use crate::{Event, Field, Record, Value};
+use crate::bindings::rapport::plugin::log::Level;
+use crate::{Event, Fields, Record, Reference, Timestamp, Value};
+
+pub(crate) mod door;
 
 /// An event that the plugin emitted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Emitted {
     /// Its type.
     pub kind: String,
-    /// `object/key`.
-    pub subject: String,
+    /// What it is about; `None` for nothing.
+    pub subject: Option<Reference>,
     /// Its fields.
-    pub data: Vec<(String, Value)>,
+    pub data: Fields,
 }
 
-type Filter = Box<dyn Fn(&Record, &str, &[(&str, Value)]) -> bool>;
+/// A query with a rule, as the plugin asked it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The object.
+    pub object: String,
+    /// The rule.
+    pub filter: String,
+    /// Its parameters.
+    pub params: Fields,
+}
 
-struct Host {
+type Answers = Box<dyn Fn(&Asked) -> Vec<Record>>;
+
+#[derive(Default)]
+struct World {
     records: Vec<Record>,
     emitted: Vec<Emitted>,
-    log: Vec<String>,
-    settings: Vec<(String, Value)>,
-    filter: Filter,
+    logged: Vec<(Level, String)>,
+    settings: Fields,
     now: i64,
-}
-
-impl Default for Host {
-    fn default() -> Self {
-        Self {
-            records: Vec::new(),
-            emitted: Vec::new(),
-            log: Vec::new(),
-            settings: Vec::new(),
-            filter: Box::new(|_, filter, _| filter.trim().is_empty()),
-            now: 0,
-        }
-    }
+    made: u64,
+    drawn: u8,
+    answers: Option<Answers>,
 }
 
 thread_local! {
-    static HOST: RefCell<Host> = RefCell::default();
+    // The functions of the host take no handle, as in a component: the world of a test is that of its thread.
+    static WORLD: RefCell<World> = RefCell::default();
 }
 
-/// Empties the fake host of this thread.
+fn world<T>(work: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(work)
+}
+
+/// Empties the world of this thread: no records, no settings, 1970.
 pub fn reset() {
-    HOST.with_borrow_mut(|host| *host = Host::default());
+    world(|w| *w = World::default());
 }
 
-/// Puts a record into the fake host.
-#[must_use = "its id names it"]
-pub fn record(object: &str, fields: &[(&str, Value)]) -> Record {
-    HOST.with_borrow_mut(|host| calls::add(host, object, fields))
-}
-
-/// The record as it is now.
+/// A record that is not in the world, for events.
 #[must_use]
-pub fn stored(object: &str, id: &str) -> Option<Record> {
-    HOST.with_borrow(|host| host.records.iter().find(|r| r.object == object && r.id == id).cloned())
+pub fn record(object: &str, fields: Fields) -> Record {
+    let id = world(|w| {
+        w.made += 1;
+        format!("00000000-0000-7000-8000-{:012}", w.made)
+    });
+    let at = Timestamp(world(|w| w.now));
+    Record { object: object.into(), id, version: 1, created_at: at, updated_at: at, fields }
 }
 
-/// The events emitted so far.
+/// Puts a record into the world and returns it.
+#[must_use]
+pub fn insert(object: &str, fields: Fields) -> Record {
+    let record = record(object, fields);
+    world(|w| w.records.push(record.clone()));
+    record
+}
+
+/// The record as it is now in the world; as given, if it is not there.
+#[must_use]
+pub fn read(record: &Record) -> Record {
+    world(|w| w.records.iter().find(|r| r.id == record.id).cloned()).unwrap_or_else(|| record.clone())
+}
+
+/// All records of an object.
+#[must_use]
+pub fn all(object: &str) -> Vec<Record> {
+    world(|w| w.records.iter().filter(|r| r.object == object).cloned().collect())
+}
+
+/// What the plugin has emitted so far, in order.
 #[must_use]
 pub fn emitted() -> Vec<Emitted> {
-    HOST.with_borrow(|host| host.emitted.clone())
+    world(|w| w.emitted.clone())
 }
 
-/// The lines logged so far.
+/// The lines that the plugin has logged so far.
 #[must_use]
 pub fn logged() -> Vec<String> {
-    HOST.with_borrow(|host| host.log.clone())
+    world(|w| w.logged.iter().map(|(_, line)| line.clone()).collect())
 }
 
-/// Sets what `setting` answers.
-pub fn set_setting(name: &str, value: impl Into<Value>) {
-    let value = value.into();
-    HOST.with_borrow_mut(|host| {
-        host.settings.retain(|(known, _)| known != name);
-        host.settings.push((name.to_owned(), value));
-    });
+/// Sets a setting.
+pub fn set(name: &str, value: impl Into<Value>) {
+    world(|w| w.settings.set(name, value));
 }
 
-/// Sets what `find` and `count` go by: the record, the rule's text, its parameters.
-pub fn set_filter(filter: impl Fn(&Record, &str, &[(&str, Value)]) -> bool + 'static) {
-    HOST.with_borrow_mut(|host| host.filter = Box::new(filter));
+/// Sets the clock.
+pub fn set_now(now: Timestamp) {
+    world(|w| w.now = now.0);
 }
 
-/// Sets the clock, in microseconds since 1970.
-pub fn set_now(micros: i64) {
-    HOST.with_borrow_mut(|host| host.now = micros);
+/// Says what queries with a rule find.
+pub fn answer_queries(answers: impl Fn(&Asked) -> Vec<Record> + 'static) {
+    world(|w| w.answers = Some(Box::new(answers)));
 }
 
-/// The event of a change of `record`: fields with their values before and after.
+/// The event `<object>.updated` of a change of `record` that gave its fields the values `after`.
 #[must_use]
-pub fn changed(record: &Record, fields: &[(&str, Value, Value)]) -> Event {
-    let side = |pick: fn(&(&str, Value, Value)) -> Value| {
-        fields.iter().map(|f| Field { name: f.0.to_owned(), value: pick(f) }).collect()
-    };
+pub fn change(record: &Record, after: Fields) -> Event {
+    let before = after.iter().map(|(name, _)| (name, record.fields.get(name).cloned().unwrap_or_default())).collect();
+    let mut now = record.clone();
+    after.iter().for_each(|(name, value)| now.fields.set(name, value.clone()));
+    Event { before, after, ..event(&format!("{}.updated", record.object), &now, Fields::new()) }
+}
+
+/// An event of the type `kind` about `record`.
+#[must_use]
+pub fn event(kind: &str, record: &Record, data: Fields) -> Event {
+    let now = Timestamp(world(|w| w.now));
     Event {
         position: 1,
-        kind: format!("{}.updated", record.object),
-        subject: record.subject(),
-        time: 0,
-        recorded_at: 0,
-        actor: "system".to_owned(),
+        kind: kind.into(),
+        subject: Some(record.reference()),
+        time: now,
+        recorded_at: now,
+        actor: "system".into(),
         depth: 0,
-        data: Vec::new(),
-        before: side(|f| f.1.clone()),
-        after: side(|f| f.2.clone()),
-        delta: Vec::new(),
+        data,
+        before: Fields::new(),
+        after: Fields::new(),
+        delta: Fields::new(),
         record: Some(record.clone()),
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the signatures are those of the real host, whose calls can fail")]
-pub(crate) mod calls {
-    use super::{Emitted, HOST, Host};
-    use crate::{Error, Field, Level, Page, Record, Value};
-
-    fn missing(object: &str, key: &str) -> Error {
-        Error::permanent("not_found", &format!("there is no {object} `{key}`"))
-    }
-
-    fn place(host: &Host, object: &str, key: &str) -> Option<usize> {
-        let key = key.rsplit('/').next().unwrap_or(key);
-        let by_field = key.split_once(':');
-        host.records.iter().position(|record| {
-            let named = by_field.is_some_and(|(field, value)| record.text(field) == Some(value));
-            record.object == object && (record.id == key || named)
-        })
-    }
-
-    fn set(record: &mut Record, name: &str, value: Value) {
-        match record.fields.iter_mut().find(|f| f.name == name) {
-            Some(field) => field.value = value,
-            None => record.fields.push(Field { name: name.to_owned(), value }),
-        }
-    }
-
-    pub(super) fn add(host: &mut Host, object: &str, pairs: &[(&str, Value)]) -> Record {
-        let id = format!("00000000-0000-7000-8000-{:012}", host.records.len() + 1);
-        let (object, now) = (object.to_owned(), host.now);
-        let mut record = Record { object, id, version: 1, created_at: now, updated_at: now, fields: Vec::new() };
-        for (name, value) in pairs {
-            set(&mut record, name, value.clone());
-        }
-        host.records.push(record.clone());
-        record
-    }
-
-    pub(crate) fn get(object: &str, key: &str) -> Result<Option<Record>, Error> {
-        Ok(HOST.with_borrow(|host| place(host, object, key).map(|i| host.records[i].clone())))
-    }
-
-    pub(crate) fn find(
-        object: &str,
-        filter: &str,
-        params: &[(&str, Value)],
-        page: &Page,
-    ) -> Result<Vec<Record>, Error> {
-        Ok(HOST.with_borrow(|host| {
-            let later = |r: &&Record| page.after.is_empty() || r.id > page.after;
-            let found = host.records.iter().filter(|r| r.object == object && (host.filter)(r, filter, params));
-            found.filter(later).take(page.limit as usize).cloned().collect()
-        }))
-    }
-
-    pub(crate) fn count(object: &str, filter: &str, params: &[(&str, Value)]) -> Result<u64, Error> {
-        let page = Page { order: String::new(), limit: u32::MAX, after: String::new() };
-        Ok(find(object, filter, params, &page)?.len() as u64)
-    }
-
-    pub(crate) fn create(object: &str, pairs: &[(&str, Value)]) -> Result<Record, Error> {
-        Ok(HOST.with_borrow_mut(|host| add(host, object, pairs)))
-    }
-
-    pub(crate) fn update(object: &str, key: &str, pairs: &[(&str, Value)]) -> Result<(), Error> {
-        HOST.with_borrow_mut(|host| {
-            let index = place(host, object, key).ok_or_else(|| missing(object, key))?;
-            let now = host.now;
-            let record = &mut host.records[index];
-            for (name, value) in pairs {
-                set(record, name, value.clone());
-            }
-            record.version += 1;
-            record.updated_at = now;
-            Ok(())
-        })
-    }
-
-    pub(crate) fn increment(object: &str, key: &str, field: &str, delta: &Value) -> Result<(), Error> {
-        let number = |value: Option<&Value>| match value {
-            None | Some(Value::Null) => Ok(0),
-            Some(other) => {
-                let wrong = || Error::permanent("invalid", "the fake host increments whole numbers alone");
-                other.as_integer().ok_or_else(wrong)
-            }
-        };
-        let record = get(object, key)?.ok_or_else(|| missing(object, key))?;
-        let sum = number(record.get(field))? + number(Some(delta))?;
-        update(object, key, &[(field, sum.into())])
-    }
-
-    pub(crate) fn upsert(object: &str, by: &str, pairs: &[(&str, Value)]) -> Result<Record, Error> {
-        let value = pairs.iter().find(|(name, _)| *name == by).and_then(|(_, value)| value.as_text());
-        let value = value.ok_or_else(|| Error::permanent("invalid", &format!("give a text for `{by}`")))?;
-        let key = format!("{by}:{value}");
-        if get(object, &key)?.is_none() {
-            return create(object, pairs);
-        }
-        update(object, &key, pairs)?;
-        get(object, &key)?.ok_or_else(|| missing(object, &key))
-    }
-
-    pub(crate) fn delete(object: &str, key: &str) -> Result<bool, Error> {
-        Ok(HOST.with_borrow_mut(|host| place(host, object, key).map(|index| host.records.remove(index)).is_some()))
-    }
-
-    pub(crate) fn emit(kind: &str, subject: &str, data: &[(&str, Value)]) -> Result<(), Error> {
-        let data = data.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let emitted = Emitted { kind: kind.to_owned(), subject: subject.to_owned(), data };
-        HOST.with_borrow_mut(|host| host.emitted.push(emitted));
-        Ok(())
-    }
-
-    pub(crate) fn log(level: Level, message: &str) {
-        HOST.with_borrow_mut(|host| host.log.push(format!("{level:?}: {message}")));
-    }
-
-    pub(crate) fn now() -> i64 {
-        HOST.with_borrow(|host| host.now)
-    }
-
-    pub(crate) fn random(count: u32) -> Vec<u8> {
-        (0..count).map(|i| u8::try_from(i % 251).unwrap_or(0)).collect()
-    }
-
-    pub(crate) fn setting(name: &str) -> Result<Value, Error> {
-        let found =
-            HOST.with_borrow(|host| host.settings.iter().find(|(known, _)| known == name).map(|(_, v)| v.clone()));
-        found.ok_or_else(|| Error::permanent("unknown_setting", &format!("there is no setting `{name}`")))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::records;
-
-    #[test]
-    fn a_record_is_found_by_id_and_by_a_field() {
-        reset();
-        let ada = record("customer", &[("customer_no", "ada".into())]);
-        assert!(records::get("customer", &ada.id).unwrap().is_some());
-        assert!(records::get("customer", "customer_no:ada").unwrap().is_some());
-        assert!(records::get("order", &ada.id).unwrap().is_none());
-    }
-
-    #[test]
-    fn an_upsert_creates_once() {
-        reset();
-        for points in [1_i64, 2] {
-            records::upsert("customer", "customer_no", &[("customer_no", "a".into()), ("points", points.into())])
-                .unwrap();
-        }
-        assert_eq!(records::count("customer", "", &[]).unwrap(), 1);
-        assert_eq!(records::get("customer", "customer_no:a").unwrap().unwrap().integer("points"), Some(2));
-    }
-
-    #[test]
-    fn a_filter_is_the_tests_own() {
-        reset();
-        let _ada = record("customer", &[("country", "France".into())]);
-        set_filter(|r, _, _| r.text("country") == Some("France"));
-        assert_eq!(records::count("customer", "country == 'France'", &[]).unwrap(), 1);
-    }
-}
+mod tests;

@@ -1,0 +1,147 @@
+//! Walks a parsed script: finds calls of functions that do not exist, and the host calls whose names stand in the text.
+
+use std::collections::BTreeSet;
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+use serde_json::{Value as Json, json};
+
+use super::{DECLARATIONS, Problem, placed};
+use crate::language;
+use crate::nearest::nearest;
+
+/// The host's functions that need a right.
+const HOST_CALLS: [&str; 8] = ["get", "find", "count", "create", "update", "increment", "upsert", "delete"];
+
+/// Every host call with a literal object or event type. What cannot be right goes to `problems`.
+pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
+    let known: BTreeSet<(String, usize)> = language::signatures().into_iter().collect();
+    let scripted: BTreeSet<(String, usize)> =
+        ast.iter_functions().map(|f| (f.name.to_string(), f.params.len())).collect();
+    if !scripted.contains(&("run".into(), 1)) {
+        let wrong = ast.iter_functions().find(|f| f.name == "run");
+        let message = wrong.map_or_else(
+            || "there is no function `run`".into(),
+            |f| format!("`run` takes one parameter, the event, not {}", f.params.len()),
+        );
+        problems.push(Problem::new(Position::NONE, message, "write `fn run(event) { … }`"));
+    }
+    let mut found = Vec::new();
+    let top_level: BTreeSet<_> = ast.statements().iter().map(Stmt::position).collect::<Vec<_>>().into_iter().map(key).collect();
+    ast.walk(&mut |path: &[ASTNode<'_>]| {
+        let Some((call, position, arguments)) = path.last().and_then(call_of) else { return true };
+        let declares = DECLARATIONS.iter().any(|d| d.0 == call.name);
+        let outside = path.first().is_some_and(|n| top_level.contains(&key(n.position())));
+        if declares && outside {
+            arity(call, position, problems);
+        } else if let Some(problem) = unknown(call, arguments, position, &known, &scripted) {
+            problems.push(problem);
+        } else {
+            found.extend(host_call(call, position));
+        }
+        true
+    });
+    found
+}
+
+fn key(position: Position) -> (usize, usize) {
+    (position.line().unwrap_or(0), position.position().unwrap_or(0))
+}
+
+/// The call that a node is, where it stands, and how many arguments it has, the object of a method included.
+fn call_of<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position, usize)> {
+    let (call, position, extra) = match node {
+        ASTNode::Stmt(Stmt::FnCall(call, position)) | ASTNode::Expr(Expr::FnCall(call, position)) => (call, *position, 0),
+        ASTNode::Expr(Expr::MethodCall(call, position)) => (call, *position, 1),
+        _ => return None,
+    };
+    Some((call, position, call.args.len() + extra))
+}
+
+fn arity(call: &FnCallExpr, position: Position, problems: &mut Vec<Problem>) {
+    let Some((name, least, most)) = DECLARATIONS.iter().find(|d| d.0 == call.name) else { return };
+    let count = call.args.len();
+    if !(*least..=*most).contains(&count) {
+        problems.push(Problem::new(position, format!("`{name}` cannot take {count} arguments"), usage(name)));
+    }
+}
+
+/// How a declaration is written.
+fn usage(name: &str) -> &'static str {
+    match name {
+        "on" => "write `on(\"order.created\")` or `on(\"order.created\", \"amount > 100\")`",
+        "on_change" => "write `on_change(\"customer\", [\"points\"])`",
+        "uses" => "write `uses(\"customer:read\", \"customer.points:write\")`, 16 rights at most in one call",
+        "setting" => "write `setting(\"discount\", 10)` at the top level, `setting(\"discount\")` in `run`",
+        "field" => "write `field(\"customer\", \"points\", \"integer\", #{ default: 0 })`",
+        "event_type" => "write `event_type(\"tier.changed\", #{ from: \"text\", to: \"text\" })`",
+        _ => "write `object(\"voucher\", #{ code: \"text\", amount: \"decimal(2)\" })`",
+    }
+}
+
+fn unknown(
+    call: &FnCallExpr,
+    arguments: usize,
+    position: Position,
+    known: &BTreeSet<(String, usize)>,
+    scripted: &BTreeSet<(String, usize)>,
+) -> Option<Problem> {
+    let name = call.name.as_str();
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if call.op_token.is_some() || !is_name || name.contains('$') || language::KEYWORDS.contains(&name) {
+        return None;
+    }
+    let signature = (name.to_owned(), arguments);
+    if known.contains(&signature) || scripted.contains(&signature) || scripted.contains(&(name.to_owned(), call.args.len())) {
+        return None;
+    }
+    if DECLARATIONS.iter().any(|d| d.0 == name) {
+        let message = format!("`{name}` declares and cannot be called in a function");
+        return Some(Problem::new(position, message, "write it at the top level of the script"));
+    }
+    let all = || known.iter().chain(scripted);
+    let counts: Vec<_> = all().filter(|(n, _)| n == name).map(|(_, count)| count.to_string()).collect();
+    if !counts.is_empty() {
+        let message = format!("`{name}` cannot take {arguments} arguments");
+        return Some(Problem::new(position, message, format!("it takes {}", counts.join(" or "))));
+    }
+    let near = nearest(name, all().map(|(n, _)| n.as_str()));
+    let help = near.map_or_else(String::new, |n| format!("did you mean `{n}`?"));
+    Some(Problem::new(position, format!("there is no function `{name}`"), help))
+}
+
+/// A host call whose object or event type stands in the text: the host holds it against the declared rights.
+fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
+    let name = call.name.as_str();
+    let first = text(call.args.first()?)?;
+    let fields = match (name, call.args.len()) {
+        ("emit" | "get" | "find" | "count" | "delete", _) => Vec::new(),
+        ("create", 2) => keys(&call.args[1]),
+        ("upsert" | "update", 3) => keys(&call.args[2]),
+        ("increment", 4) => text(&call.args[2]).into_iter().collect(),
+        // `update("customer/…", …)` and the like: the object is not a word of its own.
+        _ => return None,
+    };
+    let about_object = HOST_CALLS.contains(&name) && !first.contains('/');
+    if name != "emit" && !about_object {
+        return None;
+    }
+    Some(placed(position, json!({ "call": name, "object": first, "fields": fields })))
+}
+
+fn text(expression: &Expr) -> Option<String> {
+    match expression {
+        Expr::StringConstant(text, _) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// The names in a map literal.
+fn keys(expression: &Expr) -> Vec<String> {
+    match expression {
+        Expr::Map(entries, _) => entries.0.iter().map(|(name, _)| name.name.to_string()).collect(),
+        Expr::DynamicConstant(value, _) => {
+            value.read_lock::<rhai::Map>().map_or_else(Vec::new, |m| m.keys().map(ToString::to_string).collect())
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,210 @@
+//! Components that are ready to be instantiated, and single instances of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rapport_model::Limits;
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+
+use crate::error::{GuestFailure, SandboxError};
+use crate::state::{Ending, State};
+use crate::wire::{InError, OutEvent};
+use crate::{imports, wasi};
+
+/// The name under which [`crate::Host`] is imported.
+const OURS: &str = "rapport:plugin/";
+/// The version of the contract that this host offers.
+const API: &str = "@0.1.";
+
+/// A component that has been linked and whose exports have been looked up.
+pub(crate) struct Guest {
+    pre: InstancePre<State>,
+    handle: ComponentExportIndex,
+    limits: Arc<Limits>,
+    ending: Ending,
+}
+
+/// An instance and its store.
+pub(crate) struct Living {
+    pub(crate) store: Store<State>,
+    pub(crate) instance: Instance,
+    pub(crate) handle: Handle,
+}
+
+/// The export `handle`.
+pub(crate) type Handle = wasmtime::component::TypedFunc<(OutEvent,), (Result<(), InError>,)>;
+
+impl Guest {
+    /// Checks what `component` imports and exports, and links it.
+    ///
+    /// # Errors
+    /// [`SandboxError::Import`] or [`SandboxError::Export`] naming what does not fit.
+    pub(crate) fn link(component: &Component, limits: Arc<Limits>, ending: Ending) -> Result<Self, SandboxError> {
+        let engine = component.engine();
+        check_imports(engine, component)?;
+        let mut linker = wasmtime::component::Linker::new(engine);
+        let start = |e: wasmtime::Error| SandboxError::Start(format!("{e:#}"));
+        imports::link(&mut linker).map_err(start)?;
+        wasi::link(&mut linker).map_err(start)?;
+        linker.define_unknown_imports_as_traps(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
+        let pre = linker.instantiate_pre(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
+        let handle = export(component, "handle")?;
+        Ok(Self { pre, handle, limits, ending })
+    }
+
+    /// An index of another export than `handle`.
+    ///
+    /// # Errors
+    /// [`SandboxError::Export`] if there is none of that name.
+    pub(crate) fn export(&self, name: &'static str) -> Result<ComponentExportIndex, SandboxError> {
+        export(self.pre.component(), name)
+    }
+
+    /// Makes an instance. What it runs on the way counts as `fuel` and must be over by `deadline`.
+    ///
+    /// # Errors
+    /// [`GuestFailure`] if its start fails, or it is no component of the contract.
+    pub(crate) async fn instantiate(&self, host: Option<Box<dyn crate::Host>>, budget: Budget) -> Result<Living, Unborn> {
+        let mut state = State::new(Arc::clone(&self.limits), self.ending, budget.deadline);
+        if let Some(host) = host {
+            state.begin(host, budget.deadline);
+        }
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| state);
+        store.epoch_deadline_callback(|context| {
+            if Instant::now() >= context.data().deadline {
+                let max_ms = context.data().limits().slice_wall_ms_max;
+                return Err(wasmtime::Error::new(GuestFailure::Deadline { max_ms }));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store.set_hostcall_fuel(self.limits.slice_output_bytes_max.saturating_add(1 << 16));
+        budget.give(&mut store);
+        match self.start(&mut store).await {
+            Ok((instance, handle)) => Ok(Living { store, instance, handle }),
+            Err(error) => Err(Unborn { failure: failure(&error, &self.limits), store }),
+        }
+    }
+
+    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<(Instance, Handle)> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let handle = instance.get_typed_func(&mut *store, self.handle)?;
+        Ok((instance, handle))
+    }
+}
+
+/// An instance that could not start; its store still holds the host.
+pub(crate) struct Unborn {
+    pub(crate) failure: GuestFailure,
+    pub(crate) store: Store<State>,
+}
+
+/// The fuel and the time of one piece of work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) fuel: u64,
+    pub(crate) deadline: Instant,
+}
+
+impl Budget {
+    /// What one slice may use, from now on.
+    pub(crate) fn of_slice(limits: &Limits) -> Self {
+        Self { fuel: limits.slice_fuel_max, deadline: Instant::now() + limits.slice_wall_max() }
+    }
+
+    /// What making a guest ready may use: more than a slice, since a long script takes long to parse.
+    pub(crate) fn of_loading(limits: &Limits) -> Self {
+        let fuel = limits.slice_fuel_max.saturating_mul(40);
+        Self { fuel, deadline: Instant::now() + limits.slice_wall_max().saturating_mul(5).max(Duration::from_secs(10)) }
+    }
+
+    /// Sets fuel, epoch and deadline of `store`.
+    pub(crate) fn give(self, store: &mut Store<State>) {
+        store.data_mut().deadline = self.deadline;
+        store.set_epoch_deadline(1);
+        // The engine counts fuel, so that setting it cannot fail.
+        store.set_fuel(self.fuel).expect("the engine is configured to consume fuel");
+    }
+
+    /// The fuel that `store` has used of this.
+    pub(crate) fn used(self, store: &Store<State>) -> u64 {
+        self.fuel - store.get_fuel().unwrap_or(0).min(self.fuel)
+    }
+}
+
+/// Calls an export that is not on the hot path.
+///
+/// # Errors
+/// [`GuestFailure`] if the guest traps or runs out of what it has.
+pub(crate) async fn call_export<P, R>(
+    living: &mut Living,
+    index: ComponentExportIndex,
+    params: P,
+    budget: Budget,
+) -> Result<R, GuestFailure>
+where
+    P: ComponentNamedList + Lower + Send + Sync + 'static,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    let limits = Arc::new(living.store.data().limits().clone());
+    let work = async {
+        let function = living.instance.get_typed_func::<P, R>(&mut living.store, index)?;
+        function.call_async(&mut living.store, params).await
+    };
+    within(budget.deadline, &limits, work).await.map_err(|e| failure(&e, &limits))
+}
+
+/// Cuts `work` off at `deadline`, where it waits for the host. (Where it computes, the epochs do.)
+///
+/// # Errors
+/// Those of `work`, and [`GuestFailure::Deadline`].
+pub(crate) async fn within<T>(
+    deadline: Instant,
+    limits: &Limits,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let max_ms = limits.slice_wall_ms_max;
+    match tokio::time::timeout_at(deadline.into(), work).await {
+        Ok(result) => result,
+        Err(_) => Err(wasmtime::Error::new(GuestFailure::Deadline { max_ms })),
+    }
+}
+
+/// Why a guest stopped, from what wasmtime says.
+pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> GuestFailure {
+    if let Some(failure) = error.downcast_ref::<GuestFailure>() {
+        return failure.clone();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return GuestFailure::OutOfFuel { max: limits.slice_fuel_max },
+        Some(Trap::StackOverflow) => return GuestFailure::Stack { max: limits.slice_stack_bytes_max },
+        Some(trap) => return GuestFailure::Trap(trap.to_string()),
+        None => {}
+    }
+    let text = format!("{error:#}");
+    if text.contains("fuel allocated for hostcalls") {
+        return GuestFailure::Output { max: limits.slice_output_bytes_max };
+    }
+    if text.contains("memory") && text.contains("exceeds the limit") {
+        return GuestFailure::Memory { max: limits.slice_memory_bytes_max };
+    }
+    GuestFailure::Trap(text)
+}
+
+fn export(component: &Component, name: &'static str) -> Result<ComponentExportIndex, SandboxError> {
+    let why = || "there is no export of that name".to_owned();
+    component.get_export_index(None, name).ok_or_else(|| SandboxError::Export { export: name, why: why() })
+}
+
+fn check_imports(engine: &Engine, component: &Component) -> Result<(), SandboxError> {
+    let kind = component.component_type();
+    for (import, _) in kind.imports(engine) {
+        let ours = import.starts_with(OURS) && import.contains(API);
+        let of_std = wasi::TOLERATED.iter().any(|p| import.starts_with(p)) && import.contains("@0.2.");
+        if !ours && !of_std {
+            return Err(SandboxError::Import { import: import.into() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The host's functions over the world of the thread, with the signatures that the contract gives them.
+
+use super::{Asked, Emitted, World, world};
+use crate::bindings::rapport::plugin::types::{Error as WireError, Field, RecordData, Value as WireValue};
+use crate::value::{Fields, Reference, Value};
+use crate::{Error, Record};
+
+fn wire(record: &Record) -> RecordData {
+    RecordData {
+        object: record.object.clone(),
+        id: record.id.clone(),
+        version: record.version,
+        created_at: record.created_at.0,
+        updated_at: record.updated_at.0,
+        fields: record.fields.to_wire(),
+    }
+}
+
+fn refuse<T>(code: &str, message: String) -> Result<T, WireError> {
+    Err(Error::new(code, message).into())
+}
+
+fn same(a: &Value, text: &str) -> bool {
+    match a {
+        Value::Text(t) => t == text,
+        Value::Int(n) => n.to_string() == text,
+        _ => false,
+    }
+}
+
+fn position(world: &World, object: &str, key: &str) -> Option<usize> {
+    let by_field = |r: &Record| {
+        key.split_once(':').is_some_and(|(field, text)| r.fields.get(field).is_some_and(|v| same(v, text)))
+    };
+    world.records.iter().position(|r| r.object == object && (r.id == key || by_field(r)))
+}
+
+fn existing<'a>(world: &'a mut World, object: &str, key: &str) -> Result<&'a mut Record, WireError> {
+    match position(world, object, key) {
+        Some(at) => Ok(&mut world.records[at]),
+        None => refuse("not_found", format!("there is no record `{object}/{key}`")),
+    }
+}
+
+fn change(record: &mut Record, fields: &Fields) {
+    record.version += 1;
+    fields.iter().for_each(|(name, value)| record.fields.set(name, value.clone()));
+}
+
+/// See `records` in the contract.
+pub(crate) mod records {
+    use super::{
+        Asked, Error, Field, Fields, RecordData, Value, WireError, WireValue, change, existing, position, refuse, wire,
+        world,
+    };
+    use crate::bindings::rapport::plugin::records::Page;
+
+    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
+    pub(crate) fn get(object: &str, key: &str) -> Result<Option<RecordData>, WireError> {
+        Ok(world(|w| position(w, object, key).map(|at| wire(&w.records[at]))))
+    }
+
+    pub(crate) fn find(object: &str, filter: &str, params: &[Field], page: &Page) -> Result<Vec<RecordData>, WireError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        Ok(matching(object, filter, params)?.into_iter().take(limit).collect())
+    }
+
+    pub(crate) fn count(object: &str, filter: &str, params: &[Field]) -> Result<u64, WireError> {
+        Ok(u64::try_from(matching(object, filter, params)?.len()).unwrap_or(u64::MAX))
+    }
+
+    fn matching(object: &str, filter: &str, params: &[Field]) -> Result<Vec<RecordData>, WireError> {
+        if filter.is_empty() {
+            return Ok(world(|w| w.records.iter().filter(|r| r.object == object).map(wire).collect()));
+        }
+        // Taken out while it is called, so that it may look into the world itself.
+        let Some(answers) = world(|w| w.answers.take()) else {
+            return refuse("fake", format!("the fake host knows no rules: answer `{filter}` with `fake::answer_queries`"));
+        };
+        let asked = Asked { object: object.into(), filter: filter.into(), params: Fields::from_wire(params.to_vec()) };
+        let found = answers(&asked);
+        world(|w| w.answers = Some(answers));
+        Ok(found.iter().map(wire).collect())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
+    pub(crate) fn create(object: &str, fields: &[Field]) -> Result<RecordData, WireError> {
+        Ok(wire(&crate::fake::insert(object, Fields::from_wire(fields.to_vec()))))
+    }
+
+    pub(crate) fn update(object: &str, key: &str, fields: &[Field]) -> Result<(), WireError> {
+        world(|w| existing(w, object, key).map(|r| change(r, &Fields::from_wire(fields.to_vec()))))
+    }
+
+    pub(crate) fn increment(object: &str, key: &str, field: &str, delta: &WireValue) -> Result<(), WireError> {
+        let delta = Value::from(delta.clone());
+        world(|w| {
+            let record = existing(w, object, key)?;
+            let old = record.fields.get(field).cloned().unwrap_or_default();
+            let sum = sum(old, delta).map_err(|wrong| Error::new("invalid", format!("`{object}.{field}`: {wrong}")))?;
+            change(record, &Fields::new().with(field, sum));
+            Ok(())
+        })
+    }
+
+    fn sum(old: Value, delta: Value) -> Result<Value, crate::WrongKind> {
+        match (old, delta) {
+            (Value::Null, delta) => Ok(delta),
+            (Value::Int(a), Value::Int(b)) => Ok(Value::Int(a.saturating_add(b))),
+            (a, b) => Ok(Value::Decimal(crate::Decimal::try_from(a)? + crate::Decimal::try_from(b)?)),
+        }
+    }
+
+    pub(crate) fn upsert(object: &str, by: &str, fields: &[Field]) -> Result<RecordData, WireError> {
+        let given = Fields::from_wire(fields.to_vec());
+        let Some(value) = given.get(by) else {
+            return refuse("invalid", format!("`{by}` is not among the fields of the upsert"));
+        };
+        let at = world(|w| w.records.iter().position(|r| r.object == object && r.fields.get(by) == Some(value)));
+        let Some(at) = at else { return create(object, fields) };
+        Ok(world(|w| {
+            change(&mut w.records[at], &given);
+            wire(&w.records[at])
+        }))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
+    pub(crate) fn delete(object: &str, key: &str) -> Result<bool, WireError> {
+        Ok(world(|w| position(w, object, key).map(|at| w.records.remove(at)).is_some()))
+    }
+}
+
+/// See `events` in the contract.
+pub(crate) mod events {
+    use super::{Emitted, Field, Fields, Reference, WireError, world};
+
+    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
+    pub(crate) fn emit(kind: &str, subject: &str, data: &[Field]) -> Result<(), WireError> {
+        let subject = (!subject.is_empty()).then(|| Reference::parse(subject));
+        let data = Fields::from_wire(data.to_vec());
+        world(|w| w.emitted.push(Emitted { kind: kind.into(), subject, data }));
+        Ok(())
+    }
+}
+
+/// See `log` in the contract.
+pub(crate) mod log {
+    pub(crate) use crate::bindings::rapport::plugin::log::Level;
+
+    pub(crate) fn write(level: Level, message: &str) {
+        super::world(|w| w.logged.push((level, message.into())));
+    }
+}
+
+/// See `clock` in the contract.
+pub(crate) mod clock {
+    pub(crate) fn now() -> i64 {
+        super::world(|w| w.now)
+    }
+}
+
+/// See `random` in the contract. The bytes are a fixed sequence: tests want that.
+pub(crate) mod random {
+    pub(crate) fn bytes(count: u32) -> Vec<u8> {
+        super::world(|w| {
+            let mut next = || {
+                w.drawn = w.drawn.wrapping_mul(141).wrapping_add(3);
+                w.drawn
+            };
+            (0..count).map(|_| next()).collect()
+        })
+    }
+}
+
+/// See `settings` in the contract.
+pub(crate) mod settings {
+    use super::{WireError, WireValue, refuse, world};
+
+    pub(crate) fn get(name: &str) -> Result<WireValue, WireError> {
+        match world(|w| w.settings.get(name).map(WireValue::from)) {
+            Some(value) => Ok(value),
+            None => refuse("invalid", format!("there is no setting `{name}`; set it with `fake::set`")),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use crate::{Fields, Timestamp, Value, clock, events, fake, log, random, records, settings};
+
+#[test]
+fn a_record_is_found_by_id_and_by_field() {
+    fake::reset();
+    let ada = fake::insert("customer", Fields::new().with("customer_no", "17850"));
+    assert_eq!(records::get("customer", &ada.id).unwrap(), Some(ada.clone()));
+    assert_eq!(records::get("customer", "customer_no:17850").unwrap(), Some(ada));
+    assert_eq!(records::get("order", "customer_no:17850").unwrap(), None);
+}
+
+#[test]
+fn writes_are_seen_by_reads() {
+    fake::reset();
+    let ada = fake::insert("customer", Fields::new().with("points", Value::Null));
+    records::increment(&ada.reference(), "points", 3).unwrap();
+    records::increment(&ada.reference(), "points", -1).unwrap();
+    records::update(&ada.reference(), &Fields::new().with("city", "Paris")).unwrap();
+    let now = fake::read(&ada);
+    assert_eq!((now.int("points").unwrap(), now.text("city").unwrap()), (Some(2), Some("Paris".into())));
+    assert_eq!(now.version, 4);
+    assert!(records::delete(&ada.reference()).unwrap());
+    assert!(!records::delete(&ada.reference()).unwrap());
+}
+
+#[test]
+fn an_upsert_updates_what_is_there() {
+    fake::reset();
+    let fields = |n: i64| Fields::new().with("customer_no", "1").with("points", n);
+    let first = records::upsert("customer", "customer_no", &fields(1)).unwrap();
+    let second = records::upsert("customer", "customer_no", &fields(2)).unwrap();
+    assert_eq!(first.id, second.id);
+    assert_eq!(fake::all("customer").len(), 1);
+    assert!(records::upsert("customer", "email", &fields(3)).is_err());
+}
+
+#[test]
+fn a_number_is_not_added_to_a_text() {
+    fake::reset();
+    let ada = fake::insert("customer", Fields::new().with("city", "Paris"));
+    let error = records::increment(&ada.reference(), "city", 1).unwrap_err();
+    assert_eq!(error.code(), "invalid");
+}
+
+#[test]
+fn a_query_without_a_rule_finds_all_and_one_with_a_rule_is_answered_by_the_test() {
+    fake::reset();
+    let one = fake::insert("order", Fields::new().with("amount", 1));
+    let _two = fake::insert("order", Fields::new().with("amount", 2));
+    assert_eq!(records::find("order").count().unwrap(), 2);
+    assert_eq!(records::find("order").limit(1).run().unwrap(), vec![one.clone()]);
+    assert_eq!(records::find("order").filter("amount < 2").run().unwrap_err().code(), "fake");
+    fake::answer_queries(move |asked| if asked.filter == "amount < n" { vec![one.clone()] } else { vec![] });
+    assert_eq!(records::find("order").filter("amount < n").param("n", 2).count().unwrap(), 1);
+}
+
+#[test]
+fn events_logs_and_settings_are_those_of_the_test() {
+    fake::reset();
+    fake::set("limit", 5);
+    fake::set_now(Timestamp(7));
+    let ada = fake::record("customer", Fields::new());
+    events::emit("tier.changed", &ada.reference(), &Fields::new().with("to", "gold")).unwrap();
+    events::emit_alone("batch.done", &Fields::new()).unwrap();
+    log::warn("odd");
+    assert_eq!(fake::emitted()[0].subject, Some(ada.reference()));
+    assert_eq!(fake::emitted()[1].subject, None);
+    assert_eq!(fake::logged(), ["odd"]);
+    assert_eq!(settings::get::<i64>("limit").unwrap(), 5);
+    assert_eq!(settings::get::<String>("limit").unwrap_err().code(), "wrong_kind");
+    assert_eq!(settings::get::<i64>("limits").unwrap_err().code(), "invalid");
+    assert_eq!(clock::now(), Timestamp(7));
+}
+
+#[test]
+fn randomness_is_bounded_and_repeats() {
+    fake::reset();
+    let drawn: Vec<_> = (0..50).map(|_| random::below(6)).collect();
+    assert!(drawn.iter().all(|n| *n < 6));
+    fake::reset();
+    assert_eq!((0..50).map(|_| random::below(6)).collect::<Vec<_>>(), drawn);
+    assert_eq!(random::below(0), 0);
+}
