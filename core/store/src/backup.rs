@@ -1,6 +1,14 @@
-//! x
+//! Copies a workspace while it works, and puts a copy back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use rapport_model::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::config::Database;
+use crate::error::StoreError;
+use crate::shared::Shared;
 
 /// What a backup holds: its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,5 +27,13 @@ pub struct BackupReport {
     /// The hash of the event there.
     pub head_hash: Digest,
     /// The rows of each table.
-    pub rows: std::collections::BTreeMap<String, u64>,
+    pub rows: BTreeMap<String, u64>,
+}
+
+pub(crate) async fn backup(_shared: &Shared, _to: &Path) -> Result<BackupReport, StoreError> {
+    todo!()
+}
+
+pub(crate) async fn restore(_from: &Path, _database: &Database) -> Result<BackupReport, StoreError> {
+    todo!()
 }

@@ -1,11 +1,33 @@
 //! The store: one log, one write path.
+//!
+//! Every change of state goes through [`Store::commit`]: a [`UnitOfWork`] holds the record versions it was decided on, its
+//! puts, its events and the step of its run, and commits whole or not at all. Every change of a record appends an event that
+//! holds before and after; every event is sealed into a chain of hashes; runs of automations are inserted in the commit
+//! that appends the event that starts them, with an id that is a function of both, so that none can start twice.
+//!
+//! Records are real tables with typed columns, on SQLite and on PostgreSQL. This crate knows no automation, no script and no
+//! rights: the engine decides, and is asked through [`Hooks`] which automations react.
 
 pub mod audit;
 pub mod backup;
+mod cache;
+mod commit;
 mod config;
+mod db;
 mod error;
+mod find;
+mod head;
 mod hooks;
+mod log;
+mod migrate;
+mod open;
+mod payload;
 mod query;
+mod record_sql;
+mod registry;
+pub mod rule_sql;
+mod seal;
+mod shared;
 mod stats;
 mod store;
 mod unit;
@@ -17,6 +39,6 @@ pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};
 pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
-    Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut, ReadVersion,
-    RunUpdate, Triggers, UnitOfWork,
+    Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut,
+    ReadVersion, RunUpdate, Triggers, UnitOfWork,
 };

@@ -1,0 +1,453 @@
+//! The committer: the one task through which every change of state goes.
+//!
+//! It takes whatever waits in its queue, up to a cap, and commits it as one physical transaction; what arrives meanwhile is
+//! the next group. So one caller alone waits for one transaction, and a thousand callers share few. Nothing is delayed on
+//! purpose. The queue is bounded: who is faster than the disk waits for room.
+//!
+//! ```text
+//! queue ─▶ gather ─▶ load images ─▶ apply units in memory ─▶ write ─▶ commit ─▶ cache ─▶ hooks ─▶ answers
+//!                        ▲                                     │ a constraint objects
+//!                        └──── look up all that was assumed ◀──┘ (rolled back)
+//! ```
+//!
+//! On PostgreSQL the committer's session holds the workspace's advisory lock, so that one process writes at a time, and each
+//! transaction first locks the head row ([`crate::head`]). If the head is not where this process left it, another process has
+//! written in between, and everything in memory is forgotten before the group is decided.
+
+mod checkpoint;
+mod facts;
+mod group;
+mod postgres;
+mod solo;
+mod write;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rapport_model::{Event, Name, RecordId, Run, RunId, RunStatus, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use facts::{idempotent_query, read_idempotent};
+pub(crate) use postgres::lock_workspace;
+
+use self::facts::{Facts, fetch_records};
+use self::group::{Ground, Group, Image, KnownRun};
+use self::solo::Extra;
+use self::write::Order;
+use crate::db::{Cell, Conn, DbError, Kind, Query, RowStatement};
+use crate::error::StoreError;
+use crate::head::Head;
+use crate::open::FileLock;
+use crate::record_sql;
+use crate::rule_sql::Dialect;
+use crate::seal::Salts;
+use crate::shared::Shared;
+use crate::stats::add;
+use crate::unit::{Committed, UnitOfWork};
+
+/// What came of one unit.
+pub(crate) type Outcome = Result<Committed, StoreError>;
+
+/// A unit that waits, and who waits for it.
+pub(crate) struct Pending {
+    pub(crate) unit: UnitOfWork,
+    pub(crate) reply: oneshot::Sender<Outcome>,
+}
+
+/// What the committer is asked for.
+pub(crate) enum Work {
+    Unit(Box<Pending>),
+    /// To forget the answers that have expired.
+    Purge { now: Timestamp, reply: oneshot::Sender<Result<u64, StoreError>> },
+}
+
+/// How often a group is looked at anew after a constraint objected, before it is cut in two.
+const CAREFUL_TRIES: usize = 3;
+/// How often a group waits for somebody else's lock, and for how long at first.
+const BUSY_TRIES: u32 = 6;
+const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// How many open runs are kept in memory; of others the state is asked for.
+const KNOWN_RUNS_MAX: usize = 50_000;
+/// The most puts of one group.
+const GROUP_PUTS_MAX: usize = 4_096;
+
+/// The committer.
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) conn: Conn,
+    pub(crate) head: Head,
+    pub(crate) known_runs: HashMap<RunId, KnownRun>,
+    pub(crate) salts: Salts,
+    /// The count of transactions at which the write-ahead log is looked at next.
+    pub(crate) checkpoint_at: u64,
+    /// Keeps other processes out until everything is closed.
+    pub(crate) lock: FileLock,
+}
+
+/// A group that is durable.
+struct Done {
+    outcomes: Vec<Outcome>,
+    events: Vec<Arc<Event>>,
+    runs: Vec<Arc<Run>>,
+}
+
+impl Committer {
+    /// Works until the queue is closed and empty.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        let cap = self.shared.config.group_units_max.max(1);
+        let mut waiting: Vec<Work> = Vec::with_capacity(cap);
+        while queue.recv_many(&mut waiting, cap).await > 0 {
+            let mut units = Vec::with_capacity(waiting.len());
+            for work in waiting.drain(..) {
+                match work {
+                    Work::Unit(pending) => units.push(*pending),
+                    Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
+                }
+            }
+            while !units.is_empty() {
+                let rest = units.split_off(group_size(&units));
+                let group = std::mem::replace(&mut units, rest);
+                self.commit(group).await;
+            }
+            self.checkpoint_if_due().await;
+        }
+        self.finish().await;
+    }
+
+    /// Forgets the answers that have expired. No unit needs them: a key that has expired counts as new.
+    async fn purge(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let text = "delete from idempotency where expires_at <= $1";
+        Ok(self.conn.execute(Query::new(text, vec![Cell::Int(now.micros())])).await?)
+    }
+
+    async fn commit(&mut self, group: Vec<Pending>) {
+        let (units, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|p| (p.unit, p.reply)).unzip();
+        let outcomes = self.decide(&units).await;
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            let counters = &self.shared.counters;
+            add(if outcome.is_ok() { &counters.units } else { &counters.refused }, 1);
+            // Who no longer waits for the answer has its change all the same.
+            reply.send(outcome).ok();
+        }
+    }
+
+    /// Commits `units`, or says for each why not.
+    async fn decide(&mut self, units: &[UnitOfWork]) -> Vec<Outcome> {
+        if let Some(why) = self.shared.fatal.borrow().clone() {
+            return refuse_all(units, &StoreError::Fatal(why));
+        }
+        match self.attempt(units).await {
+            Ok(done) => {
+                self.shared.publish(&self.head, &done.events, &done.runs);
+                done.outcomes
+            }
+            Err(error) => refuse_all(units, &self.broken(error).await),
+        }
+    }
+
+    /// What callers are told if a group failed as a whole.
+    async fn broken(&mut self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Full => StoreError::Full,
+            StoreError::Unavailable(why) => {
+                if self.conn.dialect() == Dialect::Postgres {
+                    self.reconnect().await;
+                }
+                StoreError::Unavailable(why)
+            }
+            StoreError::Corrupt { what, why } if self.conn.dialect() == Dialect::Sqlite && what == "the database" => {
+                self.shared.stop(&why);
+                StoreError::Fatal(why)
+            }
+            other => other,
+        }
+    }
+
+    /// Tries to commit `units`: on the assumption that no constraint objects, then on facts, then in halves.
+    async fn attempt(&mut self, units: &[UnitOfWork]) -> Result<Done, StoreError> {
+        let mut facts = Facts::default();
+        let mut order = Order::Plain;
+        let (mut objections, mut waits) = (0, 0);
+        loop {
+            let failure = match self.try_once(units, &mut facts, order).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            // Whatever the transaction on PostgreSQL has done so far is taken back; a broken connection has done so already.
+            self.roll_back().await.ok();
+            match failure {
+                Failure::Objected if objections < CAREFUL_TRIES => {
+                    (order, objections) = (Order::Careful, objections + 1);
+                    add(&self.shared.counters.careful_groups, 1);
+                }
+                Failure::Objected => return self.in_halves(units).await,
+                Failure::Busy(_) if waits < BUSY_TRIES => {
+                    waits += 1;
+                    tokio::time::sleep(BUSY_WAIT * waits).await;
+                }
+                Failure::Busy(why) => return Err(StoreError::Unavailable(why)),
+                Failure::Store(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Cuts a group to which the database objects for a reason that the facts do not explain.
+    async fn in_halves(&mut self, units: &[UnitOfWork]) -> Result<Done, StoreError> {
+        if units.len() == 1 {
+            let why = "a constraint of the database objects for no reason that the store knows".to_owned();
+            return Err(StoreError::Corrupt { what: "a record's table".into(), why });
+        }
+        let (left, right) = units.split_at(units.len() / 2);
+        let mut done = Done { outcomes: Vec::new(), events: Vec::new(), runs: Vec::new() };
+        for half in [left, right] {
+            match Box::pin(self.attempt(half)).await {
+                Ok(part) => {
+                    done.outcomes.extend(part.outcomes);
+                    done.events.extend(part.events);
+                    done.runs.extend(part.runs);
+                }
+                Err(error) => done.outcomes.extend(refuse_all(half, &error)),
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Why a try of a group came to nothing.
+enum Failure {
+    /// A constraint objected. What was assumed has been looked up.
+    Objected,
+    /// Somebody else holds a lock.
+    Busy(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Constraint(_) => Self::Objected,
+            DbError::Busy(why) => Self::Busy(why),
+            other => Self::Store(other.into()),
+        }
+    }
+}
+
+fn refuse_all(units: &[UnitOfWork], error: &StoreError) -> Vec<Outcome> {
+    units.iter().map(|_| Err(error.clone())).collect()
+}
+
+/// How many of the units at the front make the next group: those that change the registry or what is live stand alone.
+fn group_size(waiting: &[Pending]) -> usize {
+    let alone = |p: &Pending| !p.unit.schema.is_empty() || !p.unit.automations.is_empty();
+    if waiting.first().is_some_and(alone) {
+        return 1;
+    }
+    let mut puts = 0;
+    for (i, pending) in waiting.iter().enumerate() {
+        puts += pending.unit.puts.len();
+        if i > 0 && (alone(pending) || puts > GROUP_PUTS_MAX) {
+            return i;
+        }
+    }
+    waiting.len()
+}
+
+/// Everything a group reads before it is decided.
+#[derive(Default)]
+struct Loaded {
+    images: HashMap<facts::Key, Image>,
+    runs: HashMap<RunId, KnownRun>,
+}
+
+impl Committer {
+    /// One try. On [`Failure::Objected`] nothing was changed, and `facts` hold what was found out.
+    async fn try_once(&mut self, units: &[UnitOfWork], facts: &mut Facts, order: Order) -> Result<Done, Failure> {
+        let hooks = self.shared.hooks.load_full();
+        let extra = self.begin(units).await?;
+        let schema = extra.as_ref().map_or_else(|| self.shared.schema.load_full(), |extra| extra.schema.clone());
+        let loaded = self.load(units, &schema, facts).await?;
+        let recorded_at = self.shared.clock.now();
+        let ground = Ground { schema: &schema, hooks: &**hooks, facts, recorded_at };
+        let mut group = Group::new(ground, &mut self.salts, self.head.clone());
+        (group.images, group.known_runs) = (loaded.images, loaded.runs);
+        let core = extra.as_ref().map_or(&[][..], |extra| &extra.events);
+        let outcomes: Vec<Outcome> = units.iter().map(|unit| group.apply(unit, core)).collect();
+        group.count_new_runs();
+        group.head.commits += 1;
+        let idle = extra.as_ref().is_none_or(|extra| extra.statements.is_empty()) && group.changes_nothing();
+        let refused = extra.is_some() && outcomes.iter().any(Result::is_err);
+        if idle || refused {
+            self.roll_back().await?;
+            return Ok(Done { outcomes, events: Vec::new(), runs: Vec::new() });
+        }
+        let mut statements = extra.as_ref().map(|extra| extra.statements.clone()).unwrap_or_default();
+        statements.extend(write::statements(&group, &schema, order, self.conn.dialect()));
+        let assumed = std::mem::take(&mut group.assumed);
+        let parts = Parts::of(group);
+        match self.write(statements, &parts.head).await {
+            Ok(()) => {
+                if extra.is_some() {
+                    self.adopt(&schema).await;
+                }
+                Ok(self.make_visible(parts, outcomes))
+            }
+            Err(Failure::Objected) => {
+                facts.find_out(&mut self.conn, &schema, assumed).await?;
+                Err(Failure::Objected)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Opens the transaction on PostgreSQL, and plans what changes the registry or what is live.
+    async fn begin(&mut self, units: &[UnitOfWork]) -> Result<Option<Extra>, Failure> {
+        if self.conn.dialect() == Dialect::Postgres {
+            self.lock_head().await?;
+        }
+        match units {
+            [unit] if !unit.schema.is_empty() || !unit.automations.is_empty() => {
+                let schema = self.shared.schema.load_full();
+                Ok(Some(solo::plan(&mut self.conn, &schema, self.shared.clock.now(), unit).await?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn roll_back(&mut self) -> Result<(), DbError> {
+        if self.conn.dialect() == Dialect::Postgres { self.conn.raw("rollback").await } else { Ok(()) }
+    }
+
+    async fn write(&mut self, statements: Vec<crate::db::Statement>, head: &Head) -> Result<(), Failure> {
+        let done = match self.conn.dialect() {
+            Dialect::Sqlite => self.conn.transact(statements).await,
+            Dialect::Postgres => self.commit_postgres(statements, head).await,
+        };
+        Ok(done?)
+    }
+
+    /// Loads the state of every record and run that the units name: from memory, else with one query for each object.
+    async fn load(
+        &mut self,
+        units: &[UnitOfWork],
+        schema: &rapport_model::Schema,
+        facts: &Facts,
+    ) -> Result<Loaded, Failure> {
+        let mut loaded = Loaded::default();
+        let mut missing: HashMap<&Name, HashSet<RecordId>> = HashMap::new();
+        for (object, id, create) in units.iter().flat_map(named) {
+            let key = (object.clone(), id);
+            if loaded.images.contains_key(&key) {
+                continue;
+            }
+            let known = facts.absent.get(&key).cloned().flatten().or_else(|| self.shared.cache.get(object, id));
+            if known.is_some() || create {
+                loaded.images.insert(key, Image::loaded(known));
+            } else if schema.object(object.as_str()).is_some() {
+                loaded.images.insert(key, Image::default());
+                missing.entry(object).or_default().insert(id);
+            }
+        }
+        for (name, ids) in missing {
+            let Some(object) = schema.object(name.as_str()) else { continue };
+            let ids: Vec<RecordId> = ids.into_iter().collect();
+            let statements = record_sql::by_ids(object, &ids, self.conn.dialect());
+            for record in fetch_records(&mut self.conn, statements, object).await? {
+                loaded.images.insert((name.clone(), record.id), Image::loaded(Some(record)));
+            }
+        }
+        self.load_runs(units, &mut loaded).await?;
+        Ok(loaded)
+    }
+
+    async fn load_runs(&mut self, units: &[UnitOfWork], loaded: &mut Loaded) -> Result<(), Failure> {
+        let mut cells = Vec::new();
+        for update in units.iter().filter_map(|unit| unit.run_state.as_ref()) {
+            match self.known_runs.get(&update.id) {
+                Some(known) => drop(loaded.runs.insert(update.id, known.clone())),
+                None => cells.push(Cell::Id(update.id.0)),
+            }
+        }
+        let find = RowStatement::new("select id, automation, status from run where id in (", ")", &[Kind::Id]);
+        for statement in find.statements(self.conn.dialect(), cells) {
+            for row in self.conn.fetch(statement).await? {
+                let bad = |why: String| DbError::Other(format!("run: {why}"));
+                let automation =
+                    rapport_model::AutomationId::new(&row.text(1)?).map_err(|e| bad(e.to_string()))?;
+                let status = row.text(2)?;
+                let status = RunStatus::parse(&status).ok_or_else(|| bad(format!("the status `{status}`")))?;
+                loaded.runs.insert(row.run_id(0)?, KnownRun { automation, status });
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings memory up to the commit: head, cache, known runs.
+    fn make_visible(&mut self, parts: Parts, outcomes: Vec<Outcome>) -> Done {
+        let changed = parts.images.iter().filter(|(_, image)| match (&image.before, &image.now) {
+            (None, None) => false,
+            (Some(before), Some(now)) => !Arc::ptr_eq(before, now),
+            _ => true,
+        });
+        self.shared.cache.commit(changed.map(|((_, id), image)| (*id, image.now.as_ref())));
+        for (id, run) in parts.known_runs {
+            if run.status.is_open() && self.known_runs.len() < KNOWN_RUNS_MAX {
+                self.known_runs.insert(id, run);
+            } else {
+                self.known_runs.remove(&id);
+            }
+        }
+        for run in &parts.runs {
+            if self.known_runs.len() < KNOWN_RUNS_MAX {
+                let known = KnownRun { automation: run.automation.clone(), status: run.status };
+                self.known_runs.insert(run.id, known);
+            }
+        }
+        self.head = parts.head;
+        add(&self.shared.counters.transactions, 1);
+        add(&self.shared.counters.events, parts.events.len());
+        Done { outcomes, events: parts.events, runs: parts.runs }
+    }
+
+    /// Takes up a registry that is now durable.
+    async fn adopt(&mut self, schema: &Arc<rapport_model::Schema>) {
+        if self.shared.schema.load().epoch != schema.epoch {
+            self.shared.schema.store(schema.clone());
+            self.shared.cache.clear();
+            // A connection that cannot even do this is broken, which the next group will find out.
+            self.conn.forget_statements().await.ok();
+        }
+    }
+}
+
+/// What is left of a group once its statements are made.
+struct Parts {
+    head: Head,
+    images: HashMap<facts::Key, Image>,
+    known_runs: HashMap<RunId, KnownRun>,
+    events: Vec<Arc<Event>>,
+    runs: Vec<Arc<Run>>,
+}
+
+impl Parts {
+    fn of(group: Group<'_>) -> Self {
+        let Group { head, images, known_runs, events, runs, .. } = group;
+        let events = events.into_iter().map(|sealed| sealed.event).collect();
+        Self { head, images, known_runs, events, runs }
+    }
+}
+
+/// The records that a unit names, and whether it creates them.
+fn named(unit: &UnitOfWork) -> impl Iterator<Item = (&Name, RecordId, bool)> {
+    use rapport_model::record::PutKind;
+    let reads = unit.reads.iter().map(|read| (&read.object, read.id, false));
+    let puts = unit.puts.iter().map(|put| (&put.object, put.id, put.kind == PutKind::Create));
+    let subjects = unit.events.iter().filter_map(|event| event.subject.as_ref()).map(|s| (&s.object, s.id, false));
+    reads.chain(puts).chain(subjects)
+}

@@ -1,0 +1,287 @@
+//! A group of units on its way to one physical transaction: the state that the units before leave to those after.
+//!
+//! Units are applied in order to images in memory. One that fails is taken back whole and gets its own error; the others go
+//! on. What comes out is what a database would hold that had run them one after another.
+
+mod check;
+mod event;
+mod run;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rapport_model::event::{NewEvent, Origin};
+use rapport_model::name::RecordEventKind;
+use rapport_model::record::{Change, Put, PutKind};
+use rapport_model::{Digest, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value, image, json};
+
+use super::facts::{Assumed, Facts, Key, UniqueKey};
+use crate::error::StoreError;
+use crate::head::Head;
+use crate::hooks::Hooks;
+use crate::seal::{Salt, Salts};
+use crate::unit::{Committed, IdempotencyPut, RunUpdate, UnitOfWork};
+
+pub(crate) use run::KnownRun;
+
+/// A record as the database has it and as the group leaves it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Image {
+    pub(crate) before: Option<Arc<Record>>,
+    pub(crate) now: Option<Arc<Record>>,
+}
+
+impl Image {
+    pub(crate) fn loaded(record: Option<Arc<Record>>) -> Self {
+        Self { before: record.clone(), now: record }
+    }
+}
+
+/// An event with everything that its row holds.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) event: Arc<Event>,
+    pub(crate) payload: String,
+    pub(crate) salt: Salt,
+    pub(crate) payload_hash: Digest,
+    pub(crate) hash: Digest,
+}
+
+/// What a group stands on.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub(crate) schema: &'a Schema,
+    pub(crate) hooks: &'a dyn Hooks,
+    pub(crate) facts: &'a Facts,
+    pub(crate) recorded_at: Timestamp,
+}
+
+/// A group of units.
+pub(crate) struct Group<'a> {
+    ground: Ground<'a>,
+    salts: &'a mut Salts,
+    pub(crate) head: Head,
+    pub(crate) images: HashMap<Key, Image>,
+    /// Who holds a unique value, where the group knows: `None` for one that was given up.
+    owners: HashMap<UniqueKey, Option<RecordId>>,
+    /// The objects whose unique values are all in `owners`, for the records in `images`.
+    owners_of: HashSet<Name>,
+    pub(crate) known_runs: HashMap<RunId, KnownRun>,
+    pub(crate) events: Vec<Sealed>,
+    pub(crate) runs: Vec<Arc<Run>>,
+    pub(crate) run_updates: HashMap<RunId, RunUpdate>,
+    pub(crate) idempotency: Vec<IdempotencyPut>,
+    origins: HashSet<Origin>,
+    pub(crate) assumed: Assumed,
+}
+
+/// What to take back if a unit fails.
+#[derive(Default)]
+struct Undo {
+    images: Vec<(Key, Option<Image>)>,
+    owners: Vec<(UniqueKey, Option<Option<RecordId>>)>,
+    run: Option<run::Step>,
+    origins: Vec<Origin>,
+    events: usize,
+    runs: usize,
+    idempotency: usize,
+    head: Option<(i64, Digest)>,
+    /// References that the unit set, to be looked at once it is done.
+    references: Vec<(Name, Name, Key)>,
+    deleted: Vec<Key>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(ground: Ground<'a>, salts: &'a mut Salts, head: Head) -> Self {
+        Self {
+            ground,
+            salts,
+            head,
+            images: HashMap::new(),
+            owners: HashMap::new(),
+            owners_of: HashSet::new(),
+            known_runs: HashMap::new(),
+            events: Vec::new(),
+            runs: Vec::new(),
+            run_updates: HashMap::new(),
+            idempotency: Vec::new(),
+            origins: HashSet::new(),
+            assumed: Assumed::default(),
+        }
+    }
+
+    /// Applies one unit and the events that the store itself adds to it. An error leaves the group as it was.
+    pub(crate) fn apply(&mut self, unit: &UnitOfWork, core: &[NewEvent]) -> Result<Committed, StoreError> {
+        let mut undo = Undo {
+            events: self.events.len(),
+            runs: self.runs.len(),
+            idempotency: self.idempotency.len(),
+            head: Some((self.head.position, self.head.hash)),
+            ..Undo::default()
+        };
+        let done = self.apply_steps(unit, core, &mut undo);
+        if done.is_err() {
+            self.take_back(undo);
+        }
+        done
+    }
+
+    fn apply_steps(
+        &mut self,
+        unit: &UnitOfWork,
+        core: &[NewEvent],
+        undo: &mut Undo,
+    ) -> Result<Committed, StoreError> {
+        self.check_idempotency(unit)?;
+        self.check_reads(unit)?;
+        self.step_run(unit, undo)?;
+        let mut committed = Committed::default();
+        for event in core {
+            self.append_new(unit, event, undo)?;
+        }
+        for (place, event) in unit.events.iter().enumerate() {
+            if self.is_duplicate(unit, event)? {
+                committed.duplicates.push(place);
+            } else {
+                self.append_new(unit, event, undo)?;
+            }
+        }
+        for put in &unit.puts {
+            self.put(unit, put, undo)?;
+        }
+        self.check_references(undo)?;
+        self.check_deleted(undo)?;
+        committed.events = self.events[undo.events..].iter().map(|sealed| sealed.event.clone()).collect();
+        committed.runs = self.runs[undo.runs..].to_vec();
+        committed.records = self.results(unit);
+        Ok(committed)
+    }
+
+    fn take_back(&mut self, undo: Undo) {
+        for (key, image) in undo.images.into_iter().rev() {
+            restore(&mut self.images, key, image);
+        }
+        for (key, owner) in undo.owners.into_iter().rev() {
+            restore(&mut self.owners, key, owner);
+        }
+        if let Some(step) = undo.run {
+            self.take_back_run(step);
+        }
+        if let Some((position, hash)) = undo.head {
+            (self.head.position, self.head.hash) = (position, hash);
+        }
+        for origin in &undo.origins {
+            self.origins.remove(origin);
+        }
+        self.events.truncate(undo.events);
+        self.runs.truncate(undo.runs);
+        self.idempotency.truncate(undo.idempotency);
+    }
+
+    fn put(&mut self, unit: &UnitOfWork, put: &Put, undo: &mut Undo) -> Result<(), StoreError> {
+        let object = self.object(&put.object)?.clone();
+        check::each_once(put)?;
+        let key = (put.object.clone(), put.id);
+        let before = self.images.get(&key).and_then(|image| image.now.clone());
+        let missing = || StoreError::MissingRecord { object: put.object.clone(), id: put.id };
+        match put.kind {
+            PutKind::Create => {
+                if before.is_some() {
+                    return Err(StoreError::RecordExists { object: put.object.clone(), id: put.id });
+                }
+                let after = Arc::new(image::created(&object, put.id, unit.time, &put.changes)?);
+                let change = image::creation(&after);
+                self.move_to(&key, None, Some(&after), undo)?;
+                self.append_change(unit, RecordEventKind::Created, &after, change)
+            }
+            PutKind::Update => {
+                let before = before.ok_or_else(missing)?;
+                let Some(after) = image::changed(&before, unit.time, &put.changes)? else { return Ok(()) };
+                let after = Arc::new(after);
+                let change = image::difference(&before, &after, &fitted(&object, &put.changes));
+                self.move_to(&key, Some(&before), Some(&after), undo)?;
+                self.append_change(unit, RecordEventKind::Updated, &after, change)
+            }
+            PutKind::Delete => {
+                let before = before.ok_or_else(missing)?;
+                let change = image::deletion(&before);
+                self.move_to(&key, Some(&before), None, undo)?;
+                self.append_change(unit, RecordEventKind::Deleted, &before, change)
+            }
+        }
+    }
+
+    /// Moves a record to its next state, after a look at what stands against it.
+    fn move_to(
+        &mut self,
+        key: &Key,
+        before: Option<&Arc<Record>>,
+        after: Option<&Arc<Record>>,
+        undo: &mut Undo,
+    ) -> Result<(), StoreError> {
+        self.check_unique(key, before, after, undo)?;
+        if let Some(after) = after {
+            check::index_sizes(before.map(|b| &**b), after)?;
+            note_references(before, after, undo);
+        } else {
+            undo.deleted.push(key.clone());
+        }
+        if before.is_none() {
+            self.assumed.absent.insert(key.clone());
+        }
+        let image = self.images.get(key).cloned();
+        let next = Image { before: image.as_ref().and_then(|i| i.before.clone()), now: after.cloned() };
+        undo.images.push((key.clone(), image));
+        self.images.insert(key.clone(), next);
+        Ok(())
+    }
+
+    fn object(&self, name: &Name) -> Result<&Arc<ObjectDef>, StoreError> {
+        self.ground.schema.object(name.as_str()).ok_or_else(|| StoreError::UnknownObject(name.to_string()))
+    }
+
+    fn results(&self, unit: &UnitOfWork) -> Vec<(RecordId, Option<Arc<Record>>)> {
+        let mut all: Vec<(RecordId, Option<Arc<Record>>)> = Vec::with_capacity(unit.puts.len());
+        let mut seen = HashSet::new();
+        for put in unit.puts.iter().filter(|put| seen.insert((&put.object, put.id))) {
+            let image = self.images.get(&(put.object.clone(), put.id));
+            all.push((put.id, image.and_then(|image| image.now.clone())));
+        }
+        all
+    }
+
+    /// Whether the database has anything to do for this group.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.events.is_empty() && self.run_updates.is_empty() && self.idempotency.is_empty()
+    }
+}
+
+fn restore<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+}
+
+/// The changes with increments in the form that their field has, so that an event reads the same from memory and from the log.
+fn fitted(object: &ObjectDef, changes: &[(Name, Change)]) -> Vec<(Name, Change)> {
+    let fit = |(name, change): &(Name, Change)| match change {
+        Change::Increment(delta) => {
+            let kind = object.field(name.as_str()).map(|f| &f.kind);
+            let fitted = kind.and_then(|kind| json::fit_value(kind, delta.clone()).ok());
+            Some((name.clone(), Change::Increment(fitted.unwrap_or_else(|| delta.clone()))))
+        }
+        Change::Set(_) => None,
+    };
+    changes.iter().filter_map(fit).collect()
+}
+
+fn note_references(before: Option<&Arc<Record>>, after: &Arc<Record>, undo: &mut Undo) {
+    for (i, field) in after.object.fields.iter().enumerate() {
+        let rapport_model::FieldKind::Reference { object: target } = &field.kind else { continue };
+        let Value::Ref(id) = after.at(i) else { continue };
+        if before.is_none_or(|before| before.at(i) != after.at(i)) {
+            undo.references.push((after.object.name.clone(), field.name.clone(), (target.clone(), *id)));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The step that a unit's run takes.
+
+use rapport_model::{AutomationId, RunId, RunStatus};
+
+use super::{Group, Undo, restore};
+use crate::error::StoreError;
+use crate::head::RunCounts;
+use crate::unit::{RunUpdate, UnitOfWork};
+
+/// What the committer knows of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownRun {
+    pub(crate) automation: AutomationId,
+    pub(crate) status: RunStatus,
+}
+
+/// A step of a run, as it would be taken back.
+pub(super) struct Step {
+    id: RunId,
+    known: KnownRun,
+    to: RunStatus,
+    before: Option<RunUpdate>,
+}
+
+impl Group<'_> {
+    pub(super) fn step_run(&mut self, unit: &UnitOfWork, undo: &mut Undo) -> Result<(), StoreError> {
+        let Some(update) = &unit.run_state else { return Ok(()) };
+        let known = self.known_runs.get(&update.id).cloned();
+        let status = known.as_ref().map(|known| known.status);
+        let may = match status {
+            Some(RunStatus::Dead) => update.status == RunStatus::Pending,
+            Some(status) => status.is_open(),
+            None => false,
+        };
+        let (true, Some(known)) = (may, known) else {
+            let found = status.map_or("unknown", RunStatus::as_str);
+            return Err(StoreError::RunMoved { run: update.id, found, wanted: update.status.as_str() });
+        };
+        move_count(&mut self.head.run_counts, &known.automation, (known.status, update.status));
+        let next = KnownRun { status: update.status, ..known.clone() };
+        self.known_runs.insert(update.id, next);
+        let before = self.run_updates.insert(update.id, update.clone());
+        undo.run = Some(Step { id: update.id, known, to: update.status, before });
+        Ok(())
+    }
+
+    pub(super) fn take_back_run(&mut self, step: Step) {
+        move_count(&mut self.head.run_counts, &step.known.automation, (step.to, step.known.status));
+        self.known_runs.insert(step.id, step.known);
+        restore(&mut self.run_updates, step.id, step.before);
+    }
+
+    /// Counts the runs that the group starts. Once, when all units are applied.
+    pub(crate) fn count_new_runs(&mut self) {
+        for run in &self.runs {
+            *self.head.run_counts.entry((run.automation.clone(), run.status.as_str())).or_default() += 1;
+        }
+    }
+}
+
+fn move_count(counts: &mut RunCounts, automation: &AutomationId, (from, to): (RunStatus, RunStatus)) {
+    if let Some(count) = counts.get_mut(&(automation.clone(), from.as_str())) {
+        *count = count.saturating_sub(1);
+    }
+    *counts.entry((automation.clone(), to.as_str())).or_default() += 1;
+}

@@ -1,0 +1,74 @@
+//! What a commit takes on PostgreSQL: the workspace's lock, the head's lock, and an answer when the connection breaks midway.
+
+use std::time::Duration;
+
+use super::Committer;
+use crate::db::{Conn, DbError, Query, Statement};
+use crate::error::StoreError;
+use crate::head::{self, Head};
+use crate::registry;
+
+/// The advisory lock of a workspace: one session of one process holds it. Locks are apart for each database.
+const TRY_LOCK: &str = "select case when pg_try_advisory_lock(7020670261) then 1::bigint else 0::bigint end";
+/// A killed process's session ends a moment after it; so long a new one waits for the lock.
+const LOCK_TRIES: u32 = 30;
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// Takes the workspace's lock for the session of `conn`.
+///
+/// # Errors
+/// [`StoreError::Locked`] if another session keeps it for three seconds.
+pub(crate) async fn lock_workspace(conn: &mut Conn) -> Result<(), StoreError> {
+    for _ in 0..LOCK_TRIES {
+        let rows = conn.fetch(Query::new(TRY_LOCK, Vec::new())).await?;
+        if rows.first().map(|row| row.int(0)).transpose()? == Some(1) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOCK_WAIT).await;
+    }
+    Err(StoreError::Locked { what: "this PostgreSQL database".into() })
+}
+
+impl Committer {
+    /// Opens the transaction and locks the head. Whatever is in memory is forgotten if somebody else has moved it.
+    pub(super) async fn lock_head(&mut self) -> Result<(), StoreError> {
+        self.conn.raw("begin").await?;
+        let head = head::lock(&mut self.conn).await?;
+        if !head.is_at(&self.head) {
+            let schema = registry::load(&mut self.conn).await?;
+            self.shared.schema.store(schema.into());
+            self.shared.cache.clear();
+            self.known_runs.clear();
+            self.head = head;
+        }
+        Ok(())
+    }
+
+    /// Runs `statements` and commits. If the connection breaks at the commit, the head tells what came of it.
+    pub(super) async fn commit_postgres(&mut self, statements: Vec<Statement>, head: &Head) -> Result<(), DbError> {
+        for statement in statements {
+            self.conn.execute(statement).await?;
+        }
+        match self.conn.raw("commit").await {
+            Err(DbError::Disconnected(why)) => {
+                self.reconnect().await;
+                match head::load(&mut self.conn).await {
+                    Ok(found) if found.is_at(head) => Ok(()),
+                    _ => Err(DbError::Disconnected(why)),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Opens the connection anew, with the workspace's lock. If another process has it now, this one must stop.
+    pub(super) async fn reconnect(&mut self) {
+        let opened = Conn::open(&self.shared.config, self.shared.counters.clone()).await;
+        let Ok(mut conn) = opened else { return };
+        match lock_workspace(&mut conn).await {
+            Ok(()) => self.conn = conn,
+            Err(StoreError::Locked { what }) => self.shared.stop(&format!("another process has taken {what}")),
+            Err(_) => {}
+        }
+    }
+}

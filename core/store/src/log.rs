@@ -1,0 +1,277 @@
+//! Reads the log, runs, and what is live.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use rapport_model::event::{Origin, Subject};
+use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, Run, RunId, RunStatus, Schema, Timestamp};
+
+use crate::commit::{idempotent_query, read_idempotent};
+use crate::db::{Cell, DbError, Query, Row};
+use crate::error::StoreError;
+use crate::payload;
+use crate::query::{Direction, EventQuery, RunQuery};
+use crate::seal::Salt;
+use crate::shared::Shared;
+use crate::unit::{Artifact, ArtifactKind, AutomationRow, IdempotencyPut};
+
+/// The columns of an event, in the order in which [`read_event`] wants them.
+pub(crate) const EVENT_COLUMNS: &str = "position, source, source_id, type, subject_object, subject_id, lane, time, \
+     recorded_at, actor, run, cause, depth, payload, salt, payload_hash, hash";
+const RUN_COLUMNS: &str = "id, automation, digest, position, lane, depth, status, attempt, wake_at, created_at, \
+     finished_at, error, trace";
+const SELECT_AUTOMATIONS: &str = "select m.id, m.active, m.digest, a.kind, a.path, m.declaration, m.settings, m.activated_at \
+     from automation as m join artifact as a on a.digest = m.digest order by m.id";
+const SELECT_ARTIFACT: &str = "select kind, path, bytes from artifact where digest = $1";
+
+/// A row of the log.
+pub(crate) struct EventRow {
+    pub(crate) event: Event,
+    pub(crate) payload: Option<String>,
+    pub(crate) salt: Option<Salt>,
+    pub(crate) payload_hash: Digest,
+    pub(crate) hash: Digest,
+}
+
+fn damaged(what: &str, why: impl std::fmt::Display) -> DbError {
+    DbError::Other(format!("{what}: {why}"))
+}
+
+/// Reads a row of [`EVENT_COLUMNS`], its body left out.
+pub(crate) fn read_event(row: &Row) -> Result<EventRow, DbError> {
+    let kind = EventType::new(&row.text(3)?).map_err(|e| damaged("event", e))?;
+    let object = row.opt_text(4)?.map(|o| Name::new(&o)).transpose().map_err(|e| damaged("event", e))?;
+    let id = row.opt_uuid(5)?.map(rapport_model::RecordId);
+    let origin = row.opt_text(1)?.zip(row.opt_text(2)?);
+    let event = Event {
+        position: row.int(0)?,
+        origin: origin.map(|(source, id)| Origin { source: source.into(), id: id.into() }),
+        kind,
+        subject: object.zip(id).map(|(object, id)| Subject { object, id }),
+        lane: row.opt_uuid(6)?.map(rapport_model::RecordId),
+        time: row.micros(7)?,
+        recorded_at: row.micros(8)?,
+        actor: row.text(9)?.parse().map_err(|e| damaged("event", e))?,
+        run: row.opt_uuid(10)?.map(RunId),
+        cause: row.opt_int(11)?,
+        depth: u16::try_from(row.int(12)?).map_err(|e| damaged("event", e))?,
+        body: None,
+    };
+    let salt = row.opt_bytes(14)?.map(TryInto::try_into).transpose();
+    Ok(EventRow {
+        event,
+        payload: row.opt_text(13)?,
+        salt: salt.map_err(|_| damaged("event", "a salt is not 16 bytes long"))?,
+        payload_hash: row.digest(15)?,
+        hash: row.digest(16)?,
+    })
+}
+
+/// Reads the body of an event by the registry.
+fn with_body(row: EventRow, schema: &Schema) -> Result<Event, DbError> {
+    let mut event = row.event;
+    if let Some(text) = &row.payload {
+        let object = event.subject.as_ref().map(|s| &s.object);
+        let body = payload::read(text, &event.kind, object, schema);
+        event.body = Some(body.map_err(|e| damaged(&format!("event {}", event.position), e))?);
+    }
+    Ok(event)
+}
+
+fn read_run(row: &Row) -> Result<Run, DbError> {
+    let number = |n: i64| u16::try_from(n).map_err(|e| damaged("run", e));
+    let status = row.text(6)?;
+    Ok(Run {
+        id: row.run_id(0)?,
+        automation: AutomationId::new(&row.text(1)?).map_err(|e| damaged("run", e))?,
+        digest: row.digest(2)?,
+        position: row.int(3)?,
+        lane: row.opt_uuid(4)?.map(rapport_model::RecordId),
+        depth: number(row.int(5)?)?,
+        status: RunStatus::parse(&status).ok_or_else(|| damaged("run", format!("the status `{status}`")))?,
+        attempt: number(row.int(7)?)?,
+        wake_at: row.opt_micros(8)?,
+        created_at: row.micros(9)?,
+        finished_at: row.opt_micros(10)?,
+        error: row.opt_text(11)?,
+        trace: row.opt_text(12)?,
+    })
+}
+
+/// Conditions joined by `and`, with their values.
+#[derive(Default)]
+struct Conditions {
+    text: String,
+    cells: Vec<Cell>,
+}
+
+impl Conditions {
+    /// Adds a condition; `?` in it stands for the value.
+    fn add(&mut self, condition: &str, cell: Cell) {
+        self.cells.push(cell);
+        let placeholder = format!("${}", self.cells.len());
+        self.add_bare(&condition.replace('?', &placeholder));
+    }
+
+    fn add_bare(&mut self, condition: &str) {
+        let word = if self.text.is_empty() { " where " } else { " and " };
+        write!(self.text, "{word}{condition}").expect("a text takes any text");
+    }
+}
+
+/// A prefix is a range, since a slash comes right after the dot in ASCII.
+fn add_kind(conditions: &mut Conditions, kind: &str) {
+    match kind.strip_suffix(".*") {
+        Some(prefix) => {
+            conditions.add("type > ?", Cell::Owned(format!("{prefix}.")));
+            conditions.add("type < ?", Cell::Owned(format!("{prefix}/")));
+        }
+        None => conditions.add("type = ?", Cell::text(kind)),
+    }
+}
+
+fn event_conditions(query: &EventQuery) -> Conditions {
+    let mut conditions = Conditions::default();
+    if let Some(after) = query.after {
+        conditions.add("position > ?", Cell::Int(after));
+    }
+    if let Some(before) = query.before {
+        conditions.add("position < ?", Cell::Int(before));
+    }
+    if let Some(kind) = &query.kind {
+        add_kind(&mut conditions, kind);
+    }
+    if let Some(subject) = query.subject {
+        conditions.add("subject_id = ?", Cell::id(subject));
+    }
+    if let Some(lane) = query.lane {
+        // A lane's own events stand in the index of subjects, the others in that of lanes.
+        let other = "(subject_id is null or lane <> subject_id)";
+        let text = format!("((subject_id = ? and lane = ?) or (lane = ? and lane is not null and {other}))");
+        conditions.add(&text, Cell::id(lane));
+    }
+    if let Some(run) = query.run {
+        conditions.add("run = ?", Cell::Id(run.0));
+    }
+    if let Some(cause) = query.cause {
+        conditions.add("run in (select r.id from run as r where r.position = ?)", Cell::Int(cause));
+    }
+    conditions
+}
+
+impl Shared {
+    pub(crate) async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Event>>, StoreError> {
+        let Conditions { text, cells } = event_conditions(query);
+        let way = if query.direction == Direction::Ascending { "" } else { " desc" };
+        let limit = query.limit;
+        let text = format!("select {EVENT_COLUMNS} from event{text} order by position{way} limit {limit}");
+        let rows = self.pool.fetch(Query::new(&text, cells)).await?;
+        // Loaded after the rows: whatever they speak of is declared by then.
+        let schema = self.schema.load_full();
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            events.push(Arc::new(with_body(read_event(row)?, &schema)?));
+        }
+        Ok(events)
+    }
+
+    async fn select_runs(&self, rest: &str, cells: Vec<Cell>) -> Result<Vec<Run>, StoreError> {
+        let text = format!("select {RUN_COLUMNS} from run{rest}");
+        let rows = self.pool.fetch(Query::new(&text, cells)).await?;
+        rows.iter().map(|row| read_run(row).map_err(StoreError::from)).collect()
+    }
+
+    pub(crate) async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        Ok(self.select_runs(" where id = $1", vec![Cell::Id(id.0)]).await?.pop())
+    }
+
+    pub(crate) async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        let mut conditions = Conditions::default();
+        if let Some(status) = query.status {
+            // As a word of the text, not as a value, so that the partial indexes serve it.
+            conditions.add_bare(&format!("status = '{}'", status.as_str()));
+        }
+        if let Some(automation) = &query.automation {
+            conditions.add("automation = ?", Cell::text(automation.as_str()));
+        }
+        if let Some(lane) = query.lane {
+            conditions.add("lane = ?", Cell::id(lane));
+        }
+        if let Some(subject) = query.subject {
+            conditions.add("position in (select e.position from event as e where e.subject_id = ?)", Cell::id(subject));
+        }
+        if let Some((position, automation)) = &query.before {
+            conditions.add("position <= ?", Cell::Int(*position));
+            let here = Cell::Int(*position);
+            conditions.cells.push(Cell::text(automation.as_str()));
+            let place = conditions.cells.len();
+            conditions.add(&format!("(position < ? or automation < ${place})"), here);
+        }
+        let Conditions { text, cells } = conditions;
+        let limit = query.limit;
+        self.select_runs(&format!("{text} order by position desc, automation desc limit {limit}"), cells).await
+    }
+
+    pub(crate) async fn open_runs(
+        &self,
+        after: Option<(i64, AutomationId)>,
+        limit: u32,
+    ) -> Result<Vec<Arc<Run>>, StoreError> {
+        let (position, automation) = after.map_or((0, String::new()), |(p, a)| (p, a.to_string()));
+        let rest = format!(
+            " where status = 'pending' and position >= $1 and (position > $1 or automation > $2) \
+             order by position, automation limit {limit}"
+        );
+        let runs = self.select_runs(&rest, vec![Cell::Int(position), Cell::Owned(automation)]).await?;
+        Ok(runs.into_iter().map(Arc::new).collect())
+    }
+
+    pub(crate) async fn retrying_runs(&self, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
+        let rest = format!(" where status = 'retrying' order by wake_at, position, automation limit {limit}");
+        Ok(self.select_runs(&rest, Vec::new()).await?.into_iter().map(Arc::new).collect())
+    }
+
+    pub(crate) async fn automations(&self) -> Result<Vec<AutomationRow>, StoreError> {
+        let rows = self.pool.fetch(Query::new(SELECT_AUTOMATIONS, Vec::new())).await?;
+        rows.iter().map(|row| read_automation(row).map_err(StoreError::from)).collect()
+    }
+
+    pub(crate) async fn artifact(&self, digest: &Digest) -> Result<Option<Artifact>, StoreError> {
+        let rows = self.pool.fetch(Query::new(SELECT_ARTIFACT, vec![Cell::Bytes(digest.0.to_vec())])).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let bytes: Arc<[u8]> = row.bytes(2)?.into();
+        if Digest::of(&bytes) != *digest {
+            let why = "the content is not what its digest names".to_owned();
+            return Err(StoreError::Corrupt { what: format!("artifact {}", digest.short()), why });
+        }
+        Ok(Some(Artifact { digest: *digest, kind: read_kind(&row.text(0)?)?, path: row.text(1)?, bytes }))
+    }
+
+    pub(crate) async fn idempotent(
+        &self,
+        actor: &Actor,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<IdempotencyPut>, StoreError> {
+        let rows = self.pool.fetch(idempotent_query(&actor.to_string(), key)).await?;
+        let found = rows.first().map(read_idempotent).transpose()?;
+        Ok(found.filter(|put| put.expires_at > now))
+    }
+}
+
+fn read_kind(text: &str) -> Result<ArtifactKind, DbError> {
+    ArtifactKind::parse(text).ok_or_else(|| damaged("artifact", format!("the kind `{text}`")))
+}
+
+fn read_automation(row: &Row) -> Result<AutomationRow, DbError> {
+    Ok(AutomationRow {
+        id: AutomationId::new(&row.text(0)?).map_err(|e| damaged("automation", e))?,
+        active: row.truth(1)?,
+        digest: row.digest(2)?,
+        kind: read_kind(&row.text(3)?)?,
+        path: row.text(4)?,
+        declaration: row.text(5)?,
+        settings: row.text(6)?,
+        activated_at: row.micros(7)?,
+    })
+}

@@ -1,0 +1,102 @@
+//! Brings a database's system tables up to the version that this program knows.
+//!
+//! Migrations are append-only, one transaction each, with the same names for both databases. The version of a database is
+//! the number of those it has had. Tables of records are not theirs: those follow the registry.
+
+use crate::db::{Cell, Conn, Query};
+use crate::error::StoreError;
+use crate::rule_sql::Dialect;
+
+/// A step from one version to the next.
+struct Migration {
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: [Migration; 1] = [Migration {
+    name: "0001_log",
+    sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
+    postgres: include_str!("../migrations/postgres/0001_log.sql"),
+}];
+
+/// The version that this program knows.
+pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
+const HAS_META_POSTGRES: &str =
+    "select 1::bigint from information_schema.tables where table_schema = current_schema() and table_name = 'meta'";
+const SELECT_META: &str = "select value from meta where key = $1";
+const PUT_META: &str =
+    "insert into meta (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value";
+
+/// The version of the database; 0 for an empty one.
+pub(crate) async fn version(conn: &mut Conn) -> Result<i64, StoreError> {
+    let text = if conn.dialect() == Dialect::Sqlite { HAS_META_SQLITE } else { HAS_META_POSTGRES };
+    if conn.fetch(Query::new(text, Vec::new())).await?.is_empty() {
+        return Ok(0);
+    }
+    let version = meta(conn, "schema_version").await?.and_then(|v| v.parse().ok());
+    version.ok_or_else(|| StoreError::Corrupt { what: "meta".into(), why: "schema_version is no number".into() })
+}
+
+/// A value of the table `meta`.
+pub(crate) async fn meta(conn: &mut Conn, key: &str) -> Result<Option<String>, StoreError> {
+    let rows = conn.fetch(Query::new(SELECT_META, vec![Cell::text(key)])).await?;
+    Ok(rows.first().map(|row| row.text(0)).transpose()?)
+}
+
+/// Sets a value of the table `meta`.
+pub(crate) async fn set_meta(conn: &mut Conn, key: &str, value: &str) -> Result<(), StoreError> {
+    conn.execute(Query::new(PUT_META, vec![Cell::text(key), Cell::text(value)])).await?;
+    Ok(())
+}
+
+/// Applies what is missing.
+///
+/// # Errors
+/// [`StoreError::Newer`] if the database has had migrations that this program does not know; nothing is changed then.
+pub(crate) async fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
+    let found = version(conn).await?;
+    if found > VERSION {
+        return Err(StoreError::Newer { found, known: VERSION });
+    }
+    for (number, migration) in (1..).zip(&MIGRATIONS).filter(|(number, _)| *number > found) {
+        tracing::info!("migration {}", migration.name);
+        let begin = if conn.dialect() == Dialect::Sqlite { "begin immediate" } else { "begin" };
+        conn.raw(begin).await?;
+        if let Err(error) = apply(conn, migration, number).await {
+            // The first error says more than a failed rollback would.
+            conn.raw("rollback").await.ok();
+            return Err(error);
+        }
+        conn.raw("commit").await?;
+    }
+    Ok(())
+}
+
+async fn apply(conn: &mut Conn, migration: &Migration, number: i64) -> Result<(), StoreError> {
+    conn.raw(if conn.dialect() == Dialect::Sqlite { migration.sqlite } else { migration.postgres }).await?;
+    set_meta(conn, "schema_version", &number.to_string()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of tables, columns, constraints and indexes in a script.
+    fn names(script: &str) -> Vec<String> {
+        let keywords = ["strict", "without", "rowid", "bytea", "blob", "uuid", "integer", "bigint", "boolean", "text", "collate", "c"];
+        let code: String = script.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
+        let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_ascii_lowercase);
+        words.filter(|word| !word.is_empty() && !keywords.contains(&word.as_str())).collect()
+    }
+
+    #[test]
+    fn both_databases_get_the_same_tables_columns_and_constraints() {
+        for migration in &MIGRATIONS {
+            assert_eq!(names(migration.sqlite), names(migration.postgres), "{}", migration.name);
+            assert!(migration.sqlite.starts_with("-- "), "{} opens with why", migration.name);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The registry: objects, fields and event types as rows, and what a change of it takes.
+//!
+//! A change is planned on the schema in memory and applied by the committer: DDL, registry rows and a `schema.changed` event
+//! in one transaction. Changes only add; one that is there already is no change.
+
+mod check;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rapport_model::schema::{EventTypeDef, FieldDef, ObjectDef, SchemaChange};
+use rapport_model::{FieldKind, Name, Schema};
+
+use crate::db::{Cell, Conn, DbError, Query, Statement};
+use crate::error::StoreError;
+use crate::record_sql;
+use crate::rule_sql::Dialect;
+
+/// What a change of the registry takes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The registry after it.
+    pub(crate) schema: Schema,
+    /// The changes that do change something.
+    pub(crate) effective: Vec<SchemaChange>,
+    /// DDL and registry rows, in order.
+    pub(crate) statements: Vec<Statement>,
+    /// Objects that must be empty for it, and the field that is why.
+    pub(crate) must_be_empty: Vec<(Name, Name)>,
+}
+
+const SELECT_OBJECTS: &str = "select name, definition from object_def order by seq";
+const SELECT_FIELDS: &str = "select object, definition from field_def order by object, seq";
+const SELECT_EVENT_TYPES: &str = "select definition from event_type_def order by name";
+const PUT_OBJECT: &str = "insert into object_def (name, seq, definition) values ($1, $2, $3)";
+const PUT_FIELD: &str = "insert into field_def (object, name, seq, definition) values ($1, $2, $3, $4) \
+     on conflict (object, name) do update set definition = excluded.definition";
+const PUT_EVENT_TYPE: &str = "insert into event_type_def (name, definition) values ($1, $2) \
+     on conflict (name) do update set definition = excluded.definition";
+
+fn corrupt(what: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { what: format!("the registry's {what}"), why: why.to_string() }
+}
+
+/// Reads the registry.
+pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
+    let mut schema = Schema::default();
+    let mut fields: HashMap<String, Vec<FieldDef>> = HashMap::new();
+    for row in conn.fetch(Query::new(SELECT_FIELDS, Vec::new())).await? {
+        let field = serde_json::from_str(&row.text(1)?).map_err(|e| corrupt("fields", e))?;
+        fields.entry(row.text(0)?).or_default().push(field);
+        schema.epoch += 1;
+    }
+    for row in conn.fetch(Query::new(SELECT_OBJECTS, Vec::new())).await? {
+        let name = row.text(0)?;
+        let mut object: ObjectDef = serde_json::from_str(&row.text(1)?).map_err(|e| corrupt("objects", e))?;
+        object.fields = fields.remove(&name).unwrap_or_default();
+        schema.objects.insert(object.name.clone(), Arc::new(object));
+        schema.epoch += 1;
+    }
+    for row in conn.fetch(Query::new(SELECT_EVENT_TYPES, Vec::new())).await? {
+        let def: EventTypeDef = serde_json::from_str(&row.text(0)?).map_err(|e| corrupt("event types", e))?;
+        schema.epoch += i64::try_from(def.fields.len()).unwrap_or(0) + 1;
+        schema.event_types.insert(def.name.clone(), Arc::new(def));
+    }
+    Ok(schema)
+}
+
+/// Plans `changes` of `schema`.
+///
+/// # Errors
+/// [`StoreError::Schema`] if one cannot be: it names the object, the field and what stands against it.
+pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) -> Result<Plan, StoreError> {
+    let mut planner = Planner {
+        dialect,
+        plan: Plan {
+            schema: schema.clone(),
+            effective: Vec::new(),
+            statements: Vec::new(),
+            must_be_empty: Vec::new(),
+        },
+    };
+    for change in changes {
+        planner.change(change).map_err(StoreError::Schema)?;
+    }
+    Ok(planner.plan)
+}
+
+struct Planner {
+    dialect: Dialect,
+    plan: Plan,
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Cell {
+    Cell::Owned(serde_json::to_string(value).expect("definitions have text keys and finite numbers only"))
+}
+
+fn seq(place: usize) -> Cell {
+    Cell::Int(i64::try_from(place).unwrap_or(i64::MAX))
+}
+
+impl Planner {
+    fn change(&mut self, change: &SchemaChange) -> Result<(), String> {
+        match change {
+            SchemaChange::AddObject(def) => self.add_object(def),
+            SchemaChange::AddField { object, field } => self.add_field(object, field),
+            SchemaChange::AddEventType(def) => self.add_event_type(def),
+        }
+    }
+
+    fn push(&mut self, text: &str, cells: Vec<Cell>) {
+        self.plan.statements.push(Query::new(text, cells).into());
+    }
+
+    /// Notes a change that changes something.
+    fn note(&mut self, change: SchemaChange) {
+        self.plan.schema.epoch += 1;
+        self.plan.effective.push(change);
+    }
+
+    fn add_object(&mut self, def: &ObjectDef) -> Result<(), String> {
+        if let Some(known) = self.plan.schema.objects.get(&def.name).cloned() {
+            if def.lane.is_some() && def.lane != known.lane {
+                return Err(format!("object `{}` is declared already, with another lane", def.name));
+            }
+            return def.fields.iter().try_for_each(|field| self.add_field(&def.name, field));
+        }
+        check::object(&self.plan.schema, def)?;
+        for statement in record_sql::create_table(def, self.dialect) {
+            self.push(&statement, Vec::new());
+        }
+        let bare = ObjectDef { fields: Vec::new(), ..def.clone() };
+        let place = self.plan.schema.objects.len();
+        self.push(PUT_OBJECT, vec![Cell::text(def.name.as_str()), seq(place), json(&bare)]);
+        for (i, field) in def.fields.iter().enumerate() {
+            self.put_field(&def.name, field, i);
+        }
+        self.plan.schema.objects.insert(def.name.clone(), Arc::new(def.clone()));
+        self.note(SchemaChange::AddObject(def.clone()));
+        Ok(())
+    }
+
+    fn put_field(&mut self, object: &Name, field: &FieldDef, place: usize) {
+        let cells = vec![Cell::text(object.as_str()), Cell::text(field.name.as_str()), seq(place), json(field)];
+        self.push(PUT_FIELD, cells);
+    }
+
+    fn add_field(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
+        let known = self.plan.schema.objects.get(object).cloned();
+        let known = known.ok_or_else(|| format!("there is no object `{object}` to add `{}` to", field.name))?;
+        let mut next = (*known).clone();
+        match known.position(field.name.as_str()) {
+            Some(place) => {
+                let Some(merged) = check::merged(&known.fields[place], field, object)? else { return Ok(()) };
+                self.put_field(object, &merged, place);
+                next.fields[place] = merged;
+            }
+            None => {
+                check::field(&self.plan.schema, object, field)?;
+                check::room(&known)?;
+                let default = check::default(field)?;
+                let statements = record_sql::add_column(object, field, &default, self.dialect);
+                self.plan.statements.extend(statements);
+                self.put_field(object, field, known.fields.len());
+                next.fields.push(field.clone());
+                if field.required && default.is_null() {
+                    self.plan.must_be_empty.push((object.clone(), field.name.clone()));
+                }
+            }
+        }
+        self.plan.schema.objects.insert(object.clone(), Arc::new(next));
+        self.note(SchemaChange::AddField { object: object.clone(), field: field.clone() });
+        Ok(())
+    }
+
+    fn add_event_type(&mut self, def: &EventTypeDef) -> Result<(), String> {
+        check::event_type(&self.plan.schema, def)?;
+        let known = self.plan.schema.event_types.get(&def.name).cloned();
+        let mut next = known.as_deref().cloned().unwrap_or_else(|| EventTypeDef { fields: Vec::new(), ..def.clone() });
+        for field in &def.fields {
+            let place = next.fields.iter().position(|f| f.name == field.name);
+            match place {
+                None => next.fields.push(field.clone()),
+                Some(place) => {
+                    if let Some(merged) = check::merged(&next.fields[place], field, &def.name)? {
+                        next.fields[place] = merged;
+                    }
+                }
+            }
+        }
+        next.subject_optional |= def.subject_optional;
+        if known.as_deref() == Some(&next) {
+            return Ok(());
+        }
+        self.push(PUT_EVENT_TYPE, vec![Cell::text(next.name.as_str()), json(&next)]);
+        self.plan.schema.event_types.insert(next.name.clone(), Arc::new(next));
+        self.note(SchemaChange::AddEventType(def.clone()));
+        Ok(())
+    }
+}
+
+/// Whether the table of `object` has a row.
+pub(crate) async fn has_rows(conn: &mut Conn, object: &Name) -> Result<bool, DbError> {
+    let text = format!("select 1 from \"o_{object}\" limit 1");
+    Ok(!conn.fetch(Query::new(&text, Vec::new())).await?.is_empty())
+}
+
+/// The reference fields that can refer to a record of `target`, with their objects.
+pub(crate) fn referrers(schema: &Schema, target: &Name) -> Vec<(Arc<ObjectDef>, usize)> {
+    let mut all = Vec::new();
+    for object in schema.objects.values() {
+        for (i, field) in object.fields.iter().enumerate() {
+            if matches!(&field.kind, FieldKind::Reference { object } if object == target) {
+                all.push((object.clone(), i));
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What the handles of a store and its committer share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rapport_model::{Clock, Event, Run, Schema};
+use tokio::sync::watch;
+
+use crate::cache::RecordCache;
+use crate::config::StoreConfig;
+use crate::db::Pool;
+use crate::head::{Head, RunCounts};
+use crate::hooks::Hooks;
+use crate::stats::Counters;
+
+/// What the handles of a store and its committer share.
+pub(crate) struct Shared {
+    pub(crate) config: StoreConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) workspace: String,
+    pub(crate) schema: ArcSwap<Schema>,
+    pub(crate) hooks: ArcSwap<Arc<dyn Hooks>>,
+    pub(crate) cache: RecordCache,
+    pub(crate) pool: Pool,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) head: watch::Sender<i64>,
+    pub(crate) fatal: watch::Sender<Option<String>>,
+    pub(crate) run_counts: Mutex<RunCounts>,
+}
+
+impl Shared {
+    /// Tells the engine and everybody who waits what is durable now.
+    pub(crate) fn publish(&self, head: &Head, events: &[Arc<Event>], runs: &[Arc<Run>]) {
+        self.run_counts.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&head.run_counts);
+        if !events.is_empty() || !runs.is_empty() {
+            self.hooks.load().committed(events, runs);
+        }
+        self.head.send_if_modified(|position| {
+            let moved = *position != head.position;
+            *position = head.position;
+            moved
+        });
+    }
+
+    /// Refuses everything from now on: the process must stop.
+    pub(crate) fn stop(&self, why: &str) {
+        tracing::error!("the store stops: {why}");
+        self.fatal.send_replace(Some(why.to_owned()));
+    }
+}
