@@ -69,9 +69,9 @@ impl Compiler<'_> {
     fn ends_with_field(&mut self, whole: &Term, part: &Term) -> Compiled {
         let (whole, part) = self.both(whole, part)?;
         Ok(if self.is_sqlite() {
-            // Counted from the front: a length of 0 counted from the end would mean the whole text.
-            let from = format!("length({whole}) - length({part})");
-            format!("({from} >= 0 and substr({whole}, {from} + 1) = {part})")
+            // Counted from the front: a length of 0 counted from the end would mean the whole text. A part longer than
+            // the whole gives a text that is shorter than the part, and so never equal.
+            format!("substr({whole}, length({whole}) - length({part}) + 1) = {part}")
         } else {
             format!("right({whole}, length({part})) = {part}")
         })

@@ -54,13 +54,16 @@ impl Database {
         Self::Sqlite(SqliteConnection::connect("sqlite::memory:").await.unwrap())
     }
 
-    /// A fresh schema of the PostgreSQL server for tests, with a locale and a zone that a careless query would follow.
+    /// A PostgreSQL database beside the one at `url`, with a language's order of letters and a zone with daylight saving,
+    /// which a careless query would follow.
     pub(crate) async fn postgres(url: &str) -> Self {
-        let mut connection = PgConnection::connect(url).await.unwrap();
-        sqlx::raw_sql("set search_path to pg_temp; set timezone to 'Europe/Paris'")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        let mut entrance = PgConnection::connect(url).await.unwrap();
+        let name = format!("{}_en", url.rsplit('/').next().unwrap());
+        let make =
+            format!("create database {name} template template0 locale_provider icu icu_locale 'en-US' locale 'C'");
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut entrance).await.unwrap();
+        let mut connection = PgConnection::connect(&format!("{url}_en")).await.unwrap();
+        sqlx::raw_sql("set timezone to 'Europe/Paris'").execute(&mut connection).await.unwrap();
         Self::Postgres(connection)
     }
 

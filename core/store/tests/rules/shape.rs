@@ -71,6 +71,19 @@ fn arithmetic_that_cannot_overflow_is_not_tested_for_it() {
 }
 
 #[test]
+fn scales_that_do_not_fit_together_in_64_bits_are_compared_in_two_parts() {
+    assert_eq!(sqlite("whole > amount"), "(t.\"whole\" * 100) > t.\"amount\"");
+    assert_eq!(sqlite("n > rate"), "(t.\"n\", 0) > (t.\"rate\" / 1000000, t.\"rate\" % 1000000)");
+}
+
+#[test]
+fn postgres_is_told_not_to_follow_its_locale_and_zone() {
+    assert_eq!(postgres("lower(label) == 'x'"), "lower(t.\"label\" collate \"C\") = $1");
+    let moved = "(t.\"at\" + interval '36 hours 0 seconds 1 microseconds') > t.\"until\"";
+    assert_eq!(postgres("at + duration('36h1us') > until"), moved);
+}
+
+#[test]
 fn a_negation_moves_to_the_comparison() {
     assert_eq!(
         sqlite("!(label == 'a' || n == null)"),
@@ -162,7 +175,7 @@ fn a_rule_of_the_greatest_size_is_compiled_to_text_of_bounded_length() {
 fn many_long_lists_are_refused_before_the_database_sees_them() {
     let items = Arc::new(serde_json::json!((0..1_000).collect::<Vec<_>>()));
     let params = Params::none().with("p_numbers", Value::Json(items));
-    let text = vec!["n in p_numbers"; 11].join(" || ");
+    let text = ["n in p_numbers"; 11].join(" || ");
     let rule = Rule::parse(&text, &Scope::Record(thing()), &schema(), &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
     let target = Target { dialect: Dialect::Sqlite, now, params: &params, first_placeholder: 1 };
