@@ -136,7 +136,8 @@ impl Lanes {
             state.last = state.last.take().max(Some(place));
             state.enqueue(item);
         }
-        if all == Fetched::All && state.left_out <= state.last {
+        let reached = state.left_out <= state.last || state.left_out.as_ref().is_some_and(|place| place.0 == 0);
+        if all == Fetched::All && reached {
             state.left_out = None;
         }
         drop(state);

@@ -119,3 +119,12 @@ async fn two_slices_that_want_each_others_lane_both_get_through() {
     one.and(two).unwrap();
     assert_eq!(lanes.load(), Load::default());
 }
+
+#[test]
+fn at_a_start_with_nothing_stored_nothing_is_missing() {
+    let lanes = Lanes::new(10);
+    lanes.expect_stored();
+    assert_eq!(lanes.missing(), Some(None));
+    lanes.push_fetched(Vec::new(), Fetched::All);
+    assert_eq!(lanes.missing(), None);
+}
