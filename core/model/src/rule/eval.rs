@@ -68,7 +68,7 @@ pub(super) fn condition(condition: &Condition, env: &Env<'_>) -> Result<bool, Ev
         Condition::In(item, list) => {
             let item = term(item, env)?;
             // The list comes first: a parameter that does not fit is an error, whatever the record holds.
-            Ok(elements(list, env)?.contains(&item) && item != Datum::Null)
+            Ok(contains(list, &item, env)? && item != Datum::Null)
         }
         Condition::Text(test, whole, part) => Ok(match (term(whole, env)?, term(part, env)?) {
             (Datum::Text(whole), Datum::Text(part)) => passes(*test, &whole, &part),
@@ -110,10 +110,10 @@ fn order(left: &Datum, right: &Datum) -> Option<Ordering> {
     }
 }
 
-fn elements(list: &List, env: &Env<'_>) -> Result<Vec<Datum>, EvalError> {
+fn contains(list: &List, item: &Datum, env: &Env<'_>) -> Result<bool, EvalError> {
     match list {
-        List::Items(items) => items.iter().map(|item| term(item, env)).collect(),
-        List::Param(name, kind) => list_param(name, *kind, env.params),
+        List::Items(items) => items.iter().try_fold(false, |found, other| Ok(term(other, env)? == *item || found)),
+        List::Param(name, kind) => Ok(list_param(name, *kind, env.params)?.contains(item)),
     }
 }
 
@@ -164,7 +164,7 @@ fn field(field: &FieldTerm, env: &Env<'_>) -> Result<Datum, EvalError> {
         (FieldKind::Integer, Value::Int(units)) => Some(Datum::Number(Number::whole(*units))),
         (FieldKind::Decimal { scale }, Value::Decimal(_) | Value::Int(_)) => {
             // In the units of the column, as SQLite computes with it.
-            Number::of(&value).and_then(|number| number.at_scale(*scale)).map(Datum::Number)
+            Number::in_scale(&value, *scale).map(Datum::Number)
         }
         (FieldKind::Boolean, Value::Bool(value)) => Some(Datum::Boolean(*value)),
         (FieldKind::Date, Value::Date(date)) => Some(Datum::Date(*date)),

@@ -81,6 +81,19 @@ impl Number {
         Some(Self { units: i64::try_from(decimal.mantissa()).ok()?, scale })
     }
 
+    /// The number of an integer or decimal value in units of `scale`; nothing if it is no number, has more decimals or does
+    /// not fit 64 bits.
+    #[must_use]
+    pub fn in_scale(value: &Value, scale: u8) -> Option<Self> {
+        match value {
+            // As fields hold it: nothing to cut off, which is costly.
+            Value::Decimal(decimal) if decimal.scale() == u32::from(scale) => {
+                Some(Self { units: i64::try_from(decimal.mantissa()).ok()?, scale })
+            }
+            _ => Self::of(value)?.at_scale(scale),
+        }
+    }
+
     /// As a decimal.
     #[must_use]
     pub fn to_decimal(self) -> Decimal {
@@ -180,6 +193,17 @@ mod tests {
     fn a_product_adds_the_decimals() {
         let product = number(150, 2).compute(Arithmetic::Times, number(-25, 1));
         assert_eq!(product.map(|p| (p.units, p.scale)), Some((-3750, 3)));
+    }
+
+    #[test]
+    fn a_value_is_counted_in_the_units_of_its_field() {
+        let units = |value, scale| Number::in_scale(&value, scale).map(|n| (n.units, n.scale));
+        assert_eq!(units(Value::Decimal(Decimal::new(1_050, 2)), 2), Some((1_050, 2)));
+        assert_eq!(units(Value::Decimal(Decimal::new(10_500, 3)), 2), Some((1_050, 2)));
+        assert_eq!(units(Value::Int(7), 2), Some((700, 2)));
+        assert_eq!(units(Value::Decimal(Decimal::new(1, 3)), 2), None);
+        assert_eq!(units(Value::Decimal(Decimal::MAX), 0), None);
+        assert_eq!(units(Value::Null, 0), None);
     }
 
     #[test]

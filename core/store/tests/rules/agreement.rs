@@ -135,7 +135,7 @@ const CHOSEN: [&str; 45] = [
     "n / m == 0",
     "n % m == 0",
     "n / (m - m) == null",
-    // The quotient rounds to 1.
+    // A quotient just below 1.
     "(0 * n + 9223372036854775806) / 9223372036854775807 == 0",
     // Texts: wildcards, case, length in characters, empty parts.
     "label.contains('%')",
