@@ -1,3 +1,7 @@
 //! The binary `rapport` under another name, so that stories start the code as it is now.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rapport_server::cli::main()
+}

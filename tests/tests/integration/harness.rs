@@ -1,0 +1,291 @@
+//! A whole Rapport in this process, on a database of its own, and the helpers that stories are told with.
+//!
+//! Dropped, a [`TestApp`] fails the story if runs are left over or dead that the story did not announce.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rapport_model::limits::Limits;
+use rapport_model::time::{Clock, WallClock};
+use rapport_server::app::{App, AppOptions};
+use rapport_server::config::{Config, Secret};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// How long anything may take to become true.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The databases that every story runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    /// The address of a new, empty database; none for the one in the data folder.
+    pub(crate) fn url(self) -> Option<String> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some(rapport_test_support::pg::url()),
+        }
+    }
+}
+
+/// Makes of each story one test on SQLite and one on PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$name(crate::harness::Database::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                super::$name(crate::harness::Database::Postgres).await;
+            }
+        })*
+    };
+}
+pub(crate) use on_both;
+
+/// What a story needs before it begins.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    database: Database,
+    folder: Arc<TempDir>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+}
+
+/// A running Rapport. It is a [`Client`] with the owner's key.
+pub(crate) struct TestApp {
+    app: Option<App>,
+    client: Client,
+    config: Config,
+    notices: Arc<Mutex<Vec<String>>>,
+    pub(crate) folder: Arc<TempDir>,
+    dead_expected: AtomicU64,
+}
+
+impl std::ops::Deref for TestApp {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl TestApp {
+    /// A workspace without automations.
+    pub(crate) async fn start(database: Database) -> Self {
+        Self::on(database).start().await
+    }
+
+    /// A workspace to be furnished.
+    pub(crate) fn on(database: Database) -> Setup {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        for name in ["scripts", "plugins"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let mut config = Config::default();
+        config.limits = Limits { run_backoff_ms: 5, run_backoff_ms_max: 20, ..Limits::default() };
+        Setup { database, folder, config, clock: Arc::new(WallClock) }
+    }
+
+    /// Waits until no run is left to do.
+    pub(crate) async fn run_until_idle(&self) {
+        let engine = self.app.as_ref().unwrap().engine();
+        tokio::time::timeout(PATIENCE, engine.idle())
+            .await
+            .unwrap_or_else(|_| panic!("still busy: {:?}", engine.metrics()));
+    }
+
+    /// Announces that `count` runs end dead in this story.
+    pub(crate) fn expect_dead(&self, count: u64) {
+        self.dead_expected.store(count, Ordering::SeqCst);
+    }
+
+    /// Stops the server as SIGTERM does; the folder lives as long as what is returned.
+    pub(crate) async fn stop(mut self) -> Arc<TempDir> {
+        self.app.take().unwrap().shutdown().await;
+        Arc::clone(&self.folder)
+    }
+
+    /// The address of its database; empty for the one in the data folder.
+    pub(crate) fn database_url(&self) -> String {
+        self.config.storage.database.reveal().to_owned()
+    }
+
+    /// What the person at the terminal was told.
+    pub(crate) fn notices(&self) -> String {
+        self.notices.lock().unwrap().join("\n")
+    }
+
+    /// The path of a script in the folder that the server reads.
+    pub(crate) fn script_path(&self, id: &str) -> PathBuf {
+        self.folder.path().join("scripts").join(format!("{id}.rhai"))
+    }
+
+    /// Stops the server, lets something happen to its data, and starts it again.
+    pub(crate) async fn restart_after(mut self, between: impl AsyncFnOnce()) -> Self {
+        self.app.take().unwrap().shutdown().await;
+        between().await;
+        let (folder, config) = (Arc::clone(&self.folder), self.config.clone());
+        Setup { database: Database::Sqlite, folder, config, clock: Arc::new(WallClock) }.run().await
+    }
+
+    /// Stops the server as SIGTERM does and starts it again on the same data.
+    pub(crate) async fn restart(mut self, setup: impl FnOnce(Setup) -> Setup) -> Self {
+        self.app.take().unwrap().shutdown().await;
+        let (folder, config) = (Arc::clone(&self.folder), self.config.clone());
+        setup(Setup { database: Database::Sqlite, folder, config, clock: Arc::new(WallClock) }).run().await
+    }
+
+    /// The numbers of the log's events, oldest first.
+    pub(crate) async fn log(&self) -> Vec<Value> {
+        let mut found: Vec<Value> = Vec::new();
+        loop {
+            let after = found.last().map_or(0, |e| e["position"].as_i64().unwrap());
+            let page = self.get(&format!("/v1/events?after={after}&limit=1000")).await.expect(200).items();
+            if page.is_empty() {
+                return found;
+            }
+            found.extend(page);
+        }
+    }
+
+    /// A new customer of that number.
+    pub(crate) async fn customer(&self, number: &str) -> Value {
+        self.post("/v1/records/customer", json!({ "customer_no": number })).await.expect(201).json()
+    }
+
+    /// One field of a customer.
+    pub(crate) async fn customer_field(&self, number: &str, field: &str) -> Value {
+        self.get(&format!("/v1/records/customer/customer_no:{number}")).await.expect(200).json()[field].clone()
+    }
+
+    /// The runs that a query finds, newest first.
+    pub(crate) async fn runs(&self, query: &str) -> Vec<Value> {
+        self.get(&format!("/v1/runs?limit=1000&{query}")).await.expect(200).items()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        let Some(app) = self.app.take() else { return };
+        if std::thread::panicking() {
+            return;
+        }
+        let metrics = app.engine().metrics();
+        let dead = self.dead_expected.load(Ordering::SeqCst);
+        assert_eq!(metrics.dead_total, dead, "runs died: {metrics:?}");
+        let open = (metrics.load.queued, metrics.load.running, metrics.load.sleeping);
+        assert_eq!(open, (0, 0, 0), "runs are left over: {metrics:?}");
+    }
+}
+
+impl Setup {
+    /// Puts a script into the folder that the server reads at its start.
+    pub(crate) fn script(self, id: &str, source: &str) -> Self {
+        let path = self.folder.path().join("scripts").join(format!("{id}.rhai"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, source).unwrap();
+        self
+    }
+
+    /// Puts the script of the demo there.
+    pub(crate) fn points_script(self) -> Self {
+        let source = std::fs::read_to_string(project().join("scripts/loyalty/points.rhai")).unwrap();
+        self.script("loyalty/points", &source)
+    }
+
+    /// Installs the plugin of the demo.
+    pub(crate) fn tiers_plugin(self) -> Self {
+        let manifest = std::fs::read_to_string(project().join("plugins/tiers/plugin.toml")).unwrap();
+        self.tiers_plugin_with(&manifest)
+    }
+
+    /// Installs the component of the demo's plugin under another manifest.
+    pub(crate) fn tiers_plugin_with(self, manifest: &str) -> Self {
+        let folder = self.folder.path().join("plugins/tiers");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        std::fs::copy(env!("TIERS_COMPONENT"), folder.join("tiers.wasm")).unwrap();
+        self
+    }
+
+    /// A path in the folder of the workspace.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Tells another time than the machine.
+    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts it on a new database.
+    pub(crate) async fn start(mut self) -> TestApp {
+        let folder = self.folder.path();
+        self.config.storage.data = folder.join("data");
+        self.config.storage.database = Secret::new(self.database.url().unwrap_or_default());
+        self.config.server.listen = "127.0.0.1:0".to_owned();
+        self.config.automations.scripts = folder.join("scripts");
+        self.config.automations.plugins = folder.join("plugins");
+        self.run().await
+    }
+
+    async fn run(self) -> TestApp {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&notices);
+        let options = AppOptions {
+            config: self.config.clone(),
+            clock: self.clock,
+            notices: Arc::new(move |text| kept.lock().unwrap().push(text.to_owned())),
+        };
+        let app = App::start(options).await.unwrap();
+        let client = Client { address: app.address().to_string(), key: Some(app.owner_key().unwrap()) };
+        let dead_expected = AtomicU64::new(0);
+        TestApp { app: Some(app), client, config: self.config, notices, folder: self.folder, dead_expected }
+    }
+}
+
+/// The root folder of the project.
+pub(crate) fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Asks again and again until there is an answer; fails the story if it takes too long.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A CloudEvent in its plain form.
+pub(crate) fn event(id: &str, kind: &str, subject: &str, data: Value) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "test", "type": kind, "subject": subject, "data": data })
+}
+
+/// A paid order of a customer.
+pub(crate) fn order_paid(id: &str, customer: &str, amount: &str) -> Value {
+    event(id, "order.paid", &format!("customer/customer_no:{customer}"), json!({ "order_no": id, "amount": amount }))
+}

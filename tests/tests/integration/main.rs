@@ -1,0 +1,40 @@
+//! The stories that the product must keep, told from outside: HTTP and command line in, visible effects out.
+//!
+//! Each runs on SQLite and on PostgreSQL. They were written from the text, not from the code.
+
+#[cfg(test)]
+mod automations;
+#[cfg(test)]
+mod bulk;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod database;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod imports;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod objects;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod plugins;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod rights;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod watching;
