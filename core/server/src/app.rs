@@ -126,12 +126,8 @@ impl App {
         let watcher = config.automations.watch.then(|| tokio::spawn(loader.watch(stopping.clone())));
 
         let limits = config.server.clone();
-        let parts = Parts {
-            engine: engine.clone(),
-            limits: limits.clone(),
-            data: data.clone(),
-            stopping: stopping.clone(),
-        };
+        let parts =
+            Parts { engine: engine.clone(), limits: limits.clone(), data: data.clone(), stopping: stopping.clone() };
         let service = Service::new(parts);
         let server = tokio::spawn(async move { listener::serve(listener, service, &limits, stopping).await });
         let place = data.join(ADDRESS_FILE);
@@ -194,7 +190,9 @@ impl App {
         if let Some(watcher) = self.watcher {
             let _ = watcher.await;
         }
-        self.engine.shutdown().await;
+        if let Err(error) = self.engine.shutdown().await {
+            tracing::error!(error = %error, "the store did not close cleanly; what was acknowledged is durable");
+        }
         let _ = std::fs::remove_file(self.data.join(ADDRESS_FILE));
     }
 }

@@ -84,7 +84,8 @@ impl Client {
     /// [`Failure`] if the server cannot be reached or refuses.
     pub fn post(&self, path: &str, body: &Json) -> Result<Json, Failure> {
         let body = body.to_string();
-        let call = Call { path: path.to_owned(), body: Some(body.as_bytes()), media: "application/json", ..Call::default() };
+        let call =
+            Call { path: path.to_owned(), body: Some(body.as_bytes()), media: "application/json", ..Call::default() };
         self.json(&Method::POST, &call)
     }
 

@@ -3,6 +3,7 @@
 //! A handler reads the request, calls one engine function and writes the answer. Rights are the engine's; here a key is
 //! only recognised.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
+use futures::FutureExt;
 use rapport_engine::Engine;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service as _;
@@ -163,8 +165,11 @@ impl Service {
         let counters = &self.api.counters;
         counters.in_flight.fetch_add(1, Ordering::Relaxed);
         let guard = InFlight(counters);
-        let mut response = match self.router.call(request).await {
-            Ok(response) => finished(response, &id),
+        let answered = AssertUnwindSafe(self.router.call(request)).catch_unwind().await;
+        let mut response = match answered {
+            Ok(Ok(response)) => finished(response, &id),
+            // The panic itself went to the log with its place; the other requests go on.
+            Err(_) => Problem::internal("the handler panicked").finish(&id),
         };
         drop(guard);
         let class = usize::from(response.status().as_u16() / 100).clamp(1, 5) - 1;
@@ -190,7 +195,9 @@ impl Drop for InFlight<'_> {
 /// Turns an answer that carries a problem, or a bare error status, into problem+json.
 fn finished(response: Response, id: &str) -> Response {
     if let Some(problem) = response.extensions().get::<Arc<Problem>>() {
-        let extra = response.headers().clone();
+        let mut extra = response.headers().clone();
+        // The router measured the empty body that stood in for the problem.
+        extra.remove(header::CONTENT_LENGTH);
         let mut done = problem.finish(id);
         done.headers_mut().extend(extra);
         return done;
@@ -208,7 +215,10 @@ async fn no_such_address(request: Request<Body>) -> Problem {
 }
 
 async fn no_such_method(State(_): State<Api>, request: Request<Body>) -> Problem {
-    Problem::new("method_not_allowed", format!("`{}` does not work at this address; /docs says what does", request.method()))
+    Problem::new(
+        "method_not_allowed",
+        format!("`{}` does not work at this address; /docs says what does", request.method()),
+    )
 }
 
 /// Every route of the API.
@@ -235,7 +245,7 @@ pub fn routes() -> Vec<Route> {
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

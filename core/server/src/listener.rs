@@ -27,7 +27,12 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Serves connections until `stopping` turns true, then lets those in flight finish for as long as the configuration says.
-pub async fn serve(listener: TcpListener, service: Service, limits: &ServerConfig, mut stopping: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    service: Service,
+    limits: &ServerConfig,
+    mut stopping: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut connections = JoinSet::new();
     let patience = Patience::of(limits);

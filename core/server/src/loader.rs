@@ -129,7 +129,11 @@ impl Loader {
         let id = match activate(&self.engine, unit).await {
             Ok(live) => {
                 if live.changed {
-                    (self.notices)(&format!("live: {} ({})", live.id, live.digest.chars().take(12).collect::<String>()));
+                    (self.notices)(&format!(
+                        "live: {} ({})",
+                        live.id,
+                        live.digest.chars().take(12).collect::<String>()
+                    ));
                 }
                 Some(live.id)
             }

@@ -102,7 +102,9 @@ fn long_cell(value: &Json) -> String {
 /// `text` without characters that steer a terminal: data from outside must not paint or move.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if c != '\n' && steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
@@ -121,7 +123,7 @@ mod tests {
         let columns = ["id", "a.b"];
         let text = table(&columns, items.iter().map(|i| cells(i, &columns)));
         let lines: Vec<_> = text.lines().map(str::trim).collect();
-        assert_eq!(lines, ["ID         A.B", "1          2", "long one"]);
+        assert_eq!(lines, ["ID        A.B", "1         2", "long one"]);
     }
 
     #[test]

@@ -74,7 +74,10 @@ fn people(report: &Json) -> String {
     let bad = &report["first_bad"];
     if bad.is_null() {
         let hash: String = report["head_hash"].as_str().unwrap_or_default().chars().take(12).collect();
-        lines.push(format!("ok: {} events, the chain holds up to {} ({hash})", report["events"], report["head_position"]));
+        lines.push(format!(
+            "ok: {} events, the chain holds up to {} ({hash})",
+            report["events"], report["head_position"]
+        ));
     } else {
         lines.push(format!("broken at {}: {}", bad["position"], bad["why"].as_str().unwrap_or_default()));
     }

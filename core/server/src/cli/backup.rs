@@ -85,8 +85,6 @@ pub(super) fn restore(common: &Common, args: &RestoreArgs) -> Outcome {
     let database = app::database(&config.storage);
     let restored = block_on(Store::restore(&args.from, &database))?;
     let report = restored.map_err(|e| Failure::Failed(e.to_string()))?;
-    common.output().show(&json!(report), |report| {
-        format!("restored and checked: {} events", report["head_position"])
-    });
+    common.output().show(&json!(report), |report| format!("restored and checked: {} events", report["head_position"]));
     Ok(ExitCode::SUCCESS)
 }

@@ -56,7 +56,8 @@ fn show(common: &Common) -> Outcome {
         all.insert(format!("{}.{}", key.0, key.1), entry);
     }
     common.output().show(&Json::Object(all), |_| {
-        let rows = values.iter().map(|(key, value)| vec![format!("{}.{}", key.0, key.1), value.to_string(), source(key)]);
+        let rows =
+            values.iter().map(|(key, value)| vec![format!("{}.{}", key.0, key.1), value.to_string(), source(key)]);
         table(&["key", "value", "source"], rows)
     });
     Ok(ExitCode::SUCCESS)

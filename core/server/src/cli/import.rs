@@ -59,8 +59,10 @@ impl Automations {
 
 /// What `import` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0 if every row was taken, with 3 if some were refused: they are in the refused file with \
-    line and reason.\nThe same command again goes on after a kill, and changes nothing after an end.")]
+#[command(
+    after_help = "Ends with 0 if every row was taken, with 3 if some were refused: they are in the refused file with \
+    line and reason.\nThe same command again goes on after a kill, and changes nothing after an end."
+)]
 pub(super) struct ImportArgs {
     /// The CSV file; its first row names the columns.
     file: PathBuf,
@@ -111,11 +113,12 @@ pub(super) struct ImportArgs {
 
 pub(super) fn run(common: &Common, args: &ImportArgs) -> Outcome {
     let client = common.client()?;
+    let workspace = client.get("/v1/workspace")?;
     let objects = client.get("/v1/objects")?;
     let times = TimeReader::new(&args.tz, args.time_format.clone())?;
     let mut source = Source::open(&args.file, &Format::new(args.delimiter.as_deref(), args.encoding.as_deref())?)?;
     let mapping = Mapping::new(args, &objects, source.columns(), times)?;
-    let state = StateFile::beside(&args.file, args)?;
+    let state = StateFile::beside(&args.file, args, &workspace)?;
     let done = if args.automations == Automations::Preview { Done::default() } else { state.read() };
     if done.rows > 0 && !common.output().is_json() {
         eprintln!("going on after {} rows that were done before", done.rows);
@@ -127,7 +130,8 @@ pub(super) fn run(common: &Common, args: &ImportArgs) -> Outcome {
     let progress = Progress::start(&source, common.output());
 
     let (batches, reader) = read_ahead(source, mapping);
-    let mut import = Import { client: &client, path, args, refused, state, tally: Tally::resume(done.counts) };
+    let mut import =
+        Import { client: &client, path, args, refused, state, tally: Tally::resume(done.counts, done.head) };
     let began = Instant::now();
     let sent = import.send_all(&batches, done.rows, &progress);
     // Without a receiver the reader ends at its next batch.
@@ -145,10 +149,7 @@ pub(super) fn run(common: &Common, args: &ImportArgs) -> Outcome {
 }
 
 /// Reads and maps rows in a thread of its own, a few batches ahead.
-fn read_ahead(
-    source: Source,
-    mapping: Mapping,
-) -> (Receiver<Result<Batch, Failure>>, std::thread::JoinHandle<()>) {
+fn read_ahead(source: Source, mapping: Mapping) -> (Receiver<Result<Batch, Failure>>, std::thread::JoinHandle<()>) {
     let (sender, receiver) = sync_channel(BATCHES_AHEAD);
     let reader = std::thread::spawn(move || {
         let mut source = source;
@@ -216,7 +217,12 @@ impl Import<'_> {
             self.send(&batch)?;
             if self.args.automations != Automations::Preview {
                 let refused_bytes = self.refused.flush()?;
-                self.state.write(&Done { rows, refused_bytes, counts: self.tally.counts() })?;
+                self.state.write(&Done {
+                    rows,
+                    refused_bytes,
+                    head: self.tally.head(),
+                    counts: self.tally.counts(),
+                })?;
             }
             progress.at(rows, self.tally.counts().refused);
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use rapport_engine::{Caller, NewKey};
+use rapport_engine::{Caller, EngineError, NewKey};
 use rapport_model::time::WallClock;
 use serde_json::json;
 
@@ -101,7 +101,10 @@ async fn recovered_key(config: &Config) -> Result<String, Failure> {
         expires_at: None,
         user: None,
     };
+    let failed = |e: EngineError| Failure::Failed(e.to_string());
     let made = engine.create_key(&Caller::system(), key).await;
-    engine.shutdown().await;
-    made.map(|m| m.secret).map_err(|e| Failure::Failed(e.to_string()))
+    let closed = engine.shutdown().await;
+    let secret = made.map_err(failed)?.secret;
+    closed.map_err(failed)?;
+    Ok(secret)
 }

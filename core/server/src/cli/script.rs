@@ -25,20 +25,32 @@ pub(super) enum ScriptCommand {
 
 pub(super) fn run(common: &Common, command: &ScriptCommand) -> Outcome {
     let ScriptCommand::Check { files } = command;
-    let mut config = common.load(Flags::default())?.config;
-    // A check leaves nothing behind where no server has been.
-    let has_data = config.storage.data.is_dir();
-    if !has_data {
-        config.storage.data = std::env::temp_dir().join(format!("rapport-check-{}", std::process::id()));
-    }
-    let checked = block_on(check_all(&app::sandbox(&config).map_err(|e| Failure::Failed(e.to_string()))?, files));
-    if !has_data {
-        let _ = std::fs::remove_dir_all(&config.storage.data);
-    }
-    let checked = checked?;
+    let (sandbox, _place) = offline_sandbox(common)?;
+    let checked = block_on(check_all(&sandbox, files))?;
     let failed = checked.iter().any(|c| c["ok"] == false);
     common.output().show(&Json::Array(checked), people);
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// A sandbox without a server. Where no server has been, compiled code goes to a folder that is gone with the second value.
+pub(super) fn offline_sandbox(common: &Common) -> Result<(Sandbox, Option<Scratch>), Failure> {
+    let mut config = common.load(Flags::default())?.config;
+    let scratch = (!config.storage.data.is_dir())
+        .then(|| Scratch(std::env::temp_dir().join(format!("rapport-{}", std::process::id()))));
+    if let Some(Scratch(place)) = &scratch {
+        config.storage.data.clone_from(place);
+    }
+    let sandbox = app::sandbox(&config).map_err(|e| Failure::Failed(e.to_string()))?;
+    Ok((sandbox, scratch))
+}
+
+/// A folder that is removed when this goes.
+pub(super) struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 async fn check_all(sandbox: &Sandbox, files: &[PathBuf]) -> Vec<Json> {

@@ -56,8 +56,8 @@ pub(super) fn run(common: &Common, args: &ServeArgs) -> Outcome {
 
 /// Writes the log to the standard error stream.
 fn start_log(log: &LogConfig) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|e| Failure::Usage(format!("the log filter `{}`: {e}", log.filter)))?;
+    let filter =
+        EnvFilter::try_new(&log.filter).map_err(|e| Failure::Usage(format!("the log filter `{}`: {e}", log.filter)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn flags_become_configuration() {
-        let config = config(&["--listen", "0.0.0.0:1", "--scripts", "s", "--plugins", "p", "--database", "postgres://x/y"]);
+        let config =
+            config(&["--listen", "0.0.0.0:1", "--scripts", "s", "--plugins", "p", "--database", "postgres://x/y"]);
         assert_eq!(config.server.listen, "0.0.0.0:1");
         assert_eq!((config.scripts(), config.plugins()), (Some("s".as_ref()), Some("p".as_ref())));
         assert_eq!(config.storage.database.reveal(), "postgres://x/y");

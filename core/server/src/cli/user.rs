@@ -32,7 +32,9 @@ pub(super) fn run(common: &Common, command: UserCommand) -> Outcome {
             let user = client.post("/v1/users", &json!({"name": name, "email": email, "roles": roles}))?;
             common.output().one(&user);
         }
-        UserCommand::List => common.output().list(&client.get("/v1/users")?, &["id", "name", "email", "roles", "active"]),
+        UserCommand::List => {
+            common.output().list(&client.get("/v1/users")?, &["id", "name", "email", "roles", "active"])
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -152,9 +152,7 @@ fn stray<'a>(name: &str, keys: impl Iterator<Item = &'a Key>) -> String {
 fn typed(name: &str, text: &str, default: &toml::Value) -> Result<toml::Value, ConfigError> {
     let wrong = |want: &str| ConfigError::Environment { name: name.to_owned(), want: want.to_owned() };
     match default {
-        toml::Value::Integer(_) => {
-            text.parse::<i64>().map(toml::Value::Integer).map_err(|_| wrong("a whole number"))
-        }
+        toml::Value::Integer(_) => text.parse::<i64>().map(toml::Value::Integer).map_err(|_| wrong("a whole number")),
         toml::Value::Boolean(_) => text.parse().map(toml::Value::Boolean).map_err(|_| wrong("true or false")),
         _ => Ok(toml::Value::String(text.to_owned())),
     }
@@ -176,7 +174,8 @@ fn assemble(values: BTreeMap<Key, toml::Value>) -> Result<Config, ConfigError> {
 /// # Errors
 /// [`ConfigError::File`] with the line and, for an unknown key, the nearest one that is known.
 pub fn check_text(place: &str, text: &str) -> Result<Vec<(Key, toml::Value)>, ConfigError> {
-    let wrong = |at: usize, message: String| ConfigError::File { place: place.to_owned(), line: line_at(text, at), message };
+    let wrong =
+        |at: usize, message: String| ConfigError::File { place: place.to_owned(), line: line_at(text, at), message };
     let parsed = DeTable::parse(text).map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message().to_owned()))?;
     let known = Config::default().values();
     for (section, body) in parsed.get_ref() {

@@ -56,10 +56,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
         refusal("# a comment\n[server]\nconection_max = 3\n"),
         "rapport.toml:3: there is no key in [server] named `conection_max`; did you mean `connections_max`?"
     );
-    assert_eq!(
-        refusal("[sever]\n"),
-        "rapport.toml:1: there is no section named `sever`; did you mean `server`?"
-    );
+    assert_eq!(refusal("[sever]\n"), "rapport.toml:1: there is no section named `sever`; did you mean `server`?");
 }
 
 #[test]

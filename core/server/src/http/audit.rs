@@ -52,8 +52,7 @@ async fn anchor(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     let file = api.data.join(AUDIT_KEY_FILE);
     let key = secret_file::read_or_make(&file)
         .map_err(|e| Problem::internal(format!("the key file `{}`: {e}", file.display())))?;
-    let now = api.engine.clock().now();
-    let anchor = api.engine.store().anchor(&key, now).await.map_err(EngineError::from)?;
+    let anchor = api.engine.store().anchor(&key).await.map_err(EngineError::from)?;
     Ok(json_response(StatusCode::OK, &json!(anchor)))
 }
 
@@ -62,8 +61,8 @@ async fn check(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, b
     let anchor: Anchor = read_typed(&api, &headers, body).await?;
     let checked = api.engine.store().check_anchor(&anchor).await.map_err(EngineError::from)?;
     let json = match checked {
-        Ok(()) => json!({"holds": true, "position": anchor.position}),
-        Err(why) => json!({"holds": false, "position": anchor.position, "why": why}),
+        None => json!({"holds": true, "position": anchor.position}),
+        Some(why) => json!({"holds": false, "position": anchor.position, "why": why}),
     };
     Ok(json_response(StatusCode::OK, &json))
 }

@@ -162,7 +162,10 @@ mod tests {
         std::fs::write(folder.path().join("b.txt"), "abc").unwrap();
         std::fs::write(folder.path().join("a.txt"), "").unwrap();
         let files = list_files(folder.path()).unwrap();
-        assert_eq!((&files[0]["name"], &files[1]["name"], &files[1]["bytes"]), (&json!("a.txt"), &json!("b.txt"), &json!(3)));
+        assert_eq!(
+            (&files[0]["name"], &files[1]["name"], &files[1]["bytes"]),
+            (&json!("a.txt"), &json!("b.txt"), &json!(3))
+        );
         assert_eq!(files[1]["sha256"], Digest::of(b"abc").to_string());
     }
 }

@@ -23,7 +23,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(MethodFilter::POST, "/v1/records/{object}/bulk", "write", bulk)
             .about("records", "Writes many records: one JSON object per line, streamed")
             .query("key", "string", "A unique field: a record that has its value is updated, else one is created")
-            .query("automations", "string", "`fire` (default), `skip`, or `preview`: say what would happen, keep nothing")
+            .query(
+                "automations",
+                "string",
+                "`fire` (default), `skip`, or `preview`: say what would happen, keep nothing",
+            )
             .query("load", "string", "The open history load that the rows belong to")
             .query("time", "string", "With `load`: the field that says when a row was true")
             .takes("application/x-ndjson", "")
@@ -83,7 +87,7 @@ async fn bulk(
             Err(error) => return Err(summary.so_far(error.into())),
         }
     }
-    Ok(summary.response())
+    Ok(summary.response(api.engine.head()))
 }
 
 fn parse_row(line: Option<&[u8]>) -> Result<Json, String> {
@@ -149,8 +153,11 @@ impl Summary {
         })
     }
 
-    fn response(&self) -> Response {
-        json_response(StatusCode::OK, &self.to_json())
+    /// The answer; `head` tells a client that goes on later whether the log still holds these rows.
+    fn response(&self, head: i64) -> Response {
+        let mut json = self.to_json();
+        json["head"] = head.into();
+        json_response(StatusCode::OK, &json)
     }
 
     /// A problem in the middle of the rows: what stands before it is written, and the client is told so.

@@ -71,7 +71,9 @@ async fn send(
             let event = single(&media, &headers, &bytes).map_err(|bad| envelope_problem(&bad))?;
             one(&api, &caller, event, reaction).await
         }
-        other => Err(Problem::new("unsupported_media_type", format!("`{other}` is not taken here; /docs says what is"))),
+        other => {
+            Err(Problem::new("unsupported_media_type", format!("`{other}` is not taken here; /docs says what is")))
+        }
     }
 }
 
@@ -110,7 +112,10 @@ fn static_answer(body: &'static str) -> Response {
 async fn batch(api: &Api, caller: &Caller, bytes: &Bytes, reaction: Reaction) -> Answer {
     let json = strict_json::parse(bytes).map_err(|e| Problem::new("invalid_json", e.to_string()))?;
     let Json::Array(items) = json else {
-        return Err(Problem::new("invalid_event", format!("expected an array of events, got {}", strict_json::kind(&json))));
+        return Err(Problem::new(
+            "invalid_event",
+            format!("expected an array of events, got {}", strict_json::kind(&json)),
+        ));
     };
     let mut tally = Tally::new("index");
     let mut items = items.into_iter().enumerate();
@@ -153,7 +158,12 @@ fn parse_line(line: Option<&[u8]>) -> Result<Incoming, BadEnvelope> {
 type Rows = Vec<(u64, Result<Incoming, BadEnvelope>)>;
 
 /// Gives the events that could be read to the engine and counts what became of all.
-async fn take(api: &Api, caller: &Caller, (rows, reaction): (Rows, Reaction), tally: &mut Tally) -> Result<(), Problem> {
+async fn take(
+    api: &Api,
+    caller: &Caller,
+    (rows, reaction): (Rows, Reaction),
+    tally: &mut Tally,
+) -> Result<(), Problem> {
     let mut events = Vec::with_capacity(rows.len());
     let mut places = Vec::with_capacity(rows.len());
     let mut bad = Vec::new();

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
 use rapport_engine::Act;
+use rapport_model::RunStatus;
 use serde_json::json;
 
 use super::extract::Auth;
@@ -27,6 +28,9 @@ pub(super) fn routes() -> Vec<Route> {
             .about("operations", "Gives counters and gauges in the text format of Prometheus")
             .gives("text/plain; version=0.0.4")
             .answers(200, "All of them"),
+        Route::new(MethodFilter::GET, "/v1/workspace", "read", workspace)
+            .about("operations", "Says which workspace this is, how far its log goes, and which version serves it")
+            .answers(200, "The workspace"),
     ]
 }
 
@@ -42,6 +46,18 @@ async fn readyz(State(api): State<Api>) -> Response {
         return Problem::new("unavailable", "the database failed; the server is stopping").into_response();
     }
     json_response(StatusCode::OK, &json!({"status": "ready"}))
+}
+
+async fn workspace(State(api): State<Api>, Auth(caller): Auth) -> Answer {
+    caller.require(Act::Read)?;
+    let json = json!({
+        "workspace": api.engine.store().workspace(),
+        "head": api.engine.head(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "commit": env!("RAPPORT_COMMIT"),
+        "load": api.engine.open_load_now().map(|load| load.name),
+    });
+    Ok(json_response(StatusCode::OK, &json))
 }
 
 async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
@@ -92,7 +108,15 @@ fn engine_metrics(api: &Api, text: &mut Exposition) {
 }
 
 fn store_metrics(api: &Api, text: &mut Exposition) {
-    let s = api.engine.store().stats();
+    let store = api.engine.store();
+    text.head("rapport_runs", "gauge", "Runs of all time by status");
+    let counts = store.run_counts();
+    let of = |status| counts.iter().filter(|c| c.status == status).map(|c| c.count).sum::<u64>();
+    for status in RunStatus::ALL {
+        text.sample("rapport_runs", &format!("status=\"{}\"", status.as_str()), of(status));
+    }
+    text.single("rapport_runs_pending", "gauge", "Runs that wait or work", of(RunStatus::Pending));
+    let s = store.stats();
     for (name, about, value) in [
         ("rapport_statements_total", "Statements sent by the committer", s.statements),
         ("rapport_rows_written_total", "Rows written by the committer", s.rows),

@@ -49,7 +49,8 @@ async fn list(State(api): State<Api>, Auth(caller): Auth) -> Answer {
 async fn get(State(api): State<Api>, Auth(caller): Auth, Path(object): Path<String>) -> Answer {
     let schema = api.engine.schema(&caller)?;
     let found = visible(&schema).find(|o| o.name.as_str() == object);
-    let found = found.ok_or_else(|| Problem::new("unknown_object", format!("there is no object `{}`", short(&object))))?;
+    let found =
+        found.ok_or_else(|| Problem::new("unknown_object", format!("there is no object `{}`", short(&object))))?;
     Ok(json_response(StatusCode::OK, &object_json(&found)))
 }
 

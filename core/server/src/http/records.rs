@@ -19,7 +19,8 @@ use crate::problem::Problem;
 pub(super) fn routes() -> Vec<Route> {
     let list = "/v1/records/{object}";
     let one = "/v1/records/{object}/{key}";
-    let idempotent = "A key of your own; the same request again within 24 hours gives the same answer and changes nothing";
+    let idempotent =
+        "A key of your own; the same request again within 24 hours gives the same answer and changes nothing";
     let matching = "The version, in quotes, that the record must have";
     let write = |route: Route| {
         route
@@ -143,7 +144,7 @@ async fn create(
     let (bytes, json) = read_json(&api, &parts.headers, body).await?;
     let options = write_options(&parts, &bytes)?;
     refuse_if_match(&options)?;
-    let written = api.engine.create(&caller, &object, json, &options).await?;
+    let written = api.engine.create(&caller, &object, &json, &options).await?;
     Ok(written_response(&object, &written))
 }
 
@@ -157,7 +158,7 @@ async fn put(
 ) -> Answer {
     let (bytes, json) = read_json(&api, &parts.headers, body).await?;
     let options = write_options(&parts, &bytes)?;
-    let written = api.engine.put(&caller, &object, &key, json, &options).await?;
+    let written = api.engine.put(&caller, &object, &key, &json, &options).await?;
     Ok(written_response(&object, &written))
 }
 
@@ -171,7 +172,7 @@ async fn patch(
 ) -> Answer {
     let (bytes, json) = read_json(&api, &parts.headers, body).await?;
     let options = write_options(&parts, &bytes)?;
-    let written = api.engine.patch(&caller, &object, &key, json, &options).await?;
+    let written = api.engine.patch(&caller, &object, &key, &json, &options).await?;
     Ok(written_response(&object, &written))
 }
 

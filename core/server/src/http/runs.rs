@@ -55,7 +55,7 @@ async fn list(State(api): State<Api>, Auth(caller): Auth, Params(params): Params
 }
 
 async fn counts(State(api): State<Api>, Auth(caller): Auth) -> Answer {
-    Ok(list_response(api.engine.run_counts(&caller).await?))
+    Ok(list_response(api.engine.run_counts(&caller)?))
 }
 
 async fn get(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {

@@ -78,8 +78,7 @@ async fn stream_events(
     };
     let place = Arc::clone(&api.streams).try_acquire_owned();
     let place = place.map_err(|_| Problem::new("unavailable", "too many readers of the event stream"))?;
-    let filter =
-        EventFilter { after, kind: params.r#type, subject: params.subject, limit: BATCH, newest_first: false };
+    let filter = EventFilter { after, kind: params.r#type, subject: params.subject, limit: BATCH, newest_first: false };
     let mut reader = Reader {
         engine: api.engine.clone(),
         caller,

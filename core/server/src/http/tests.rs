@@ -30,7 +30,10 @@ fn a_plain_request_id_is_kept_and_another_replaced() {
 #[tokio::test]
 async fn a_problem_is_finished_with_the_request_id() {
     let response = finished(Problem::new("not_found", "there is no customer").into_response(), "r-7");
-    assert_eq!((response.status(), response.headers()["content-type"].to_str().unwrap()), (StatusCode::NOT_FOUND, "application/problem+json"));
+    assert_eq!(
+        (response.status(), response.headers()["content-type"].to_str().unwrap()),
+        (StatusCode::NOT_FOUND, "application/problem+json")
+    );
     assert_eq!(body(response).await["request_id"], "r-7");
 }
 

@@ -77,7 +77,12 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Reads the flags against the server's objects and the file's columns.
-    pub(super) fn new(args: &ImportArgs, objects: &Json, columns: &[String], times: TimeReader) -> Result<Self, Failure> {
+    pub(super) fn new(
+        args: &ImportArgs,
+        objects: &Json,
+        columns: &[String],
+        times: TimeReader,
+    ) -> Result<Self, Failure> {
         let objects = objects_of(objects)?;
         let object = find_object(&objects, &args.object)?;
         let mut mapping = Self {
@@ -100,7 +105,12 @@ impl Mapping {
         Ok(mapping)
     }
 
-    fn add(&mut self, objects: &[ObjectDef], object: &ObjectDef, (path, origin): (&str, Origin)) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        objects: &[ObjectDef],
+        object: &ObjectDef,
+        (path, origin): (&str, Origin),
+    ) -> Result<(), Failure> {
         let (own, inner) = path.split_once('.').map_or((path, None), |(own, inner)| (own, Some(inner)));
         let field = find_field(object, own)?;
         let Some(inner) = inner else {
@@ -145,7 +155,10 @@ impl Mapping {
             return Err(Failure::Usage(format!("--time {time}: map a field that holds an instant")));
         }
         match self.nested.iter().find(|n| !n.targets.iter().any(|t| t.unique)) {
-            Some(n) => Err(Failure::Usage(format!("`{}`: map a unique field of it, which tells which record is meant", n.field))),
+            Some(n) => Err(Failure::Usage(format!(
+                "`{}`: map a unique field of it, which tells which record is meant",
+                n.field
+            ))),
             None => Ok(()),
         }
     }

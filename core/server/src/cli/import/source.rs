@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::Failure;
@@ -71,9 +71,16 @@ impl Source {
         let mut text = Decoded::new(Box::new(counted), format.encoding).map_err(unreadable)?;
         let head = text.peek(SNIFF_BYTES).map_err(unreadable)?;
         let delimiter = format.delimiter.unwrap_or_else(|| sniff(head));
+        // The reader counts a line when it meets `\n`: as a part of `\r\n` that would be a row too late. So rows end with `\n`,
+        // and the `\r` before it is taken off the last cell. Only a file without any `\n` has rows that end with `\r`.
+        let terminator = if head.contains(&b'\n') { Terminator::Any(b'\n') } else { Terminator::CRLF };
         let watched = Watched { text, since_row: Arc::clone(&since_row) };
-        let mut rows =
-            ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).trim(Trim::None).from_reader(watched);
+        let mut rows = ReaderBuilder::new()
+            .delimiter(delimiter)
+            .terminator(terminator)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(watched);
         let mut names = ByteRecord::new();
         let some = rows.read_byte_record(&mut names).map_err(|e| Failure::Failed(e.to_string()))?;
         if !some {
@@ -96,19 +103,25 @@ impl Source {
 
     /// The next row; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Row>, Failure> {
-        let mut cells = ByteRecord::new();
-        let begin = self.rows.position().line();
-        let more = self.rows.read_byte_record(&mut cells);
-        self.since_row.store(0, Ordering::Relaxed);
-        match more {
-            Ok(true) => {
-                let line = cells.position().map_or(begin, csv::Position::line);
-                Ok(Some(Row { line, cells }))
-            }
-            Ok(false) => Ok(None),
-            Err(error) => {
-                let file = self.file.display();
-                Err(Failure::Failed(format!("{file}:{begin}: the row that begins here cannot be read: {error}")))
+        loop {
+            let mut cells = ByteRecord::new();
+            let begin = self.rows.position().line();
+            let more = self.rows.read_byte_record(&mut cells);
+            self.since_row.store(0, Ordering::Relaxed);
+            match more {
+                Ok(false) => return Ok(None),
+                // A blank line of a file whose lines end with `\r\n`.
+                Ok(true) if cells.len() == 1 && &cells[0] == b"\r" => {}
+                Ok(true) => {
+                    let line = cells.position().map_or(begin, csv::Position::line);
+                    return Ok(Some(Row { line, cells: without_return(cells) }));
+                }
+                Err(error) => {
+                    let file = self.file.display();
+                    return Err(Failure::Failed(format!(
+                        "{file}:{begin}: the row that begins here cannot be read: {error}"
+                    )));
+                }
             }
         }
     }
@@ -121,6 +134,19 @@ impl Source {
             }
         }
         Ok(())
+    }
+}
+
+/// The row without a `\r` at the end of its last cell.
+fn without_return(cells: ByteRecord) -> ByteRecord {
+    match cells.iter().last() {
+        Some(last) if last.ends_with(b"\r") => {
+            let keep = cells.len() - 1;
+            let mut trimmed: ByteRecord = cells.iter().take(keep).collect();
+            trimmed.push_field(&last[..last.len() - 1]);
+            trimmed
+        }
+        _ => cells,
     }
 }
 

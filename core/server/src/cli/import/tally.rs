@@ -35,13 +35,20 @@ pub(super) struct Tally {
     counts: Counts,
     /// Rows that an earlier attempt did: they took no time of this one.
     before: u64,
+    /// Where the server's log stood after the last batch.
+    head: i64,
     preview: BTreeMap<String, Map<String, Json>>,
 }
 
 impl Tally {
-    /// Goes on from `counts`.
-    pub(super) fn resume(counts: Counts) -> Self {
-        Self { before: counts.rows, counts, preview: BTreeMap::new() }
+    /// Goes on from `counts`, when the server's log stood at `head`.
+    pub(super) fn resume(counts: Counts, head: i64) -> Self {
+        Self { before: counts.rows, counts, head, preview: BTreeMap::new() }
+    }
+
+    /// Where the server's log stood after the last batch.
+    pub(super) const fn head(&self) -> i64 {
+        self.head
     }
 
     /// What became of the rows so far.
@@ -52,6 +59,7 @@ impl Tally {
     /// Adds the server's answer to a batch; its refused rows are added one by one.
     pub(super) fn add(&mut self, answer: &Json) {
         let number = |name: &str| answer[name].as_u64().unwrap_or(0);
+        self.head = answer["head"].as_i64().unwrap_or(self.head);
         self.counts.rows += number("rows") - number("refused").min(number("rows"));
         self.counts.created += number("created");
         self.counts.updated += number("updated");
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn answers_and_refused_rows_add_up() {
-        let mut tally = Tally::resume(Counts { rows: 10, created: 10, ..Counts::default() });
+        let mut tally = Tally::resume(Counts { rows: 10, created: 10, ..Counts::default() }, 1);
         tally.add(&answer());
         tally.refuse("invalid", Some("/customer"), "`customer` is required");
         let summary = tally.summary(Duration::from_secs(2));
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn reasons_are_bounded() {
-        let mut tally = Tally::resume(Counts::default());
+        let mut tally = Tally::resume(Counts::default(), 1);
         for i in 0..200 {
             tally.refuse(&format!("code-{i}"), None, "no");
         }
@@ -178,7 +186,7 @@ mod tests {
 
     #[test]
     fn previews_of_batches_are_summed_and_shown() {
-        let mut tally = Tally::resume(Counts::default());
+        let mut tally = Tally::resume(Counts::default(), 1);
         tally.add(&answer());
         tally.add(&answer());
         let summary = tally.summary(Duration::from_secs(1));

@@ -24,8 +24,18 @@ fn mapping(flags: &[&str]) -> Result<Mapping, Failure> {
 }
 
 const MAPS: [&str; 12] = [
-    "--map", "order_no=no", "--map", "customer.customer_no=who", "--map", "ordered_at=when", "--map", "amount=amount",
-    "--map", "line_count=n", "--map", "customer.country=country",
+    "--map",
+    "order_no=no",
+    "--map",
+    "customer.customer_no=who",
+    "--map",
+    "ordered_at=when",
+    "--map",
+    "amount=amount",
+    "--map",
+    "line_count=n",
+    "--map",
+    "customer.country=country",
 ];
 
 fn row(flags: &[&str], cells: [&str; 6]) -> Json {
@@ -54,7 +64,10 @@ fn a_row_becomes_typed_json_with_the_record_it_refers_to() {
 #[test]
 fn an_empty_cell_is_null_and_so_is_a_reference_without_a_name() {
     let json = row(&[], ["1", " ", "", "", "", "France"]);
-    assert_eq!(json, json!({"order_no": "1", "customer": null, "ordered_at": null, "amount": null, "line_count": null}));
+    assert_eq!(
+        json,
+        json!({"order_no": "1", "customer": null, "ordered_at": null, "amount": null, "line_count": null})
+    );
 }
 
 #[test]
@@ -84,7 +97,10 @@ fn times_of_another_format_are_read_when_it_is_given() {
 #[test]
 fn a_cell_that_does_not_fit_is_sent_as_it_stands() {
     let json = row(&[], ["1", "2", "soon", "many", "1.5", "x"]);
-    assert_eq!((&json["ordered_at"], &json["amount"], &json["line_count"]), (&json!("soon"), &json!("many"), &json!("1.5")));
+    assert_eq!(
+        (&json["ordered_at"], &json["amount"], &json["line_count"]),
+        (&json!("soon"), &json!("many"), &json!("1.5"))
+    );
 }
 
 #[test]

@@ -71,6 +71,19 @@ fn column_names_are_trimmed() {
 }
 
 #[test]
+fn blank_lines_are_passed_over_and_counted() {
+    for text in ["a,b\n\n1,2\n", "a,b\r\n\r\n1,2\r\n"] {
+        assert_eq!(rows(&mut open(text.as_bytes(), None, None).unwrap()), [(3, vec!["1".to_owned(), "2".to_owned()])]);
+    }
+}
+
+#[test]
+fn rows_may_end_with_a_return_alone() {
+    let mut source = open(b"a,b\r1,2\r3,4\r", None, None).unwrap();
+    assert_eq!(rows(&mut source).into_iter().map(|(_, c)| c).collect::<Vec<_>>(), [["1", "2"], ["3", "4"]]);
+}
+
+#[test]
 fn a_row_over_several_lines_has_the_line_it_begins_on() {
     let mut source = open(b"a,b\n1,\"x\ny\"\n2,z\n", None, None).unwrap();
     let lines: Vec<u64> = rows(&mut source).into_iter().map(|(line, _)| line).collect();
