@@ -7,7 +7,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, Verifying
 use rapport_model::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Cell, Query};
+use crate::db::{Cell, Query, Reader, Row};
 use crate::error::StoreError;
 use crate::log::{EVENT_COLUMNS, EventRow, read_event};
 use crate::seal::{event_hash, genesis, payload_hash};
@@ -70,7 +70,7 @@ impl Anchor {
 /// Checks one event; says what is wrong with it.
 fn check(row: &EventRow, expected: i64, before: &Digest) -> Option<String> {
     if row.event.position != expected {
-        return Some(format!("position {expected} is missing"));
+        return Some("it is missing".into());
     }
     match (&row.payload, &row.salt) {
         (Some(payload), Some(salt)) if payload_hash(salt, payload.as_bytes()) != row.payload_hash => {
@@ -83,11 +83,11 @@ fn check(row: &EventRow, expected: i64, before: &Digest) -> Option<String> {
         .then(|| "it was changed, or does not follow the one before".into())
 }
 
-async fn hash_at(shared: &Shared, position: i64) -> Result<Option<Digest>, StoreError> {
+async fn hash_at(reader: &mut Reader<'_>, workspace: &str, position: i64) -> Result<Option<Digest>, StoreError> {
     if position <= 0 {
-        return Ok(Some(genesis(&shared.workspace)));
+        return Ok(Some(genesis(workspace)));
     }
-    let rows = shared.pool.fetch(Query::new(SELECT_HASH, vec![Cell::Int(position)])).await?;
+    let rows = reader.fetch(Query::new(SELECT_HASH, vec![Cell::Int(position)])).await?;
     Ok(rows.first().map(|row| row.digest(0)).transpose()?)
 }
 
@@ -97,51 +97,62 @@ pub(crate) async fn verify(
     progress: &(dyn Fn(i64) + Sync),
 ) -> Result<VerifyReport, StoreError> {
     let head = *shared.head.borrow();
+    verify_log(&mut Reader::Pool(&shared.pool), &shared.workspace, (after, head), progress).await
+}
+
+/// Checks the events after one position, up to another.
+pub(crate) async fn verify_log(
+    reader: &mut Reader<'_>,
+    workspace: &str,
+    (after, head): (i64, i64),
+    progress: &(dyn Fn(i64) + Sync),
+) -> Result<VerifyReport, StoreError> {
     let start = after.clamp(0, head);
     let mut report =
         VerifyReport { events: 0, erased: 0, head_position: head, head_hash: Digest([0; 32]), first_bad: None };
-    let Some(mut hash) = hash_at(shared, start).await? else {
+    let Some(hash) = hash_at(reader, workspace, start).await? else {
         report.first_bad = Some(Break { position: start, why: "it is missing".into() });
         return Ok(report);
     };
+    report.head_hash = hash;
     let select = format!("select {EVENT_COLUMNS} from event where position > $1 and position <= $2 order by position");
     let mut position = start;
-    while position < head {
+    while position < head && report.first_bad.is_none() {
         let end = (position + BATCH).min(head);
-        let rows = shared.pool.fetch(Query::new(&select, vec![Cell::Int(position), Cell::Int(end)])).await?;
-        for row in &rows {
-            let expected = position + 1;
-            let bad = match read_event(row) {
-                Ok(row) => {
-                    report.erased += u64::from(row.payload.is_none());
-                    let bad = check(&row, expected, &hash);
-                    hash = row.hash;
-                    bad
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(why) = bad {
-                report.first_bad = Some(Break { position: expected, why });
-                return Ok(report);
-            }
-            report.events += 1;
-            position = expected;
-        }
-        if position < end {
-            let why = format!("position {} is missing", position + 1);
-            report.first_bad = Some(Break { position: position + 1, why });
-            return Ok(report);
-        }
+        let rows = reader.fetch(Query::new(&select, vec![Cell::Int(position), Cell::Int(end)])).await?;
+        report.first_bad = check_batch(&rows, (position, end), &mut report);
+        position = end;
         progress(position);
     }
-    report.head_hash = hash;
     Ok(report)
+}
+
+/// Checks the events of one batch, which must be all of those after one position up to another.
+fn check_batch(rows: &[Row], (after, end): (i64, i64), report: &mut VerifyReport) -> Option<Break> {
+    let mut position = after;
+    for row in rows {
+        position += 1;
+        let bad = match read_event(row) {
+            Ok(row) => {
+                let bad = check(&row, position, &report.head_hash);
+                report.erased += u64::from(row.payload.is_none());
+                report.head_hash = row.hash;
+                bad
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = bad {
+            return Some(Break { position, why });
+        }
+        report.events += 1;
+    }
+    (position < end).then(|| Break { position: position + 1, why: "it is missing".into() })
 }
 
 pub(crate) async fn anchor(shared: &Shared, key: &[u8; 32]) -> Result<Anchor, StoreError> {
     let position = *shared.head.borrow();
     let missing = || StoreError::Corrupt { what: "the log".into(), why: format!("position {position} is missing") };
-    let hash = hash_at(shared, position).await?.ok_or_else(missing)?;
+    let hash = hash_at(&mut Reader::Pool(&shared.pool), &shared.workspace, position).await?.ok_or_else(missing)?;
     let key = SigningKey::from_bytes(key);
     let mut anchor = Anchor {
         workspace: shared.workspace.clone(),
@@ -166,7 +177,7 @@ pub(crate) async fn check_anchor(shared: &Shared, anchor: &Anchor) -> Result<Opt
     if anchor.position > *shared.head.borrow() {
         return wrong("the log is shorter than it was: its end was cut off");
     }
-    match hash_at(shared, anchor.position).await? {
+    match hash_at(&mut Reader::Pool(&shared.pool), &shared.workspace, anchor.position).await? {
         Some(hash) if hash == anchor.hash => Ok(None),
         _ => wrong("the log holds another event at that position"),
     }

@@ -25,13 +25,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rapport_model::{Event, Name, RecordId, Run, RunId, RunStatus, Timestamp};
+use rapport_model::json::value_from_json;
+use rapport_model::{Event, Name, RecordId, Run, RunId, RunStatus, Schema, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use facts::{idempotent_query, read_idempotent};
 pub(crate) use postgres::lock_workspace;
 
-use self::facts::{Facts, fetch_records};
+use self::facts::{Assumed, Facts, fetch_records};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
 use self::write::Order;
@@ -170,18 +171,21 @@ impl Committer {
         let mut order = Order::Plain;
         let (mut objections, mut waits) = (0, 0);
         loop {
-            let failure = match self.try_once(units, &mut facts, order).await {
+            let failure = match self.try_once(units, &facts, order).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
             // Whatever the transaction on PostgreSQL has done so far is taken back; a broken connection has done so already.
             self.roll_back().await.ok();
             match failure {
-                Failure::Objected if objections < CAREFUL_TRIES => {
+                Failure::Objected(assumed) if objections < CAREFUL_TRIES => {
                     (order, objections) = (Order::Careful, objections + 1);
                     add(&self.shared.counters.careful_groups, 1);
+                    // What a unit declares itself has no rows to look up yet.
+                    let schema = self.shared.schema.load_full();
+                    facts.find_out(&mut self.conn, &schema, assumed.map(|a| *a).unwrap_or_default()).await?;
                 }
-                Failure::Objected => return self.in_halves(units).await,
+                Failure::Objected(_) => return self.in_halves(units).await,
                 Failure::Busy(_) if waits < BUSY_TRIES => {
                     waits += 1;
                     tokio::time::sleep(BUSY_WAIT * waits).await;
@@ -216,8 +220,8 @@ impl Committer {
 
 /// Why a try of a group came to nothing.
 enum Failure {
-    /// A constraint objected. What was assumed has been looked up.
-    Objected,
+    /// A constraint objected, perhaps to what the group assumed.
+    Objected(Option<Box<Assumed>>),
     /// Somebody else holds a lock.
     Busy(String),
     Store(StoreError),
@@ -232,7 +236,7 @@ impl From<StoreError> for Failure {
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Constraint(_) => Self::Objected,
+            DbError::Constraint(_) => Self::Objected(None),
             DbError::Busy(why) => Self::Busy(why),
             other => Self::Store(other.into()),
         }
@@ -264,23 +268,48 @@ fn group_size(waiting: &[Pending]) -> usize {
 struct Loaded {
     images: HashMap<facts::Key, Image>,
     runs: HashMap<RunId, KnownRun>,
+    /// Records that were not looked for, since a unit creates them.
+    unsure: HashSet<facts::Key>,
+}
+
+impl Loaded {
+    /// Moves images to the objects of `schema`: a unit that declares a field may use it at once.
+    fn adopt(&mut self, schema: &Schema) {
+        for ((name, _), image) in &mut self.images {
+            let (Some(now), Some(object)) = (&image.now, schema.object(name.as_str())) else { continue };
+            let mut next = (**now).clone();
+            for field in &object.fields[next.values.len().min(object.fields.len())..] {
+                let default = field.default.as_ref().and_then(|json| value_from_json(&field.kind, json).ok());
+                next.values.push(default.unwrap_or_default());
+            }
+            next.object = object.clone();
+            *image = Image::loaded(Some(Arc::new(next)));
+        }
+    }
 }
 
 impl Committer {
-    /// One try. On [`Failure::Objected`] nothing was changed, and `facts` hold what was found out.
-    async fn try_once(&mut self, units: &[UnitOfWork], facts: &mut Facts, order: Order) -> Result<Done, Failure> {
+    /// One try. After a failure nothing was changed; on PostgreSQL the transaction may still be open.
+    async fn try_once(&mut self, units: &[UnitOfWork], facts: &Facts, order: Order) -> Result<Done, Failure> {
         let hooks = self.shared.hooks.load_full();
         let extra = self.begin(units).await?;
         let schema = extra.as_ref().map_or_else(|| self.shared.schema.load_full(), |extra| extra.schema.clone());
-        let loaded = self.load(units, &schema, facts).await?;
+        let mut loaded = self.load(units, facts).await?;
+        if extra.is_some() {
+            loaded.adopt(&schema);
+        }
         let recorded_at = self.shared.clock.now();
         let ground = Ground { schema: &schema, hooks: &**hooks, facts, recorded_at };
         let mut group = Group::new(ground, &mut self.salts, self.head.clone());
-        (group.images, group.known_runs) = (loaded.images, loaded.runs);
+        (group.images, group.known_runs, group.unsure) = (loaded.images, loaded.runs, loaded.unsure);
         let core = extra.as_ref().map_or(&[][..], |extra| &extra.events);
         let outcomes: Vec<Outcome> = units.iter().map(|unit| group.apply(unit, core)).collect();
         group.count_new_runs();
         group.head.commits += 1;
+        let unproven = group.unproven();
+        if !unproven.is_empty() {
+            return Err(Failure::Objected(Some(Box::new(unproven))));
+        }
         let idle = extra.as_ref().is_none_or(|extra| extra.statements.is_empty()) && group.changes_nothing();
         let refused = extra.is_some() && outcomes.iter().any(Result::is_err);
         if idle || refused {
@@ -298,10 +327,7 @@ impl Committer {
                 }
                 Ok(self.make_visible(parts, outcomes))
             }
-            Err(Failure::Objected) => {
-                facts.find_out(&mut self.conn, &schema, assumed).await?;
-                Err(Failure::Objected)
-            }
+            Err(Failure::Objected(_)) => Err(Failure::Objected(Some(Box::new(assumed)))),
             Err(other) => Err(other),
         }
     }
@@ -333,12 +359,8 @@ impl Committer {
     }
 
     /// Loads the state of every record and run that the units name: from memory, else with one query for each object.
-    async fn load(
-        &mut self,
-        units: &[UnitOfWork],
-        schema: &rapport_model::Schema,
-        facts: &Facts,
-    ) -> Result<Loaded, Failure> {
+    async fn load(&mut self, units: &[UnitOfWork], facts: &Facts) -> Result<Loaded, Failure> {
+        let schema = self.shared.schema.load_full();
         let mut loaded = Loaded::default();
         let mut missing: HashMap<&Name, HashSet<RecordId>> = HashMap::new();
         for (object, id, create) in units.iter().flat_map(named) {
@@ -347,6 +369,9 @@ impl Committer {
                 continue;
             }
             let known = facts.absent.get(&key).cloned().flatten().or_else(|| self.shared.cache.get(object, id));
+            if create && known.is_none() && !facts.absent.contains_key(&key) {
+                loaded.unsure.insert(key.clone());
+            }
             if known.is_some() || create {
                 loaded.images.insert(key, Image::loaded(known));
             } else if schema.object(object.as_str()).is_some() {
@@ -416,7 +441,7 @@ impl Committer {
     }
 
     /// Takes up a registry that is now durable.
-    async fn adopt(&mut self, schema: &Arc<rapport_model::Schema>) {
+    async fn adopt(&mut self, schema: &Arc<Schema>) {
         if self.shared.schema.load().epoch != schema.epoch {
             self.shared.schema.store(schema.clone());
             self.shared.cache.clear();

@@ -16,7 +16,7 @@ mod row;
 mod rows;
 
 pub(crate) use cell::{Cell, Kind};
-pub(crate) use conn::{Conn, Pool, Query};
+pub(crate) use conn::{Conn, Pool, Query, Reader};
 pub(crate) use error::DbError;
 pub(crate) use row::Row;
 pub(crate) use rows::{RowStatement, Statement};

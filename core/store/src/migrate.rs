@@ -48,8 +48,13 @@ pub(crate) async fn meta(conn: &mut Conn, key: &str) -> Result<Option<String>, S
 
 /// Sets a value of the table `meta`.
 pub(crate) async fn set_meta(conn: &mut Conn, key: &str, value: &str) -> Result<(), StoreError> {
-    conn.execute(Query::new(PUT_META, vec![Cell::text(key), Cell::text(value)])).await?;
+    conn.execute(put_meta(key, value)).await?;
     Ok(())
+}
+
+/// What sets a value of the table `meta`.
+pub(crate) fn put_meta(key: &str, value: &str) -> Query {
+    Query::new(PUT_META, vec![Cell::text(key), Cell::text(value)])
 }
 
 /// Applies what is missing.
@@ -73,6 +78,14 @@ pub(crate) async fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
         conn.raw("commit").await?;
     }
     Ok(())
+}
+
+/// Makes the tables of `version` in an empty database, inside the caller's transaction, and leaves them empty.
+pub(crate) async fn make(conn: &mut Conn, version: i64) -> Result<(), StoreError> {
+    for (number, migration) in (1..).zip(&MIGRATIONS).filter(|(number, _)| *number <= version) {
+        apply(conn, migration, number).await?;
+    }
+    Ok(conn.raw("delete from meta").await?)
 }
 
 async fn apply(conn: &mut Conn, migration: &Migration, number: i64) -> Result<(), StoreError> {

@@ -6,10 +6,11 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use rapport_model::event::{Body, Fields, RecordChange};
-use rapport_model::json::{Misfit, fields_from_json};
+use rapport_model::json::{Misfit, value_from_json};
 use rapport_model::name::RecordEventKind;
 use rapport_model::{EventType, FieldDef, FieldKind, Name, Schema, Value};
-use serde_json::{Map, Value as Json};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value as Json;
 
 /// The type of the event that says that the registry changed.
 pub(crate) const SCHEMA_CHANGED: &str = "schema.changed";
@@ -79,19 +80,61 @@ fn is_change(kind: &EventType, object: Option<&Name>, schema: &Schema) -> bool {
 /// # Errors
 /// What does not fit its definition.
 pub(crate) fn read(payload: &str, kind: &EventType, object: Option<&Name>, schema: &Schema) -> Result<Body, Misfit> {
-    let json: Map<String, Json> = serde_json::from_str(payload).map_err(|e| Misfit(format!("not a JSON object: {e}")))?;
+    let damaged = |e: serde_json::Error| Misfit(format!("not what the store writes: {e}"));
     if is_change(kind, object, schema) {
         let defs = object.and_then(|o| schema.object(o.as_str()));
         let defs: &[FieldDef] = defs.map_or(&[], |d| &d.fields);
-        let part = |name: &str| match json.get(name) {
-            Some(Json::Object(map)) => fields_from_json(defs, map),
-            _ => Ok(Fields::new()),
-        };
-        return Ok(Body::Change(RecordChange { before: part("before")?, after: part("after")?, delta: part("delta")? }));
+        let parts: Parts = serde_json::from_str(payload).map_err(damaged)?;
+        let (before, after, delta) = (parts.before.fields(defs)?, parts.after.fields(defs)?, parts.delta.fields(defs)?);
+        return Ok(Body::Change(RecordChange { before, after, delta }));
     }
+    let ordered: Ordered = serde_json::from_str(payload).map_err(damaged)?;
     match schema.event_type(kind.as_str()) {
-        Some(def) => fields_from_json(&def.fields, &json).map(Body::Data),
-        None => fields_from_json(&core_fields(kind), &json).map(Body::Data),
+        Some(def) => ordered.fields(&def.fields).map(Body::Data),
+        None => ordered.fields(&core_fields(kind)).map(Body::Data),
+    }
+}
+
+/// The parts of a change.
+#[derive(serde::Deserialize)]
+struct Parts {
+    before: Ordered,
+    after: Ordered,
+    delta: Ordered,
+}
+
+/// A JSON object in the order in which it was written.
+struct Ordered(Vec<(String, Json)>);
+
+impl Ordered {
+    fn fields(self, defs: &[FieldDef]) -> Result<Fields, Misfit> {
+        let mut fields = Fields::with_capacity(self.0.len());
+        for (name, json) in self.0 {
+            let Some(def) = defs.iter().find(|def| def.name.as_str() == name) else { continue };
+            let value = value_from_json(&def.kind, &json).map_err(|e| Misfit(format!("`{name}`: {e}")))?;
+            fields.push((def.name.clone(), value));
+        }
+        Ok(fields)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ordered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Ordered;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Ordered(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
     }
 }
 

@@ -13,6 +13,7 @@ use rapport_model::{FieldKind, Name, Schema};
 
 use crate::db::{Cell, Conn, DbError, Query, Statement};
 use crate::error::StoreError;
+use crate::migrate;
 use crate::record_sql;
 use crate::rule_sql::Dialect;
 
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) must_be_empty: Vec<(Name, Name)>,
 }
 
+/// Where the epoch stands in the table `meta`.
+const EPOCH: &str = "schema_epoch";
 const SELECT_OBJECTS: &str = "select name, definition from object_def order by seq";
 const SELECT_FIELDS: &str = "select object, definition from field_def order by object, seq";
 const SELECT_EVENT_TYPES: &str = "select definition from event_type_def order by name";
@@ -49,20 +52,19 @@ pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
     for row in conn.fetch(Query::new(SELECT_FIELDS, Vec::new())).await? {
         let field = serde_json::from_str(&row.text(1)?).map_err(|e| corrupt("fields", e))?;
         fields.entry(row.text(0)?).or_default().push(field);
-        schema.epoch += 1;
     }
     for row in conn.fetch(Query::new(SELECT_OBJECTS, Vec::new())).await? {
         let name = row.text(0)?;
         let mut object: ObjectDef = serde_json::from_str(&row.text(1)?).map_err(|e| corrupt("objects", e))?;
         object.fields = fields.remove(&name).unwrap_or_default();
         schema.objects.insert(object.name.clone(), Arc::new(object));
-        schema.epoch += 1;
     }
     for row in conn.fetch(Query::new(SELECT_EVENT_TYPES, Vec::new())).await? {
         let def: EventTypeDef = serde_json::from_str(&row.text(0)?).map_err(|e| corrupt("event types", e))?;
-        schema.epoch += i64::try_from(def.fields.len()).unwrap_or(0) + 1;
         schema.event_types.insert(def.name.clone(), Arc::new(def));
     }
+    let epoch = migrate::meta(conn, EPOCH).await?.map(|text| text.parse()).transpose();
+    schema.epoch = epoch.map_err(|e| corrupt("epoch", e))?.unwrap_or(0);
     Ok(schema)
 }
 
@@ -82,6 +84,10 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
+    }
+    if !planner.plan.effective.is_empty() {
+        let epoch = planner.plan.schema.epoch.to_string();
+        planner.plan.statements.push(migrate::put_meta(EPOCH, &epoch).into());
     }
     Ok(planner.plan)
 }

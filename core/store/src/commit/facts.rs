@@ -46,6 +46,23 @@ pub(crate) struct Assumed {
     pub(crate) new_keys: HashSet<(String, String)>,
 }
 
+impl Assumed {
+    pub(crate) fn is_empty(&self) -> bool {
+        let records = self.present.is_empty() && self.unreferenced.is_empty() && self.absent.is_empty();
+        records && self.free.is_empty() && self.new_origins.is_empty() && self.new_keys.is_empty()
+    }
+
+    /// Takes over what one unit assumed.
+    pub(crate) fn take(&mut self, unit: Self) {
+        self.free.extend(unit.free);
+        self.present.extend(unit.present);
+        self.unreferenced.extend(unit.unreferenced);
+        self.absent.extend(unit.absent);
+        self.new_origins.extend(unit.new_origins);
+        self.new_keys.extend(unit.new_keys);
+    }
+}
+
 /// What was found out.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {

@@ -5,6 +5,7 @@
 
 mod check;
 mod event;
+mod proof;
 mod run;
 
 use std::collections::{HashMap, HashSet};
@@ -73,6 +74,10 @@ pub(crate) struct Group<'a> {
     pub(crate) idempotency: Vec<IdempotencyPut>,
     origins: HashSet<Origin>,
     pub(crate) assumed: Assumed,
+    /// Records that were not looked for, since a unit creates them.
+    pub(crate) unsure: HashSet<Key>,
+    /// Those of them for whose absence a unit was refused.
+    doubted: HashSet<Key>,
 }
 
 /// What to take back if a unit fails.
@@ -87,8 +92,9 @@ struct Undo {
     idempotency: usize,
     head: Option<(i64, Digest)>,
     /// References that the unit set, to be looked at once it is done.
-    references: Vec<(Name, Name, Key)>,
+    references: Vec<(Key, usize, Key)>,
     deleted: Vec<Key>,
+    assumed: Assumed,
 }
 
 impl<'a> Group<'a> {
@@ -107,6 +113,8 @@ impl<'a> Group<'a> {
             idempotency: Vec::new(),
             origins: HashSet::new(),
             assumed: Assumed::default(),
+            unsure: HashSet::new(),
+            doubted: HashSet::new(),
         }
     }
 
@@ -120,8 +128,9 @@ impl<'a> Group<'a> {
             ..Undo::default()
         };
         let done = self.apply_steps(unit, core, &mut undo);
-        if done.is_err() {
-            self.take_back(undo);
+        match done {
+            Ok(_) => self.assumed.take(undo.assumed),
+            Err(_) => self.take_back(undo),
         }
         done
     }
@@ -132,7 +141,7 @@ impl<'a> Group<'a> {
         core: &[NewEvent],
         undo: &mut Undo,
     ) -> Result<Committed, StoreError> {
-        self.check_idempotency(unit)?;
+        self.check_idempotency(unit, undo)?;
         self.check_reads(unit)?;
         self.step_run(unit, undo)?;
         let mut committed = Committed::default();
@@ -140,7 +149,7 @@ impl<'a> Group<'a> {
             self.append_new(unit, event, undo)?;
         }
         for (place, event) in unit.events.iter().enumerate() {
-            if self.is_duplicate(unit, event)? {
+            if self.is_duplicate(unit, event, undo)? {
                 committed.duplicates.push(place);
             } else {
                 self.append_new(unit, event, undo)?;
@@ -195,7 +204,7 @@ impl<'a> Group<'a> {
                 self.append_change(unit, RecordEventKind::Created, &after, change)
             }
             PutKind::Update => {
-                let before = before.ok_or_else(missing)?;
+                let before = before.or_else(|| self.doubt(&key)).ok_or_else(missing)?;
                 let Some(after) = image::changed(&before, unit.time, &put.changes)? else { return Ok(()) };
                 let after = Arc::new(after);
                 let change = image::difference(&before, &after, &fitted(&object, &put.changes));
@@ -203,7 +212,7 @@ impl<'a> Group<'a> {
                 self.append_change(unit, RecordEventKind::Updated, &after, change)
             }
             PutKind::Delete => {
-                let before = before.ok_or_else(missing)?;
+                let before = before.or_else(|| self.doubt(&key)).ok_or_else(missing)?;
                 let change = image::deletion(&before);
                 self.move_to(&key, Some(&before), None, undo)?;
                 self.append_change(unit, RecordEventKind::Deleted, &before, change)
@@ -227,7 +236,7 @@ impl<'a> Group<'a> {
             undo.deleted.push(key.clone());
         }
         if before.is_none() {
-            self.assumed.absent.insert(key.clone());
+            undo.assumed.absent.insert(key.clone());
         }
         let image = self.images.get(key).cloned();
         let next = Image { before: image.as_ref().and_then(|i| i.before.clone()), now: after.cloned() };
@@ -281,7 +290,7 @@ fn note_references(before: Option<&Arc<Record>>, after: &Arc<Record>, undo: &mut
         let rapport_model::FieldKind::Reference { object: target } = &field.kind else { continue };
         let Value::Ref(id) = after.at(i) else { continue };
         if before.is_none_or(|before| before.at(i) != after.at(i)) {
-            undo.references.push((after.object.name.clone(), field.name.clone(), (target.clone(), *id)));
+            undo.references.push(((after.object.name.clone(), after.id), i, (target.clone(), *id)));
         }
     }
 }

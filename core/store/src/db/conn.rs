@@ -186,7 +186,9 @@ impl Conn {
 
     async fn send_all(&mut self, statements: Vec<Statement>) -> Result<(), DbError> {
         let width: usize = statements.iter().map(Statement::width).sum();
-        if width <= JOINED_VALUES_MAX {
+        // A numbered placeholder means a value of the whole text, a bare one the next value: they cannot stand together.
+        let numbered = statements.iter().any(|statement| statement.text.contains('$'));
+        if width <= JOINED_VALUES_MAX && !numbered {
             return self.execute(joined(statements)).await.map(drop);
         }
         let last = statements.len().saturating_sub(1);
@@ -294,6 +296,21 @@ impl Pool {
         match self {
             Self::Sqlite(pool) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Whatever a read can go through: a connection with its transaction, or any of the pool.
+pub(crate) enum Reader<'a> {
+    Conn(&'a mut Conn),
+    Pool(&'a Pool),
+}
+
+impl Reader<'_> {
+    pub(crate) async fn fetch(&mut self, query: Query) -> Result<Vec<Row>, DbError> {
+        match self {
+            Self::Conn(conn) => conn.fetch(query).await,
+            Self::Pool(pool) => pool.fetch(query).await,
         }
     }
 }

@@ -47,7 +47,7 @@ fn outside_text(what: &str, text: &str) -> Result<(), StoreError> {
 }
 
 impl Group<'_> {
-    pub(super) fn check_idempotency(&mut self, unit: &UnitOfWork) -> Result<(), StoreError> {
+    pub(super) fn check_idempotency(&mut self, unit: &UnitOfWork, undo: &mut Undo) -> Result<(), StoreError> {
         let Some(put) = &unit.idempotency else { return Ok(()) };
         outside_text("an idempotency key", &put.key)?;
         let key = (put.actor.to_string(), put.key.clone());
@@ -57,16 +57,18 @@ impl Group<'_> {
         if let Some(known) = known {
             return Err(StoreError::Idempotent { fingerprint: known.fingerprint, response: known.response.clone() });
         }
-        self.assumed.new_keys.insert(key);
+        undo.assumed.new_keys.insert(key);
         self.idempotency.push(put.clone());
         Ok(())
     }
 
-    pub(super) fn check_reads(&self, unit: &UnitOfWork) -> Result<(), StoreError> {
+    pub(super) fn check_reads(&mut self, unit: &UnitOfWork) -> Result<(), StoreError> {
         for read in &unit.reads {
-            let image = self.images.get(&(read.object.clone(), read.id));
+            let key = (read.object.clone(), read.id);
+            let image = self.images.get(&key);
             let found = image.and_then(|image| image.now.as_ref()).map_or(0, |record| record.version);
             if found != read.version {
+                self.doubt(&key);
                 let (object, id, expected) = (read.object.clone(), read.id, read.version);
                 return Err(StoreError::Conflict { object, id, expected, found });
             }
@@ -75,13 +77,18 @@ impl Group<'_> {
     }
 
     /// Whether the event is in the log already.
-    pub(super) fn is_duplicate(&mut self, unit: &UnitOfWork, event: &NewEvent) -> Result<bool, StoreError> {
+    pub(super) fn is_duplicate(
+        &mut self,
+        unit: &UnitOfWork,
+        event: &NewEvent,
+        undo: &mut Undo,
+    ) -> Result<bool, StoreError> {
         let Some(origin) = &event.origin else { return Ok(false) };
         outside_text("the source of an event", &origin.source)?;
         outside_text("the id of an event", &origin.id)?;
         let known = self.origins.contains(origin) || self.ground.facts.origins.get(origin) == Some(&true);
         if !known {
-            self.assumed.new_origins.insert(origin.clone());
+            undo.assumed.new_origins.insert(origin.clone());
             return Ok(false);
         }
         match unit.on_duplicate {
@@ -133,7 +140,7 @@ impl Group<'_> {
             let (object, field) = (key.0.clone(), field.clone());
             return Err(StoreError::Unique { object, field, value: to_json(value).to_string() });
         }
-        self.assumed.free.insert(unique.clone(), value.clone());
+        undo.assumed.free.insert(unique.clone(), value.clone());
         let owner = self.owners.insert(unique.clone(), Some(key.1));
         undo.owners.push((unique, owner));
         Ok(())
@@ -157,16 +164,21 @@ impl Group<'_> {
 
     /// Looks whether everything that the unit's records refer to is there, once the unit is done.
     pub(super) fn check_references(&mut self, undo: &mut Undo) -> Result<(), StoreError> {
-        for (object, field, target) in std::mem::take(&mut undo.references) {
+        for (key, place, target) in std::mem::take(&mut undo.references) {
+            let now = self.images.get(&key).and_then(|image| image.now.as_ref());
+            let Some(now) = now.filter(|now| *now.at(place) == Value::Ref(target.1)) else { continue };
+            let field = now.object.fields[place].name.clone();
             let there = match self.images.get(&target) {
                 Some(image) => image.now.is_some(),
                 None => self.ground.facts.present.get(&target).copied().unwrap_or(true),
             };
             if !there {
+                self.doubt(&target);
                 let (target, id) = target;
+                let object = key.0;
                 return Err(StoreError::ReferenceMissing { object, field, target, id });
             }
-            self.assumed.present.insert(target);
+            undo.assumed.present.insert(target);
         }
         Ok(())
     }
@@ -181,7 +193,7 @@ impl Group<'_> {
                 let (object, id) = key;
                 return Err(StoreError::Referenced { object, id, by, field });
             }
-            self.assumed.unreferenced.insert(key);
+            undo.assumed.unreferenced.insert(key);
         }
         Ok(())
     }
