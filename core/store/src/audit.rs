@@ -3,6 +3,8 @@
 //! The chain shows any change of an event, and any event taken out, put in or moved: not that the end was cut off. Against
 //! that stands an anchor, a signed statement of where the log stood, kept elsewhere.
 
+use std::fmt::Write as _;
+
 use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use rapport_model::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -193,7 +195,11 @@ fn is_signed(anchor: &Anchor) -> bool {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a text takes any text");
+    }
+    text
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {

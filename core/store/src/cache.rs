@@ -41,7 +41,9 @@ impl RecordCache {
     pub(crate) fn fill(&self, ticket: Ticket, records: &[Arc<Record>]) {
         let commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         if Ticket(*commits) == ticket {
-            records.iter().for_each(|record| self.records.insert(record.id, record.clone()));
+            for record in records {
+                self.records.insert(record.id, record.clone());
+            }
         }
     }
 

@@ -60,7 +60,10 @@ pub(crate) struct Pending {
 pub(crate) enum Work {
     Unit(Box<Pending>),
     /// To forget the answers that have expired.
-    Purge { now: Timestamp, reply: oneshot::Sender<Result<u64, StoreError>> },
+    Purge {
+        now: Timestamp,
+        reply: oneshot::Sender<Result<u64, StoreError>>,
+    },
 }
 
 /// How often a group is looked at anew after a constraint objected, before it is cut in two.
@@ -403,8 +406,7 @@ impl Committer {
         for statement in find.statements(self.conn.dialect(), cells) {
             for row in self.conn.fetch(statement).await? {
                 let bad = |why: String| DbError::Other(format!("run: {why}"));
-                let automation =
-                    rapport_model::AutomationId::new(&row.text(1)?).map_err(|e| bad(e.to_string()))?;
+                let automation = rapport_model::AutomationId::new(&row.text(1)?).map_err(|e| bad(e.to_string()))?;
                 let status = row.text(2)?;
                 let status = RunStatus::parse(&status).ok_or_else(|| bad(format!("the status `{status}`")))?;
                 loaded.runs.insert(row.run_id(0)?, KnownRun { automation, status });

@@ -36,11 +36,7 @@ impl Shared {
     }
 
     /// The records with these ids, in their order: from memory, else from the database.
-    pub(crate) async fn records(
-        &self,
-        name: &Name,
-        ids: &[RecordId],
-    ) -> Result<Vec<Option<Arc<Record>>>, StoreError> {
+    pub(crate) async fn records(&self, name: &Name, ids: &[RecordId]) -> Result<Vec<Option<Arc<Record>>>, StoreError> {
         let ticket = self.cache.ticket();
         let object = self.object(name)?;
         let mut found: Vec<Option<Arc<Record>>> = ids.iter().map(|id| self.cache.get(name, *id)).collect();
@@ -189,12 +185,7 @@ impl<'a> Select<'a> {
     }
 
     /// The condition that a record comes after the one with these values in the order.
-    fn after(
-        &mut self,
-        order: &[(Name, Direction)],
-        values: &[Value],
-        id: RecordId,
-    ) -> Result<String, StoreError> {
+    fn after(&mut self, order: &[(Name, Direction)], values: &[Value], id: RecordId) -> Result<String, StoreError> {
         if order.len() != values.len() {
             return Err(StoreError::Invalid("the cursor does not belong to this order".into()));
         }

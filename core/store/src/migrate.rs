@@ -21,7 +21,7 @@ const MIGRATIONS: [Migration; 1] = [Migration {
 }];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(crate) const VERSION: i64 = 1;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =
@@ -99,10 +99,18 @@ mod tests {
 
     /// The names of tables, columns, constraints and indexes in a script.
     fn names(script: &str) -> Vec<String> {
-        let keywords = ["strict", "without", "rowid", "bytea", "blob", "uuid", "integer", "bigint", "boolean", "text", "collate", "c"];
+        let keywords = [
+            "strict", "without", "rowid", "bytea", "blob", "uuid", "integer", "bigint", "boolean", "text", "collate",
+            "c",
+        ];
         let code: String = script.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
         let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_ascii_lowercase);
         words.filter(|word| !word.is_empty() && !keywords.contains(&word.as_str())).collect()
+    }
+
+    #[test]
+    fn the_version_is_the_number_of_migrations() {
+        assert_eq!(usize::try_from(VERSION), Ok(MIGRATIONS.len()));
     }
 
     #[test]

@@ -120,23 +120,24 @@ const COUNT_HEAD: &str = "select count(*) from log_head";
 /// The id of the workspace; a new workspace gets one, and the head of its log.
 async fn found_workspace(conn: &mut Conn, clock: &Arc<dyn Clock>) -> Result<String, StoreError> {
     let known = migrate::meta(conn, "workspace").await?;
-    let workspace = match known {
-        Some(workspace) => workspace,
-        None => {
-            let mut random = [0; 10];
-            getrandom::fill(&mut random).map_err(|e| StoreError::Unavailable(format!("no random bytes: {e}")))?;
-            let millis = u64::try_from(clock.now().micros() / 1000).unwrap_or(0);
-            let workspace = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string();
-            migrate::set_meta(conn, "workspace", &workspace).await?;
-            migrate::set_meta(conn, "created_at", &clock.now().to_string()).await?;
-            workspace
-        }
-    };
-    Uuid::parse_str(&workspace).map_err(|e| StoreError::Corrupt { what: "meta".into(), why: format!("workspace: {e}") })?;
+    let workspace = if let Some(workspace) = known { workspace } else { name_workspace(conn, clock).await? };
+    Uuid::parse_str(&workspace)
+        .map_err(|e| StoreError::Corrupt { what: "meta".into(), why: format!("workspace: {e}") })?;
     let rows = conn.fetch(Query::new(COUNT_HEAD, Vec::new())).await?;
     if rows.first().map(|row| row.int(0)).transpose()? == Some(0) {
         conn.execute(Query::new(PUT_HEAD, vec![Cell::Bytes(genesis(&workspace).0.to_vec())])).await?;
     }
+    Ok(workspace)
+}
+
+/// Gives the workspace its id, a `UUIDv7`.
+async fn name_workspace(conn: &mut Conn, clock: &Arc<dyn Clock>) -> Result<String, StoreError> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(|e| StoreError::Unavailable(format!("no random bytes: {e}")))?;
+    let millis = u64::try_from(clock.now().micros() / 1000).unwrap_or(0);
+    let workspace = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string();
+    migrate::set_meta(conn, "created_at", &clock.now().to_string()).await?;
+    migrate::set_meta(conn, "workspace", &workspace).await?;
     Ok(workspace)
 }
 

@@ -223,10 +223,18 @@ mod tests {
     #[test]
     fn core_events_read_back() {
         for core in CORE_TYPES {
-            let all: Fields = core_fields(&kind(core)).iter().map(|f| core_field(f.name.as_str(), match f.kind {
-                FieldKind::Json => json_value(serde_json::json!({"x": 1})),
-                _ => Value::text("y"),
-            })).collect();
+            let all: Fields = core_fields(&kind(core))
+                .iter()
+                .map(|f| {
+                    core_field(
+                        f.name.as_str(),
+                        match f.kind {
+                            FieldKind::Json => json_value(serde_json::json!({"x": 1})),
+                            _ => Value::text("y"),
+                        },
+                    )
+                })
+                .collect();
             assert!(!all.is_empty());
             let body = Body::Data(all);
             assert_eq!(read(&write(&body), &kind(core), None, &schema()).unwrap(), body);

@@ -256,7 +256,10 @@ mod tests {
         assert!(sqlite.contains("\"amount\" integer) strict"), "{sqlite}");
         assert!(sqlite.contains("create unique index \"u_customer_email\" on \"o_customer\" (\"email\")"), "{sqlite}");
         let postgres = create_table(&object, Dialect::Postgres).join(";\n");
-        assert!(postgres.contains("\"email\" text collate \"C\", \"company\" uuid constraint \"f_customer_company\""), "{postgres}");
+        assert!(
+            postgres.contains("\"email\" text collate \"C\", \"company\" uuid constraint \"f_customer_company\""),
+            "{postgres}"
+        );
         assert!(postgres.contains("\"amount\" numeric(15,2))"), "{postgres}");
         assert!(postgres.contains("(\"company\" nulls first, \"id\")"), "{postgres}");
     }

@@ -75,12 +75,7 @@ pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
 pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) -> Result<Plan, StoreError> {
     let mut planner = Planner {
         dialect,
-        plan: Plan {
-            schema: schema.clone(),
-            effective: Vec::new(),
-            statements: Vec::new(),
-            must_be_empty: Vec::new(),
-        },
+        plan: Plan { schema: schema.clone(), effective: Vec::new(), statements: Vec::new(), must_be_empty: Vec::new() },
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
@@ -155,23 +150,20 @@ impl Planner {
         let known = self.plan.schema.objects.get(object).cloned();
         let known = known.ok_or_else(|| format!("there is no object `{object}` to add `{}` to", field.name))?;
         let mut next = (*known).clone();
-        match known.position(field.name.as_str()) {
-            Some(place) => {
-                let Some(merged) = check::merged(&known.fields[place], field, object)? else { return Ok(()) };
-                self.put_field(object, &merged, place);
-                next.fields[place] = merged;
-            }
-            None => {
-                check::field(&self.plan.schema, object, field)?;
-                check::room(&known)?;
-                let default = check::default(field)?;
-                let statements = record_sql::add_column(object, field, &default, self.dialect);
-                self.plan.statements.extend(statements);
-                self.put_field(object, field, known.fields.len());
-                next.fields.push(field.clone());
-                if field.required && default.is_null() {
-                    self.plan.must_be_empty.push((object.clone(), field.name.clone()));
-                }
+        if let Some(place) = known.position(field.name.as_str()) {
+            let Some(merged) = check::merged(&known.fields[place], field, object)? else { return Ok(()) };
+            self.put_field(object, &merged, place);
+            next.fields[place] = merged;
+        } else {
+            check::field(&self.plan.schema, object, field)?;
+            check::room(&known)?;
+            let default = check::default(field)?;
+            let statements = record_sql::add_column(object, field, &default, self.dialect);
+            self.plan.statements.extend(statements);
+            self.put_field(object, field, known.fields.len());
+            next.fields.push(field.clone());
+            if field.required && default.is_null() {
+                self.plan.must_be_empty.push((object.clone(), field.name.clone()));
             }
         }
         self.plan.schema.objects.insert(object.clone(), Arc::new(next));

@@ -36,7 +36,10 @@ struct Inner {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("workspace", &self.workspace()).field("head", &self.head()).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("workspace", &self.workspace())
+            .field("head", &self.head())
+            .finish_non_exhaustive()
     }
 }
 
@@ -227,11 +230,7 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::events`].
-    pub async fn open_runs(
-        &self,
-        after: Option<(i64, AutomationId)>,
-        limit: u32,
-    ) -> Result<Vec<Arc<Run>>, StoreError> {
+    pub async fn open_runs(&self, after: Option<(i64, AutomationId)>, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
         self.0.shared.open_runs(after, limit).await
     }
 

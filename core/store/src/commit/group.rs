@@ -14,7 +14,9 @@ use std::sync::Arc;
 use rapport_model::event::{NewEvent, Origin};
 use rapport_model::name::RecordEventKind;
 use rapport_model::record::{Change, Put, PutKind};
-use rapport_model::{Digest, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value, image, json};
+use rapport_model::{
+    Digest, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value, image, json,
+};
 
 use super::facts::{Assumed, Facts, Key, UniqueKey};
 use crate::error::StoreError;
@@ -36,6 +38,15 @@ impl Image {
     pub(crate) fn loaded(record: Option<Arc<Record>>) -> Self {
         Self { before: record.clone(), now: record }
     }
+}
+
+/// What the group knows of the holder of a unique value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// It was given up.
+    Nobody,
+    /// This record.
+    Record(RecordId),
 }
 
 /// An event with everything that its row holds.
@@ -63,8 +74,8 @@ pub(crate) struct Group<'a> {
     salts: &'a mut Salts,
     pub(crate) head: Head,
     pub(crate) images: HashMap<Key, Image>,
-    /// Who holds a unique value, where the group knows: `None` for one that was given up.
-    owners: HashMap<UniqueKey, Option<RecordId>>,
+    /// Who holds a unique value, where the group knows.
+    owners: HashMap<UniqueKey, Owner>,
     /// The objects whose unique values are all in `owners`, for the records in `images`.
     owners_of: HashSet<Name>,
     pub(crate) known_runs: HashMap<RunId, KnownRun>,
@@ -84,7 +95,7 @@ pub(crate) struct Group<'a> {
 #[derive(Default)]
 struct Undo {
     images: Vec<(Key, Option<Image>)>,
-    owners: Vec<(UniqueKey, Option<Option<RecordId>>)>,
+    owners: Vec<(UniqueKey, Option<Owner>)>,
     run: Option<run::Step>,
     origins: Vec<Origin>,
     events: usize,
@@ -135,12 +146,7 @@ impl<'a> Group<'a> {
         done
     }
 
-    fn apply_steps(
-        &mut self,
-        unit: &UnitOfWork,
-        core: &[NewEvent],
-        undo: &mut Undo,
-    ) -> Result<Committed, StoreError> {
+    fn apply_steps(&mut self, unit: &UnitOfWork, core: &[NewEvent], undo: &mut Undo) -> Result<Committed, StoreError> {
         self.check_idempotency(unit, undo)?;
         self.check_reads(unit)?;
         self.step_run(unit, undo)?;

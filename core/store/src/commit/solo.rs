@@ -116,7 +116,11 @@ async fn plan_automation(
             let digest = activation.digest;
             let with_it = |c: &AutomationChange| matches!(c, AutomationChange::PutArtifact(a) if a.digest == digest);
             if !unit.automations.iter().any(with_it) && !has(conn, HAS_ARTIFACT, digest_cell(&digest)).await? {
-                return Err(StoreError::Invalid(format!("the content {} of `{}` is not kept", digest.short(), activation.id)));
+                return Err(StoreError::Invalid(format!(
+                    "the content {} of `{}` is not kept",
+                    digest.short(),
+                    activation.id
+                )));
             }
             let cells = vec![
                 Cell::text(activation.id.as_str()),

@@ -39,28 +39,19 @@ const EVENT_KINDS: [Kind; 17] = [
 ];
 const INSERT_RUNS: &str =
     "insert into run (id, automation, digest, position, lane, depth, status, attempt, created_at) ";
-const RUN_KINDS: [Kind; 9] = [
-    Kind::Id,
-    Kind::Text,
-    Kind::Bytes,
-    Kind::Int,
-    Kind::Id,
-    Kind::Int,
-    Kind::Text,
-    Kind::Int,
-    Kind::Int,
-];
+const RUN_KINDS: [Kind; 9] =
+    [Kind::Id, Kind::Text, Kind::Bytes, Kind::Int, Kind::Id, Kind::Int, Kind::Text, Kind::Int, Kind::Int];
 const UPDATE_RUNS: &str = "update run set status = v.column2, attempt = v.column3, wake_at = v.column4, \
      finished_at = v.column5, error = v.column6, trace = v.column7 from (";
 const UPDATE_RUNS_END: &str = ") as v where run.id = v.column1";
-const UPDATE_KINDS: [Kind; 7] =
-    [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text];
+const UPDATE_KINDS: [Kind; 7] = [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text];
 const PUT_KEYS: &str = "insert into idempotency (actor, key, fingerprint, response, expires_at) ";
 const PUT_KEYS_END: &str = " on conflict (actor, key) do update set fingerprint = excluded.fingerprint, \
      response = excluded.response, expires_at = excluded.expires_at where idempotency.expires_at <= excluded.expires_at";
 const KEY_KINDS: [Kind; 5] = [Kind::Text, Kind::Text, Kind::Bytes, Kind::Bytes, Kind::Int];
 const MOVE_HEAD: &str = "update log_head set position = ?, hash = ?, commits = ?, run_counts = ? where id = 1";
-const MOVE_HEAD_POSTGRES: &str = "update log_head set position = $1, hash = $2, commits = $3, run_counts = $4 where id = 1";
+const MOVE_HEAD_POSTGRES: &str =
+    "update log_head set position = $1, hash = $2, commits = $3, run_counts = $4 where id = 1";
 
 /// In which order records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -102,7 +102,7 @@ impl Cell {
             (Value::Decimal(d), _) => Self::decimal(*d, kind, dialect),
             (Value::Text(t), _) => Self::Text(t.clone()),
             (Value::Date(d), Dialect::Sqlite) => Self::Owned(d.to_string()),
-            (Value::Date(d), Dialect::Postgres) => Self::Day(day(*d)),
+            (Value::Date(d), Dialect::Postgres) => Self::Day(rapport_model::rule::days::day_number(*d)),
             (Value::Time(t), dialect) => Self::instant(*t, dialect),
             (Value::Ref(id), _) => Self::Id(id.0),
             (Value::Json(json), _) => Self::Json(json.to_string()),
@@ -184,11 +184,6 @@ impl Cell {
         };
         added.map_err(|e| DbError::Other(format!("a value cannot be bound: {e}")))
     }
-}
-
-/// Days since 1970; every date that the model can hold fits.
-fn day(date: jiff::civil::Date) -> i32 {
-    i32::try_from(rapport_model::rule::days::day_number(date)).unwrap_or(i32::MAX)
 }
 
 impl From<SqlBind> for Cell {

@@ -76,9 +76,7 @@ impl From<DbError> for StoreError {
             DbError::Full => Self::Full,
             DbError::Disconnected(why) | DbError::Busy(why) => Self::Unavailable(why),
             DbError::Broken(why) => Self::Corrupt { what: "the database".into(), why },
-            DbError::Constraint(why) | DbError::Other(why) => {
-                Self::Corrupt { what: "a statement or row".into(), why }
-            }
+            DbError::Constraint(why) | DbError::Other(why) => Self::Corrupt { what: "a statement or row".into(), why },
         }
     }
 }

@@ -147,9 +147,10 @@ fn postgres_value(row: &PgRow, index: usize, kind: &FieldKind) -> Result<Option<
             })
         }
         FieldKind::Boolean => row.try_get_unchecked::<Option<bool>, _>(index)?.map(Value::Bool),
-        FieldKind::Date => {
-            row.try_get_unchecked::<Option<PgDay>, _>(index)?.and_then(|d| rapport_model::rule::days::date_of(i64::from(d.0))).map(Value::Date)
-        }
+        FieldKind::Date => row
+            .try_get_unchecked::<Option<PgDay>, _>(index)?
+            .and_then(|d| rapport_model::rule::days::date_of(i64::from(d.0)))
+            .map(Value::Date),
         FieldKind::Timestamp => {
             row.try_get_unchecked::<Option<PgInstant>, _>(index)?.map(|t| Value::Time(Timestamp::from_micros(t.0)))
         }

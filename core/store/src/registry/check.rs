@@ -83,7 +83,9 @@ fn kind(owner: &impl Display, def: &FieldDef) -> Result<(), String> {
         }
         FieldKind::Choice { options } => {
             let distinct: HashSet<_> = options.iter().collect();
-            let bad = |o: &String| o.is_empty() || o.len() > OPTION_BYTES_MAX || *rapport_model::value::nfc(o) != **o || o.contains('\0');
+            let bad = |o: &String| {
+                o.is_empty() || o.len() > OPTION_BYTES_MAX || *rapport_model::value::nfc(o) != **o || o.contains('\0')
+            };
             if options.is_empty() || options.len() > OPTIONS_MAX || distinct.len() < options.len() {
                 Err(format!("`{owner}.{name}` needs 1 to {OPTIONS_MAX} options, each once"))
             } else if let Some(option) = options.iter().find(|o| bad(o)) {

@@ -48,7 +48,8 @@ async fn a_backup_taken_under_load_restores_whole(world: World) {
     let copy = target.open().await;
     assert_eq!((copy.head(), copy.workspace()), (report.head_position, store.workspace()));
     let found = record(&copy, "customer", ada).await.unwrap();
-    let events = copy.events(&rapport_store::EventQuery { subject: Some(ada), limit: 1_000, ..Default::default() }).await;
+    let events =
+        copy.events(&rapport_store::EventQuery { subject: Some(ada), limit: 1_000, ..Default::default() }).await;
     // The snapshot is of one moment: the record is what its last event says.
     assert_eq!(found.version, i64::try_from(events.unwrap().len()).unwrap() - 1);
     assert_eq!(record(&copy, "shop", shop).await, record(&store, "shop", shop).await);

@@ -46,7 +46,8 @@ async fn an_update_says_before_after_and_delta(world: World) {
     let store = world.open().await;
     let ada = customer(&store, "1").await;
     let order = new_id();
-    let make = create("order", order, vec![set("order_no", "A1"), set("customer", ada), set("amount", decimal("1.00"))]);
+    let make =
+        create("order", order, vec![set("order_no", "A1"), set("customer", ada), set("amount", decimal("1.00"))]);
     store.commit(puts(vec![make])).await.unwrap();
     let change = update("order", order, vec![increment("amount", 2), set("country", "France")]);
     let committed = store.commit(puts(vec![change])).await.unwrap();
@@ -269,12 +270,28 @@ async fn every_kind_of_value_reads_back_as_it_was_written(world: World) {
     let cases = [
         ("text", FieldKind::Text, vec![Value::text("a 'b' \"c\" \\ \n é 😀 %_"), Value::text("")]),
         ("integer", FieldKind::Integer, vec![Value::Int((1 << 53) - 1), Value::Int(1 - (1 << 53)), Value::Int(0)]),
-        ("money", FieldKind::Decimal { scale: 2 }, vec![decimal("-9999999999999.99"), decimal("0.10"), decimal("0.00")]),
+        (
+            "money",
+            FieldKind::Decimal { scale: 2 },
+            vec![decimal("-9999999999999.99"), decimal("0.10"), decimal("0.00")],
+        ),
         ("whole", FieldKind::Decimal { scale: 0 }, vec![decimal("999999999999999"), decimal("-1")]),
         ("fine", FieldKind::Decimal { scale: 6 }, vec![decimal("-0.000001"), decimal("999999999.999999")]),
         ("truth", FieldKind::Boolean, vec![Value::Bool(true), Value::Bool(false)]),
-        ("day", FieldKind::Date, vec![Value::Date("0001-01-01".parse().unwrap()), Value::Date("9999-12-31".parse().unwrap())]),
-        ("moment", FieldKind::Timestamp, vec![Value::Time("0001-01-01T00:00:00Z".parse().unwrap()), Value::Time("9999-12-01T00:00:00.999999Z".parse().unwrap()), Value::Time(at(1))]),
+        (
+            "day",
+            FieldKind::Date,
+            vec![Value::Date("0001-01-01".parse().unwrap()), Value::Date("9999-12-31".parse().unwrap())],
+        ),
+        (
+            "moment",
+            FieldKind::Timestamp,
+            vec![
+                Value::Time("0001-01-01T00:00:00Z".parse().unwrap()),
+                Value::Time("9999-12-01T00:00:00.999999Z".parse().unwrap()),
+                Value::Time(at(1)),
+            ],
+        ),
         ("pick", choice, vec![Value::text("ä")]),
         ("data", FieldKind::Json, vec![json, Value::Json(Arc::new(serde_json::json!("text")))]),
     ];

@@ -50,7 +50,7 @@ async fn bad_rows_do_not_make_a_transaction_each(world: World) {
         store.commit(person(&format!("bad{i}"))).await.unwrap();
     }
     let before = store.stats();
-    let number = |i: usize| if i % 16 == 0 { format!("bad{}", i / 16 % 30) } else { format!("good{i}") };
+    let number = |i: usize| if i.is_multiple_of(16) { format!("bad{}", i / 16 % 30) } else { format!("good{i}") };
     let outcomes = store.commit_all((0..480).map(|i| person(&number(i))).collect()).await;
     assert_eq!(outcomes.iter().filter(|o| matches!(o, Err(StoreError::Unique { .. }))).count(), 30);
     let after = store.stats();
@@ -152,7 +152,10 @@ async fn values_that_do_not_fit_are_refused_by_name(world: World) {
     let cases = [
         (create("customer", new_id(), vec![set("points", 1)]), "`customer` has no field `points`"),
         (create("order", new_id(), vec![set("order_no", "1")]), "`customer` is required"),
-        (create("customer", new_id(), vec![increment("name", 1)]), "`name` cannot be incremented by 1: the field holds no number"),
+        (
+            create("customer", new_id(), vec![increment("name", 1)]),
+            "`name` cannot be incremented by 1: the field holds no number",
+        ),
         (create("nothing", new_id(), vec![]), "there is no object `nothing`"),
         (update("customer", new_id(), vec![]), "there is no customer"),
         (create("customer", new_id(), vec![set("name", "a"), set("name", "b")]), "`name` is named twice in one change"),

@@ -114,7 +114,7 @@ impl Model {
                 let order = self.orders.get_mut(&slot)?;
                 if order.customer != customer {
                     (order.customer, order.version) = (customer, order.version + 1);
-                        self.events += 1;
+                    self.events += 1;
                 }
             }
             Act::Add { slot, cents } => {

@@ -101,7 +101,8 @@ async fn a_closed_store_refuses_and_can_be_opened_again(world: World) {
 async fn units_handed_over_before_close_are_committed(world: World) {
     let store = world.open().await;
     let head = store.head();
-    let units = (0..300).map(|i| puts(vec![create("customer", new_id(), vec![set("customer_no", i.to_string().as_str())])]));
+    let units =
+        (0..300).map(|i| puts(vec![create("customer", new_id(), vec![set("customer_no", i.to_string().as_str())])]));
     let handle = store.clone();
     let units: Vec<_> = units.collect();
     let task = tokio::spawn(async move { handle.commit_all(units).await });
@@ -130,7 +131,11 @@ async fn a_full_disk_refuses_and_reads_go_on() {
     let store = Store::open(config, world.clock.clone()).await.unwrap();
     let big = |n: usize| {
         let notes = "x".repeat(20_000);
-        puts(vec![create("customer", new_id(), vec![set("customer_no", n.to_string().as_str()), set("notes", notes.as_str())])])
+        puts(vec![create(
+            "customer",
+            new_id(),
+            vec![set("customer_no", n.to_string().as_str()), set("notes", notes.as_str())],
+        )])
     };
     let mut accepted = 0;
     let error = loop {

@@ -56,10 +56,10 @@ fn orders() -> RecordQuery {
     RecordQuery::new(name("order"), at(0), 1_000)
 }
 
-fn rule(store: &Store, text: &str, params: &Params) -> Option<Rule> {
+fn rule(store: &Store, text: &str, params: &Params) -> Rule {
     let schema = store.schema();
     let scope = Scope::Record(schema.object("order").unwrap().clone());
-    Some(Rule::parse(text, &scope, &schema, &ParamTypes::of(params)).unwrap())
+    Rule::parse(text, &scope, &schema, &ParamTypes::of(params)).unwrap()
 }
 
 async fn records_are_found_by_rule_and_counted(world: World) {
@@ -67,7 +67,7 @@ async fn records_are_found_by_rule_and_counted(world: World) {
     let ids = fill(&store).await;
     let params = Params::none().with("least", decimal("4.50"));
     let text = "amount >= least && country in ['Ä', 'a'] && customer.customer_no == '1'";
-    let query = RecordQuery { rule: rule(&store, text, &params), params, ..orders() };
+    let query = RecordQuery { rule: Some(rule(&store, text, &params)), params, ..orders() };
     let found = store.find(&query).await.unwrap();
     let expected: Vec<RecordId> = ids
         .iter()

@@ -8,7 +8,7 @@ use rapport_model::json::{Misfit, to_json};
 use rapport_model::record::{Put, Record};
 use rapport_model::{FieldKind, Name, RecordId, Value};
 
-use super::{Group, Undo};
+use super::{Group, Owner, Undo};
 use crate::commit::facts::{Key, unique_key};
 use crate::error::StoreError;
 use crate::unit::{Duplicate, UnitOfWork};
@@ -31,7 +31,8 @@ pub(super) fn index_sizes(before: Option<&Record>, after: &Record) -> Result<(),
     for (i, field) in after.object.fields.iter().enumerate().filter(|(_, f)| f.unique || f.indexed) {
         let Value::Text(text) = after.at(i) else { continue };
         if text.len() > INDEXED_TEXT_BYTES_MAX && before.is_none_or(|b| b.at(i) != after.at(i)) {
-            let why = Misfit(format!("longer than {INDEXED_TEXT_BYTES_MAX} bytes, the most that an indexed field holds"));
+            let why =
+                Misfit(format!("longer than {INDEXED_TEXT_BYTES_MAX} bytes, the most that an indexed field holds"));
             return Err(Unfit::Misfit { field: field.name.clone(), why }.into());
         }
     }
@@ -93,10 +94,9 @@ impl Group<'_> {
         }
         match unit.on_duplicate {
             Duplicate::Skip => Ok(true),
-            Duplicate::Refuse => Err(StoreError::Duplicate {
-                source_name: origin.source.to_string(),
-                id: origin.id.to_string(),
-            }),
+            Duplicate::Refuse => {
+                Err(StoreError::Duplicate { source_name: origin.source.to_string(), id: origin.id.to_string() })
+            }
         }
     }
 
@@ -121,7 +121,7 @@ impl Group<'_> {
             }
             if !old.is_null() {
                 let given_up = unique_key(&object.name, &field.name, old);
-                let owner = self.owners.insert(given_up.clone(), None);
+                let owner = self.owners.insert(given_up.clone(), Owner::Nobody);
                 undo.owners.push((given_up, owner));
             }
         }
@@ -131,7 +131,8 @@ impl Group<'_> {
     fn take_value(&mut self, key: &Key, field: &Name, value: &Value, undo: &mut Undo) -> Result<(), StoreError> {
         let unique = unique_key(&key.0, field, value);
         let owner = match self.owners.get(&unique) {
-            Some(owner) => *owner,
+            Some(Owner::Record(id)) => Some(*id),
+            Some(Owner::Nobody) => None,
             None => self.ground.facts.holders.get(&unique).copied().flatten(),
         };
         // A holder among the images would stand among the owners, unless it has given the value up.
@@ -141,7 +142,7 @@ impl Group<'_> {
             return Err(StoreError::Unique { object, field, value: to_json(value).to_string() });
         }
         undo.assumed.free.insert(unique.clone(), value.clone());
-        let owner = self.owners.insert(unique.clone(), Some(key.1));
+        let owner = self.owners.insert(unique.clone(), Owner::Record(key.1));
         undo.owners.push((unique, owner));
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Group<'_> {
             let Some(now) = &image.now else { continue };
             for (i, field) in now.object.fields.iter().enumerate().filter(|(_, f)| f.unique) {
                 if !now.at(i).is_null() {
-                    self.owners.insert(unique_key(object, &field.name, now.at(i)), Some(*id));
+                    self.owners.insert(unique_key(object, &field.name, now.at(i)), Owner::Record(*id));
                 }
             }
         }

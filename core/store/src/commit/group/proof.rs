@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rapport_model::{FieldKind, Record, Value};
 
-use super::Group;
+use super::{Group, Owner};
 use crate::commit::facts::{Assumed, Key};
 
 impl Group<'_> {
@@ -33,7 +33,7 @@ impl Group<'_> {
         let deleted = self.assumed.unreferenced.iter();
         open.unreferenced.extend(deleted.filter(|key| there(key) && !facts.referrers.contains_key(*key)).cloned());
         for (key, value) in &self.assumed.free {
-            let held = self.owners.get(key).is_some_and(Option::is_some);
+            let held = matches!(self.owners.get(key), Some(Owner::Record(_)));
             if !held && !facts.holders.contains_key(key) {
                 open.free.insert(key.clone(), value.clone());
             }
