@@ -154,11 +154,14 @@ impl Committer {
     async fn broken(&mut self, error: StoreError) -> StoreError {
         match error {
             StoreError::Full => StoreError::Full,
-            StoreError::Unavailable(why) => {
-                if self.conn.dialect() == Dialect::Postgres {
-                    self.reconnect().await;
-                }
+            StoreError::Unavailable(why) if self.conn.dialect() == Dialect::Postgres => {
+                self.reconnect().await;
                 StoreError::Unavailable(why)
+            }
+            // SQLite is here or it is broken.
+            StoreError::Unavailable(why) => {
+                self.shared.stop(&why);
+                StoreError::Fatal(why)
             }
             StoreError::Corrupt { what, why } if self.conn.dialect() == Dialect::Sqlite && what == "the database" => {
                 self.shared.stop(&why);
@@ -193,7 +196,10 @@ impl Committer {
                     waits += 1;
                     tokio::time::sleep(BUSY_WAIT * waits).await;
                 }
-                Failure::Busy(why) => return Err(StoreError::Unavailable(why)),
+                Failure::Busy(why) => {
+                    let outcomes = refuse_all(units, &StoreError::Unavailable(why));
+                    return Ok(Done { outcomes, events: Vec::new(), runs: Vec::new() });
+                }
                 Failure::Store(error) => return Err(error),
             }
         }

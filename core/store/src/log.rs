@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rapport_model::event::{Origin, Subject};
+use rapport_model::name::RecordEventKind;
 use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, Run, RunId, RunStatus, Schema, Timestamp};
 
 use crate::commit::{idempotent_query, read_idempotent};
@@ -159,13 +160,47 @@ fn event_conditions(query: &EventQuery) -> Conditions {
     conditions
 }
 
+/// The select for `query`; nothing if no event can be meant.
+///
+/// A prefix alone is served type by type: in the index, the events of one type lie in the order of the log, those of several
+/// do not, and to sort all that ever were for one page would take seconds.
+fn event_query(query: &EventQuery, schema: &Schema) -> Option<Query> {
+    let way = if query.direction == Direction::Ascending { "" } else { " desc" };
+    let end = format!(" order by position{way} limit {}", query.limit);
+    let narrow = query.subject.is_some() || query.lane.is_some() || query.run.is_some() || query.cause.is_some();
+    let prefix = query.kind.as_deref().and_then(|kind| kind.strip_suffix('*')).filter(|_| !narrow);
+    let Some(prefix) = prefix else {
+        let Conditions { text, cells } = event_conditions(query);
+        return Some(Query::new(&format!("select {EVENT_COLUMNS} from event{text}{end}"), cells));
+    };
+    let shared = event_conditions(&EventQuery { kind: None, ..query.clone() });
+    let mut cells = shared.cells;
+    let mut arms = Vec::new();
+    for kind in known_types(schema).into_iter().filter(|kind| kind.starts_with(prefix)) {
+        let mut arm = Conditions { text: shared.text.clone(), cells };
+        arm.add("type = ?", Cell::Owned(kind));
+        let place = arms.len();
+        arms.push(format!("select * from (select {EVENT_COLUMNS} from event{}{end}) as k{place}", arm.text));
+        cells = arm.cells;
+    }
+    (!arms.is_empty()).then(|| Query::new(&format!("{}{end}", arms.join(" union all ")), cells))
+}
+
+/// The types that events can have.
+fn known_types(schema: &Schema) -> Vec<String> {
+    use RecordEventKind::{Created, Deleted, Updated};
+    let mut all: Vec<String> = schema.event_types.keys().map(ToString::to_string).collect();
+    for object in schema.objects.keys() {
+        all.extend([Created, Updated, Deleted].map(|what| EventType::of_record(object, what).to_string()));
+    }
+    all.extend(payload::CORE_TYPES.map(str::to_owned));
+    all
+}
+
 impl Shared {
     pub(crate) async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Event>>, StoreError> {
-        let Conditions { text, cells } = event_conditions(query);
-        let way = if query.direction == Direction::Ascending { "" } else { " desc" };
-        let limit = query.limit;
-        let text = format!("select {EVENT_COLUMNS} from event{text} order by position{way} limit {limit}");
-        let rows = self.pool.fetch(Query::new(&text, cells)).await?;
+        let Some(select) = event_query(query, &self.schema.load()) else { return Ok(Vec::new()) };
+        let rows = self.pool.fetch(select).await?;
         // Loaded after the rows: whatever they speak of is declared by then.
         let schema = self.schema.load_full();
         let mut events = Vec::with_capacity(rows.len());

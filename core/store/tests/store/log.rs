@@ -40,6 +40,12 @@ async fn events_are_found_by_type_prefix_subject_lane_run_and_cause(world: World
     assert_eq!(kinds(&store, &by_kind("order.paid")).await, ["order.paid", "order.paid"]);
     assert_eq!(kinds(&store, &by_kind("order.*")).await, ["order.paid", "order.paid", "order.created"]);
     assert!(kinds(&store, &by_kind("orde.*")).await.is_empty());
+    let narrow = EventQuery { subject: Some(ada), ..by_kind("order.*") };
+    assert_eq!(kinds(&store, &narrow).await, ["order.paid"]);
+    let page = EventQuery { after: Some(cause), limit: 1, ..by_kind("order.*") };
+    assert_eq!(kinds(&store, &page).await, ["order.paid"]);
+    let newest = EventQuery { direction: Direction::Descending, limit: 2, ..by_kind("order.*") };
+    assert_eq!(kinds(&store, &newest).await, ["order.created", "order.paid"]);
     let subject = EventQuery { subject: Some(ada), ..query() };
     assert_eq!(kinds(&store, &subject).await, ["customer.created", "order.paid"]);
     let lane = EventQuery { lane: Some(ada), ..query() };
