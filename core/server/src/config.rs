@@ -82,7 +82,7 @@ impl Default for ServerConfig {
 pub struct StorageConfig {
     /// The folder of the embedded database, the owner's key, compiled code and backups. Made at the first start.
     pub data: PathBuf,
-    /// A PostgreSQL address, such as postgres://user:password@host/database. Empty: the embedded SQLite in the data folder.
+    /// A PostgreSQL address, such as `postgres://user:password@host/database`. Empty: the embedded SQLite in the data folder.
     pub database: Secret,
     /// Records kept in memory.
     pub cache_records: usize,

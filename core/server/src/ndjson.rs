@@ -115,7 +115,7 @@ impl Lines {
                     raw.truncate(raw.len() - 1);
                     raw
                 }
-                None if self.ended && !(self.buffer.is_empty() && !self.skipping) => self.buffer.split(),
+                None if self.ended && (self.skipping || !self.buffer.is_empty()) => self.buffer.split(),
                 None => {
                     self.scanned = self.buffer.len();
                     if self.scanned > LINE_BYTES_MAX {

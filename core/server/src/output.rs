@@ -39,7 +39,8 @@ impl Output {
             let items = value.get("items").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
             let mut text = table(columns, items.iter().map(|item| cells(item, columns)));
             if let Some(next) = value.get("next").and_then(Json::as_str) {
-                text.push_str(&format!("\nmore: --cursor {next}"));
+                text.push_str("\nmore: --cursor ");
+                text.push_str(next);
             }
             text
         });

@@ -25,7 +25,11 @@ pub struct BadField {
 
 /// Why a request was not done. Nothing was changed.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Facts>);
+
+/// What a problem says. Boxed, so that the results of functions that mostly succeed stay small.
+#[derive(Debug, Clone)]
+struct Facts {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: String,
@@ -88,27 +92,27 @@ impl Problem {
     #[must_use]
     pub fn new(code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         let code = code.into();
-        Self {
+        Self(Box::new(Facts {
             status: status_of(&code),
             code,
             detail: detail.into(),
             errors: Vec::new(),
             extra: Map::new(),
             internal: None,
-        }
+        }))
     }
 
     /// The same problem, with a bad field.
     #[must_use]
     pub fn with_field(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(BadField { pointer: pointer.into(), detail: detail.into() });
+        self.0.errors.push(BadField { pointer: pointer.into(), detail: detail.into() });
         self
     }
 
     /// The same problem, with another member in its body.
     #[must_use]
     pub fn with(mut self, name: &str, value: Json) -> Self {
-        self.extra.insert(name.to_owned(), value);
+        self.0.extra.insert(name.to_owned(), value);
         self
     }
 
@@ -130,7 +134,7 @@ impl Problem {
     #[must_use]
     pub fn internal(internal: impl Into<String>) -> Self {
         let mut problem = Self::new("internal", "the server failed; its log says more under this request id");
-        problem.internal = Some(internal.into());
+        problem.0.internal = Some(internal.into());
         problem
     }
 
@@ -147,7 +151,7 @@ impl Problem {
             _ => "bad_request",
         };
         let mut problem = Self::new(code, title_of(code));
-        problem.status = status;
+        problem.0.status = status;
         problem
     }
 
@@ -155,10 +159,11 @@ impl Problem {
     #[must_use]
     pub fn of_query(error: EngineError) -> Self {
         let mut problem = Self::from(error);
-        if problem.status == StatusCode::UNPROCESSABLE_ENTITY {
-            problem.status = StatusCode::BAD_REQUEST;
-            if problem.code == "invalid" {
-                problem.code = "invalid_query".into();
+        if problem.0.status == StatusCode::UNPROCESSABLE_ENTITY {
+            problem.0.status = StatusCode::BAD_REQUEST;
+            if problem.0.code == "invalid" {
+                let cursor = problem.0.errors.iter().any(|e| e.pointer == "/cursor");
+                problem.0.code = if cursor { "invalid_cursor" } else { "invalid_query" }.into();
             }
         }
         problem
@@ -166,37 +171,37 @@ impl Problem {
 
     /// The status it is answered with.
     #[must_use]
-    pub const fn status(&self) -> StatusCode {
-        self.status
+    pub fn status(&self) -> StatusCode {
+        self.0.status
     }
 
     /// Its stable code.
     #[must_use]
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// The sentence for people.
     #[must_use]
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// The body as JSON.
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> Json {
         let mut map = Map::new();
-        map.insert("type".into(), format!("/docs#problem-{}", self.code).into());
-        map.insert("title".into(), title_of(&self.code).into());
-        map.insert("status".into(), self.status.as_u16().into());
-        map.insert("code".into(), self.code.as_ref().into());
-        map.insert("detail".into(), self.detail.as_str().into());
+        map.insert("type".into(), format!("/docs#problem-{}", self.0.code).into());
+        map.insert("title".into(), title_of(&self.0.code).into());
+        map.insert("status".into(), self.0.status.as_u16().into());
+        map.insert("code".into(), self.0.code.as_ref().into());
+        map.insert("detail".into(), self.0.detail.as_str().into());
         map.insert("request_id".into(), request_id.into());
-        if !self.errors.is_empty() {
-            let errors = self.errors.iter().map(|e| json!({"pointer": e.pointer, "detail": e.detail})).collect();
+        if !self.0.errors.is_empty() {
+            let errors = self.0.errors.iter().map(|e| json!({"pointer": e.pointer, "detail": e.detail})).collect();
             map.insert("errors".into(), Json::Array(errors));
         }
-        for (name, value) in &self.extra {
+        for (name, value) in &self.0.extra {
             map.entry(name.as_str()).or_insert_with(|| value.clone());
         }
         Json::Object(map)
@@ -205,18 +210,18 @@ impl Problem {
     /// Writes the answer and logs what may not be sent.
     #[must_use]
     pub fn finish(&self, request_id: &str) -> Response {
-        if let Some(internal) = &self.internal {
+        if let Some(internal) = &self.0.internal {
             tracing::error!(request.id = request_id, error = internal.as_str(), "request {request_id} failed");
         }
         let mut response = Response::new(Body::from(self.to_json(request_id).to_string()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(self.status.as_u16(), 503 | 507) {
+        if matches!(self.0.status.as_u16(), 503 | 507) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -227,7 +232,7 @@ impl IntoResponse for Problem {
     /// An empty answer that carries the problem; the layer that knows the request id finishes it.
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         response.extensions_mut().insert(std::sync::Arc::new(self));
         response
     }
@@ -241,10 +246,10 @@ impl From<EngineError> for Problem {
         }
         let mut problem = Self::new(code, error.to_string());
         for field in error.pointers() {
-            problem.errors.push(BadField { pointer: field.pointer, detail: field.message });
+            problem.0.errors.push(BadField { pointer: field.pointer, detail: field.message });
         }
         if let EngineError::VersionMismatch { current } = &error {
-            problem.extra.insert("current_version".into(), (*current).into());
+            problem.0.extra.insert("current_version".into(), (*current).into());
         }
         problem
     }

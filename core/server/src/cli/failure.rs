@@ -26,7 +26,7 @@ pub enum Failure {
         why: String,
     },
     /// The server refused.
-    #[error("{}", shown(.0, .1))]
+    #[error("{}", shown(*.0, .1))]
     Refused(u16, Json),
     /// The database failed while serving.
     #[error("the database failed: {0}")]
@@ -34,7 +34,7 @@ pub enum Failure {
 }
 
 /// A problem of the server for people: its detail, a line per bad field, the request id.
-fn shown(status: &u16, problem: &Json) -> String {
+fn shown(status: u16, problem: &Json) -> String {
     let text = |name: &str| problem.get(name).and_then(Json::as_str).map(plain);
     let mut lines = vec![match (text("code"), text("detail")) {
         (Some(code), Some(detail)) => format!("{detail} ({code})"),
@@ -45,7 +45,7 @@ fn shown(status: &u16, problem: &Json) -> String {
         let part = |e: &Json, name: &str| plain(e.get(name).and_then(Json::as_str).unwrap_or_default());
         lines.extend(errors.iter().map(|e| format!("  {}: {}", part(e, "pointer"), part(e, "detail"))));
     }
-    if *status >= 500
+    if status >= 500
         && let Some(id) = text("request_id")
     {
         lines.push(format!("  request {id}"));
@@ -62,11 +62,10 @@ impl Failure {
 
     const fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } => 4,
             Self::Refused(401 | 403, _) => 5,
-            Self::Refused(..) => 1,
+            Self::Failed(_) | Self::Refused(..) => 1,
             Self::Fatal(_) => 70,
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
         PluginCommand::Check { dir } => (None, dir),
     };
     let limit = common.load(crate::config::Flags::default())?.config.limits.component_bytes_max;
-    let mut report = block_on(check(&sandbox, dir, limit))?.map_err(failed)?;
+    let mut report = block_on(check(&sandbox, dir, limit))?.map_err(|e| failed(&e))?;
     report["component"] = built.map(|b| b.display().to_string()).into();
     common.output().show(&report, people);
     Ok(ExitCode::SUCCESS)
@@ -42,8 +42,8 @@ pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
 
 /// Builds the plugin in `dir`; gives the path of the component beside the manifest.
 fn build(dir: &Path) -> Result<PathBuf, Failure> {
-    let manifest = author::read_manifest(dir).map_err(failed)?;
-    let component = author::build_plugin(dir).map_err(failed)?;
+    let manifest = author::read_manifest(dir).map_err(|e| failed(&e))?;
+    let component = author::build_plugin(dir).map_err(|e| failed(&e))?;
     let place = dir.join(format!("{}.wasm", manifest.id));
     // A server that watches the folder must never see half a component.
     let beside = dir.join(format!(".{}.wasm.new", manifest.id));
@@ -67,7 +67,7 @@ async fn check(sandbox: &Sandbox, dir: &Path, component_bytes_max: usize) -> Res
     }))
 }
 
-fn failed(error: SandboxError) -> Failure {
+fn failed(error: &SandboxError) -> Failure {
     Failure::Failed(error.to_string())
 }
 

@@ -33,7 +33,7 @@ pub(super) fn run(common: &Common, command: UserCommand) -> Outcome {
             common.output().one(&user);
         }
         UserCommand::List => {
-            common.output().list(&client.get("/v1/users")?, &["id", "name", "email", "roles", "active"])
+            common.output().list(&client.get("/v1/users")?, &["id", "name", "email", "roles", "active"]);
         }
     }
     Ok(ExitCode::SUCCESS)

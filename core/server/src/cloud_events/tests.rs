@@ -25,8 +25,10 @@ fn without(name: &str) -> Result<Incoming, BadEnvelope> {
 }
 
 fn refusal(result: Result<Incoming, BadEnvelope>) -> String {
-    let bad = result.err().expect("the envelope is refused");
-    format!("{} {}", bad.pointer, bad.message)
+    match result {
+        Err(bad) => format!("{} {}", bad.pointer, bad.message),
+        Ok(event) => panic!("`{}` was taken", event.id),
+    }
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -1,6 +1,7 @@
 //! Precedence, messages and the sample file.
 
 use super::*;
+use std::fmt::Write as _;
 
 const MODEL_LIMITS: &str = include_str!("../../../model/src/limits.rs");
 const HERE: &str = include_str!("../config.rs");
@@ -164,12 +165,12 @@ fn sample() -> String {
     );
     for (section, name, source) in sections {
         let title = &titles.iter().find(|(f, _)| f == section).unwrap().1;
-        text.push_str(&format!("\n# {}\n[{section}]\n", title.join(" ")));
+        writeln!(text, "\n# {}\n[{section}]", title.join(" ")).unwrap();
         for (field, lines) in docs_of(source, name) {
             for line in lines {
-                text.push_str(&format!("# {line}\n"));
+                writeln!(text, "# {line}").unwrap();
             }
-            text.push_str(&format!("{field} = {}\n", values[&(section.to_owned(), field.clone())]));
+            writeln!(text, "{field} = {}", values[&(section.to_owned(), field.clone())]).unwrap();
         }
     }
     text

@@ -265,7 +265,7 @@ async fn list(State(api): State<Api>, Auth(caller): Auth, Params(params): Params
     let events = api.engine.events(&caller, &filter).await.map_err(Problem::of_query)?;
     let full = events.len() == limit as usize && !newest_first;
     let next = events.last().filter(|_| full).map(|e| e.position.to_string());
-    Ok(page_response(Page { items: events.iter().map(|e| event_to_json(e)).collect(), next }))
+    Ok(page_response(&Page { items: events.iter().map(|e| event_to_json(e)).collect(), next }))
 }
 
 #[cfg(test)]

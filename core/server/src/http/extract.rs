@@ -162,7 +162,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     version_in_quotes(text).map(Some).ok_or_else(bad)
 }
 
-/// The version in an ETag.
+/// The version in an `ETag`.
 pub(super) fn version_in_quotes(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('"')?.strip_suffix('"')?;
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

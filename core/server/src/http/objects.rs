@@ -82,7 +82,7 @@ struct NewEventType {
 async fn add_object(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, body: Body) -> Answer {
     let (_, json) = read_json(&api, &headers, body).await?;
     let new: NewObject = read(json, "")?;
-    let fields = fields(new.fields)?;
+    let fields = fields(&new.fields)?;
     let name = new.name.clone();
     let def = ObjectDef { name: new.name, origin: Origin::Custom, lane: new.lane, fields };
     let schema = api.engine.define(&caller, vec![SchemaChange::AddObject(def)]).await?;
@@ -99,7 +99,7 @@ async fn add_field(
     let (_, json) = read_json(&api, &headers, body).await?;
     let unknown = || Problem::new("unknown_object", format!("there is no object `{}`", short(&object)));
     let object = Name::new(&object).map_err(|_| unknown())?;
-    let field = field(json, "")?;
+    let field = field(&json, "")?;
     let change = SchemaChange::AddField { object: object.clone(), field };
     let schema = api.engine.define(&caller, vec![change]).await?;
     created_object(&schema, &object)
@@ -108,7 +108,7 @@ async fn add_field(
 async fn add_event_type(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, body: Body) -> Answer {
     let (_, json) = read_json(&api, &headers, body).await?;
     let new: NewEventType = read(json, "")?;
-    let def = EventTypeDef { name: new.name, fields: fields(new.fields)?, subject_optional: new.subject_optional };
+    let def = EventTypeDef { name: new.name, fields: fields(&new.fields)?, subject_optional: new.subject_optional };
     let name = def.name.clone();
     let schema = api.engine.define(&caller, vec![SchemaChange::AddEventType(def)]).await?;
     let added = schema.event_type(name.as_str());
@@ -116,15 +116,15 @@ async fn add_event_type(State(api): State<Api>, Auth(caller): Auth, headers: Hea
     Ok(json_response(StatusCode::CREATED, &json!(**added)))
 }
 
-fn fields(list: Vec<Json>) -> Result<Vec<FieldDef>, Problem> {
-    list.into_iter().enumerate().map(|(i, json)| field(json, &format!("/fields/{i}"))).collect()
+fn fields(list: &[Json]) -> Result<Vec<FieldDef>, Problem> {
+    list.iter().enumerate().map(|(i, json)| field(json, &format!("/fields/{i}"))).collect()
 }
 
 /// Reads a field definition. The type's own keys (`scale`, `options`, `object`) stand beside the others, so keys that
 /// mean nothing have to be looked for here.
-fn field(json: Json, at: &str) -> Result<FieldDef, Problem> {
+fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
     const COMMON: [&str; 6] = ["name", "type", "required", "unique", "indexed", "default"];
-    if let Json::Object(map) = &json {
+    if let Json::Object(map) = json {
         let own: &[&str] = match map.get("type").and_then(Json::as_str) {
             Some("decimal") => &["scale"],
             Some("choice") => &["options"],
@@ -136,7 +136,7 @@ fn field(json: Json, at: &str) -> Result<FieldDef, Problem> {
             return Err(Problem::new("invalid", detail.clone()).with_field(format!("{at}/{stray}"), detail));
         }
     }
-    let kind = only_kind(&json);
+    let kind = only_kind(json);
     let field: FieldDef = read(kind, at)?;
     if let rapport_model::FieldKind::Decimal { scale } = &field.kind
         && *scale > 6
@@ -185,14 +185,14 @@ mod tests {
 
     #[test]
     fn a_field_is_read_with_the_keys_of_its_type() {
-        let def = field(json!({"name": "tier", "type": "choice", "options": ["a"], "required": true}), "").unwrap();
+        let def = field(&json!({"name": "tier", "type": "choice", "options": ["a"], "required": true}), "").unwrap();
         assert!(def.required && def.name.as_str() == "tier");
-        assert!(field(json!({"name": "price", "type": "decimal", "scale": 2, "default": null}), "").is_ok());
+        assert!(field(&json!({"name": "price", "type": "decimal", "scale": 2, "default": null}), "").is_ok());
     }
 
     #[test]
     fn a_key_that_means_nothing_is_refused_by_name() {
-        let problem = field(json!({"name": "a", "type": "text", "scale": 2}), "/fields/1").unwrap_err();
+        let problem = field(&json!({"name": "a", "type": "text", "scale": 2}), "/fields/1").unwrap_err();
         let json = problem.to_json("r");
         assert_eq!(json["errors"][0]["pointer"], "/fields/1/scale");
         assert!(json["detail"].as_str().unwrap().contains("`scale`"));
@@ -208,7 +208,7 @@ mod tests {
             json!({"name": "a"}),
             json!("a"),
         ] {
-            assert_eq!(field(bad.clone(), "").unwrap_err().code(), "invalid", "{bad}");
+            assert_eq!(field(&bad, "").unwrap_err().code(), "invalid", "{bad}");
         }
     }
 }

@@ -94,7 +94,7 @@ async fn list_records(
         fields: params.fields.map(|f| f.split(',').map(|n| n.trim().to_owned()).collect()),
     };
     let page = api.engine.list(&caller, &request).await.map_err(Problem::of_query)?;
-    Ok(page_response(page))
+    Ok(page_response(&page))
 }
 
 #[derive(Deserialize)]
@@ -208,7 +208,7 @@ async fn history(
         limit: Some(page_rows(params.limit.as_deref())?),
     };
     let page = api.engine.history(&caller, &object, &key, &wanted).await.map_err(Problem::of_query)?;
-    Ok(page_response(page))
+    Ok(page_response(&page))
 }
 
 /// A position in the log, as `after` names it.

@@ -51,7 +51,7 @@ async fn list(State(api): State<Api>, Auth(caller): Auth, Params(params): Params
         limit: Some(page_rows(params.limit.as_deref())?),
         cursor: params.cursor,
     };
-    Ok(page_response(api.engine.runs(&caller, &filter).await.map_err(Problem::of_query)?))
+    Ok(page_response(&api.engine.runs(&caller, &filter).await.map_err(Problem::of_query)?))
 }
 
 async fn counts(State(api): State<Api>, Auth(caller): Auth) -> Answer {

@@ -26,20 +26,17 @@ impl TimeReader {
     /// The instant that `text` means; none if it is no time. In an hour that a zone's clock shows twice, the first; in one
     /// that it skips, as much after the gap as the text is into it.
     fn instant(&self, text: &str) -> Option<Timestamp> {
-        let civil: DateTime = match &self.format {
-            Some(format) => {
-                let parsed = jiff::fmt::strtime::parse(format, text).ok()?;
-                if let Ok(instant) = parsed.to_timestamp() {
-                    return Some(Timestamp::from_micros(instant.as_microsecond()));
-                }
-                parsed.to_datetime().or_else(|_| parsed.to_date().map(Into::into)).ok()?
+        let civil: DateTime = if let Some(format) = &self.format {
+            let parsed = jiff::fmt::strtime::parse(format, text).ok()?;
+            if let Ok(instant) = parsed.to_timestamp() {
+                return Some(Timestamp::from_micros(instant.as_microsecond()));
             }
-            None => {
-                if let Ok(instant) = text.parse::<Timestamp>() {
-                    return Some(instant);
-                }
-                text.parse().ok()?
+            parsed.to_datetime().or_else(|_| parsed.to_date().map(Into::into)).ok()?
+        } else {
+            if let Ok(instant) = text.parse::<Timestamp>() {
+                return Some(instant);
             }
+            text.parse().ok()?
         };
         let instant = civil.to_zoned(self.zone.clone()).ok()?.timestamp();
         Some(Timestamp::from_micros(instant.as_microsecond()))

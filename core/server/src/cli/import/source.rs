@@ -74,7 +74,7 @@ impl Source {
         // The reader counts a line when it meets `\n`: as a part of `\r\n` that would be a row too late. So rows end with `\n`,
         // and the `\r` before it is taken off the last cell. Only a file without any `\n` has rows that end with `\r`.
         let terminator = if head.contains(&b'\n') { Terminator::Any(b'\n') } else { Terminator::CRLF };
-        let watched = Watched { text, since_row: Arc::clone(&since_row) };
+        let watched = Watched { text, since_row: Arc::clone(&since_row), last: b'\n' };
         let mut rows = ReaderBuilder::new()
             .delimiter(delimiter)
             .terminator(terminator)
@@ -113,7 +113,9 @@ impl Source {
                 // A blank line of a file whose lines end with `\r\n`.
                 Ok(true) if cells.len() == 1 && &cells[0] == b"\r" => {}
                 Ok(true) => {
-                    let line = cells.position().map_or(begin, csv::Position::line);
+                    // Counted back from the end of the row: before its begin there may be blank lines.
+                    let inside = cells.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
+                    let line = self.rows.position().line().saturating_sub(inside + 1).max(1);
                     return Ok(Some(Row { line, cells: without_return(cells) }));
                 }
                 Err(error) => {
@@ -139,7 +141,7 @@ impl Source {
 
 /// The row without a `\r` at the end of its last cell.
 fn without_return(cells: ByteRecord) -> ByteRecord {
-    match cells.iter().last() {
+    match cells.iter().next_back() {
         Some(last) if last.ends_with(b"\r") => {
             let keep = cells.len() - 1;
             let mut trimmed: ByteRecord = cells.iter().take(keep).collect();
@@ -184,15 +186,24 @@ impl Read for Counted {
     }
 }
 
-/// Fails once one row takes more than its share.
+/// Fails once one row takes more than its share, and ends the last row if the file does not.
 struct Watched {
     text: Decoded,
     since_row: Arc<AtomicU64>,
+    last: u8,
 }
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.text.read(buffer)?;
+        if read == 0 && self.last != b'\n' && !buffer.is_empty() {
+            buffer[0] = b'\n';
+            self.last = b'\n';
+            return Ok(1);
+        }
+        if let Some(last) = buffer[..read].last() {
+            self.last = *last;
+        }
         if self.since_row.fetch_add(read as u64, Ordering::Relaxed) > ROW_BYTES_MAX {
             return Err(io::Error::other(format!("it is longer than {ROW_BYTES_MAX} bytes; is a quote not closed?")));
         }

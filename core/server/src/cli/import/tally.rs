@@ -148,7 +148,8 @@ pub(super) fn people(summary: &Json) -> String {
         text.push_str(&table(&columns, preview.iter().map(|line| crate::output::cells(line, &columns))));
     }
     if let Some(file) = summary["refused_file"].as_str() {
-        text.push_str(&format!("\n\nRefused rows are in {file}"));
+        text.push_str("\n\nRefused rows are in ");
+        text.push_str(file);
     }
     text
 }

@@ -44,9 +44,10 @@ fn row(flags: &[&str], cells: [&str; 6]) -> Json {
 }
 
 fn usage(flags: &[&str]) -> String {
-    match mapping(flags).err().expect("the flags are refused") {
-        Failure::Usage(text) => text,
-        other => panic!("{other}"),
+    match mapping(flags) {
+        Err(Failure::Usage(text)) => text,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("the flags were taken"),
     }
 }
 

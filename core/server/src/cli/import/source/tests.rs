@@ -85,7 +85,7 @@ fn rows_may_end_with_a_return_alone() {
 
 #[test]
 fn a_row_over_several_lines_has_the_line_it_begins_on() {
-    let mut source = open(b"a,b\n1,\"x\ny\"\n2,z\n", None, None).unwrap();
+    let mut source = open(b"a,b\n1,\"x\ny\"\n2,z", None, None).unwrap();
     let lines: Vec<u64> = rows(&mut source).into_iter().map(|(line, _)| line).collect();
     assert_eq!(lines, [2, 4]);
 }
