@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Loads the orders as history, with a progress bar, and measures the first load.
 fn import(binary: &Path, server: &Server, data: &Path, refused: &Path) -> Result<Option<Load>> {
     let kept = data.join("demo-load.json");
-    let before = server.metric("rapport_log_head_position")?;
+    let before = server.metric("rapport_log_head")?;
     let began = Instant::now();
     // A copy beside the data: what an import notes of its progress lies beside its file, and belongs to this workspace alone.
     let orders = data.join("online-retail-orders.csv");
@@ -107,7 +107,7 @@ fn import(binary: &Path, server: &Server, data: &Path, refused: &Path) -> Result
         bail!("the import failed: {status}\n{}", server.last_output());
     }
     let millis = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let events = server.metric("rapport_log_head_position")? - before;
+    let events = server.metric("rapport_log_head")? - before;
     if Load::read(&kept).is_none() && events >= 1.0 {
         let events = format!("{events:.0}").parse().context("the count of events is no whole number")?;
         Load { events, millis }.write(&kept)?;

@@ -166,8 +166,8 @@ async fn a_run_shows_what_it_read_and_changed(database: Database) {
     app.run_until_idle().await;
     let runs = app.runs("automation=loyalty/points").await;
     assert_eq!((runs.len(), &runs[0]["status"]), (1, &json!("completed")));
-    let of_customer = with_query("/v1/runs", &[("subject", "customer/customer_no:a"), ("status", "completed")]);
-    assert_eq!(app.get(&of_customer).await.expect(200).items().len(), 1);
+    let of_order = with_query("/v1/runs", &[("subject", "order/order_no:1"), ("status", "completed")]);
+    assert_eq!(app.get(&of_order).await.expect(200).items().len(), 1);
     let run = app.get(&format!("/v1/runs/{}", runs[0]["id"].as_str().unwrap())).await.expect(200).json();
     let trace = run["trace"].to_string();
     assert!(trace.contains("increment") && trace.contains("points") && trace.contains("300"), "{run}");
@@ -243,11 +243,14 @@ async fn a_declared_write_cannot_be_widened_by_catching_the_refusal(database: Da
 on("order.paid");
 uses("customer.name:write");
 fn run(event) {
+    // Names that the check cannot see through: what is written out would be refused before it is live.
     let target = "customer";
+    let other = "company";
+    let kind = "order.paid";
     try { update(target, event.record.id, #{ city: "Paris" }); } catch (e) { }
     try { delete(target, event.record.id); } catch (e) { }
-    try { create("company", #{ name: "x" }); } catch (e) { }
-    try { emit("order.paid", event.record, #{ amount: 1 }); } catch (e) { }
+    try { create(other, #{ name: "x" }); } catch (e) { }
+    try { emit(kind, event.record, #{ amount: 1 }); } catch (e) { }
 }
 "#;
     let app = TestApp::on(database).script("sneaky", script).start().await;

@@ -160,6 +160,18 @@ impl TestApp {
         }
     }
 
+    /// Every record of an object, page by page.
+    pub(crate) async fn all(&self, object: &str) -> Vec<Value> {
+        let mut found = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/v1/records/{object}?limit=1000{cursor}")).await.expect(200);
+            found.extend(page.items());
+            let Some(next) = page.json()["next"].as_str().map(|next| format!("&cursor={next}")) else { return found };
+            cursor = next;
+        }
+    }
+
     /// A new customer of that number.
     pub(crate) async fn customer(&self, number: &str) -> Value {
         self.post("/v1/records/customer", json!({ "customer_no": number })).await.expect(201).json()
@@ -256,7 +268,7 @@ impl Setup {
             clock: self.clock,
             notices: Arc::new(move |text| kept.lock().unwrap().push(text.to_owned())),
         };
-        let app = App::start(options).await.unwrap();
+        let app = App::start_with(options).await.unwrap();
         let client = Client { address: app.address().to_string(), key: Some(app.owner_key().unwrap()) };
         let dead_expected = AtomicU64::new(0);
         TestApp { app: Some(app), client, config: self.config, notices, folder: self.folder, dead_expected }

@@ -87,7 +87,7 @@ fn expected_points(file: &Path) -> BTreeMap<String, i64> {
 }
 
 async fn points(app: &TestApp) -> BTreeMap<String, i64> {
-    let customers = app.get("/v1/records/customer?limit=1000").await.expect(200).items();
+    let customers = app.all("customer").await;
     customers.iter().map(|c| (c["customer_no"].as_str().unwrap().to_owned(), c["points"].as_i64().unwrap())).collect()
 }
 
@@ -108,7 +108,7 @@ async fn the_demos_first_orders_give_what_an_independent_sum_says(database: Data
     assert!(done.code == 0 || done.code == 3, "{}", done.text);
     app.run_until_idle().await;
     assert_eq!(points(&app).await, want);
-    for customer in app.get("/v1/records/customer?limit=1000").await.items() {
+    for customer in app.all("customer").await {
         let points = customer["points"].as_i64().unwrap();
         let tier =
             ["bronze", "silver", "gold", "platinum"][[1_000, 5_000, 20_000].iter().filter(|t| points >= **t).count()];
@@ -212,12 +212,9 @@ async fn refused_rows_are_kept_with_line_and_reason(database: Database) {
     let refused = std::fs::read_to_string(app.folder.path().join("bad.csv")).unwrap();
     let lines: Vec<&str> = refused.lines().collect();
     assert_eq!(lines.len(), 5, "{refused}");
-    for (line, number, says) in [(1, "3", "customer"), (2, "4", "ordered_at"), (3, "5", "amount"), (4, "6", "")] {
-        assert!(
-            lines[line].split(',').any(|cell| cell == number) && lines[line].contains(says),
-            "{number} {says}: {}",
-            lines[line]
-        );
+    for (number, says) in [("3", "customer"), ("4", "ordered_at"), ("5", "amount"), ("6", "cells")] {
+        let line = lines.iter().find(|line| line.starts_with(&format!("{number},")));
+        assert!(line.is_some_and(|line| line.contains(says)), "{number} {says}: {refused}");
     }
     assert_eq!(app.get("/v1/records/order").await.items().len(), 2);
 }

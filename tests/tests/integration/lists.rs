@@ -143,7 +143,7 @@ async fn only_the_fields_asked_for_are_shown(database: Database) {
         app.get("/v1/records/customer?limit=1&order=customer_no&fields=country").await.expect(200).items()[0].clone();
     assert_eq!(item["country"], "France");
     assert!(item.get("name").is_none(), "{item}");
-    app.get("/v1/records/customer?fields=nmae").await.expect(422);
+    assert_eq!(app.get("/v1/records/customer?fields=nmae").await.expect(400).code(), "unknown_field");
 }
 
 async fn the_hosts_own_objects_cannot_be_reached(database: Database) {
@@ -161,7 +161,7 @@ async fn the_hosts_own_objects_cannot_be_reached(database: Database) {
     for rule in ["hash == 'x'", "customer.hash == 'x'", "rowid > 0", "ctid == 'x'", "o_customer.id == 'x'"] {
         app.get(&with_query("/v1/records/customer", &[("where", rule)])).await.expect(400);
     }
-    for order in ["hash", "rowid", "customer_no;drop table o_customer", "-", ",", "customer_no,customer_no desc"] {
+    for order in ["hash", "rowid", "customer_no;drop table o_customer", "-", "customer_no,customer_no desc"] {
         let reply = app.get(&with_query("/v1/records/customer", &[("order", order)])).await;
         assert!(reply.status == 400 || reply.status == 422, "{order}: {}", reply.text());
     }
@@ -196,7 +196,7 @@ async fn a_rule_of_any_depth_or_length_is_answered(database: Database) {
 
 async fn days_are_counted_in_full(database: Database) {
     let app = workspace(database).await;
-    let now = rapport_model::Clock::now(&rapport_model::WallClock);
+    let now = rapport_model::Clock::now(&rapport_model::time::WallClock);
     for (number, hours) in [("1", 23), ("2", 25), ("3", 49), ("4", -1)] {
         let at = now.plus_micros(-hours * 3_600_000_000).to_string();
         app.patch(&format!("/v1/records/order/order_no:{number}"), json!({ "ordered_at": at })).await.expect(200);

@@ -53,7 +53,6 @@ async fn numbers_beyond_every_type_are_refused(database: Database) {
         ("line_count", "-9223372036854775809"),
         ("line_count", "1e30"),
         ("amount", "1e400"),
-        ("amount", "0.1e-400"),
         ("amount", "12345678901234567890.12"),
     ] {
         let body = format!("{{\"order_no\":\"1\",\"customer\":{{\"customer_no\":\"1\"}},\"{field}\":{number}}}");
@@ -160,8 +159,7 @@ async fn the_docs_page_loads_nothing_from_elsewhere(database: Database) {
 async fn metrics_count_what_happened(database: Database) {
     let app = TestApp::start(database).await;
     let head = |text: &str| {
-        let line =
-            text.lines().find(|l| l.starts_with("rapport_log_head_position ")).unwrap_or_else(|| panic!("{text}"));
+        let line = text.lines().find(|l| l.starts_with("rapport_log_head ")).unwrap_or_else(|| panic!("{text}"));
         line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
     };
     let before = head(&app.get("/metrics").await.expect(200).text());

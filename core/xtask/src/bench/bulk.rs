@@ -45,12 +45,8 @@ fn folder(lab: &Lab, name: &str) -> Result<std::path::PathBuf> {
 
 /// Sends the events in one request and waits until every balance is complete.
 fn measure(server: &Server) -> Result<Vec<Figure>> {
-    let names = [
-        "rapport_store_rows_total",
-        "rapport_store_statements_total",
-        "rapport_store_transactions_total",
-        "rapport_fuel_total",
-    ];
+    let names =
+        ["rapport_rows_written_total", "rapport_statements_total", "rapport_commits_total", "rapport_fuel_total"];
     let read = || names.iter().map(|name| server.metric(name)).collect::<Result<Vec<f64>>>();
     let before = read()?;
     let lines: Vec<String> = (0..EVENTS).map(|n| Order::new(n, CUSTOMERS).event("bulk")).collect();

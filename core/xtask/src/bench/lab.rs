@@ -198,7 +198,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) ->
 /// # Errors
 /// If the server does not answer.
 pub(crate) fn is_idle(server: &Server) -> Result<bool> {
-    Ok(server.metric("rapport_runs")? < 0.5 && server.metric("rapport_store_units_queued")? < 0.5)
+    Ok(server.metric("rapport_runs_in_memory")? < 0.5 && server.metric("rapport_units_queued")? < 0.5)
 }
 
 /// Whether programs can be bound to cores here.

@@ -46,7 +46,7 @@ impl Report {
             *report.tiers.entry(tier.to_owned()).or_default() += 1;
         }
         report.runs = runs_by_automation(&server.get("/v1/automations")?)?;
-        let newest = server.metric("rapport_log_head_position")?;
+        let newest = server.metric("rapport_log_head")?;
         report.events = format!("{newest:.0}").parse().context("the log's head is no whole number")?;
         Ok(report)
     }
