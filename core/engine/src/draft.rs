@@ -126,7 +126,8 @@ fn nested(
     }
 }
 
-fn below(name: &str, error: &EngineError) -> EngineError {
+/// The same error, one level further in.
+pub(crate) fn below(name: &str, error: &EngineError) -> EngineError {
     let inner = error.pointers();
     if inner.is_empty() {
         return EngineError::invalid(pointer(name), error.to_string());

@@ -269,7 +269,10 @@ impl Engine {
 
 /// Whether `caller` may see `event`: not those about the host's own objects, nor about objects it is not bound to.
 fn visible(caller: &Caller, schema: &Schema, event: &rapport_model::Event) -> bool {
-    let Some(subject) = &event.subject else { return true };
+    let Some(subject) = &event.subject else {
+        // What the core says of the registry and of automations names objects of all kinds.
+        return caller.objects.is_none() || schema.event_type(event.kind.as_str()).is_some();
+    };
     let own = schema.object(subject.object.as_str()).is_some_and(|o| o.origin == ObjectOrigin::System);
     !own && caller.sees(&subject.object)
 }
@@ -303,7 +306,10 @@ fn read_event(
             Some((object, key))
         }
     };
-    let draft = if event.data.is_null() { Vec::new() } else { draft::read(schema, fields, &event.data)? };
+    let draft = match &event.data {
+        Json::Null => Vec::new(),
+        data => draft::read(schema, fields, data).map_err(|e| draft::below("data", &e))?,
+    };
     let origin = Origin { source: checked("source", event.source)?, id: checked("id", event.id)? };
     Ok(Read { def: def.clone(), subject, draft, origin, time: event.time.unwrap_or(now) })
 }
