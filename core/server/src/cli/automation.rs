@@ -17,7 +17,7 @@ pub(super) fn run(common: &Common, command: &AutomationCommand) -> Outcome {
     match command {
         AutomationCommand::List => {
             let all = common.client()?.get("/v1/automations")?;
-            common.output().list(&all, &["id", "kind", "title", "uses", "runs"]);
+            common.output().list(&all, &["id", "kind", "active", "title", "uses", "runs"]);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -114,7 +114,7 @@ impl Source {
                 Ok(true) if cells.len() == 1 && &cells[0] == b"\r" => {}
                 Ok(true) => {
                     // Counted back from the end of the row: before its begin there may be blank lines.
-                    let inside = cells.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
+                    let inside = cells.as_slice().split(|b| *b == b'\n').count() as u64 - 1;
                     let line = self.rows.position().line().saturating_sub(inside + 1).max(1);
                     return Ok(Some(Row { line, cells: without_return(cells) }));
                 }
