@@ -66,7 +66,6 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("unknown_field", 422, "There is no such field"),
     ("unknown_event_type", 422, "There is no such event type"),
     ("reserved_event_type", 422, "Events of this type come from the core alone"),
-    ("unknown_subject", 422, "The subject names no record"),
     ("idempotency_key_reused", 422, "The idempotency key was used for another request"),
     ("invalid_script", 422, "The script is not acceptable"),
     ("invalid_plugin", 422, "The plugin is not acceptable"),
