@@ -2,7 +2,7 @@
 //!
 //! It shares no code with the product. Amounts are counted in pence, so that nothing is rounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
@@ -19,6 +19,8 @@ pub(crate) struct Expected {
     pub(crate) without_customer: usize,
     /// Points by customer.
     pub(crate) points: BTreeMap<String, i64>,
+    /// Customers whose points ever changed: the others have no tier.
+    pub(crate) rated: BTreeSet<String>,
 }
 
 impl Expected {
@@ -46,7 +48,11 @@ impl Expected {
                 continue;
             }
             expected.orders += 1;
-            *expected.points.entry(customer.to_owned()).or_default() += points(pence(&row[amount])?);
+            let points = points(pence(&row[amount])?);
+            *expected.points.entry(customer.to_owned()).or_default() += points;
+            if points != 0 {
+                expected.rated.insert(customer.to_owned());
+            }
         }
         Ok(expected)
     }
@@ -56,11 +62,12 @@ impl Expected {
         self.points.values().sum()
     }
 
-    /// Customers by tier.
+    /// Customers by tier; `none` for those without one.
     pub(crate) fn tiers(&self) -> BTreeMap<&'static str, usize> {
         let mut tiers = BTreeMap::new();
-        for points in self.points.values() {
-            *tiers.entry(tier(*points)).or_default() += 1;
+        for (customer, points) in &self.points {
+            let tier = if self.rated.contains(customer) { tier(*points) } else { "none" };
+            *tiers.entry(tier).or_default() += 1;
         }
         tiers
     }

@@ -112,7 +112,10 @@ impl Report {
         }
         let more = wrong.len().saturating_sub(10);
         wrong.truncate(10);
-        bail!("the workspace differs from the file:\n  {}\n  and {more} more", wrong.join("\n  "))
+        if more > 0 {
+            wrong.push(format!("and {more} more"));
+        }
+        bail!("the workspace differs from the file:\n  {}", wrong.join("\n  "))
     }
 }
 

@@ -41,6 +41,12 @@ fn rows_without_a_customer_count_apart() {
 }
 
 #[test]
+fn a_customer_whose_points_never_changed_has_no_tier() {
+    let expected = Expected::from_csv("customer_no,amount\na,0.50\nb,5\nb,-5\n".as_bytes()).unwrap();
+    assert_eq!(expected.tiers().into_iter().collect::<Vec<_>>(), [("bronze", 1), ("none", 1)]);
+}
+
+#[test]
 fn a_file_without_the_column_is_refused() {
     let error = Expected::from_csv("a,b\n1,2\n".as_bytes()).unwrap_err();
     assert_eq!(error.to_string(), "there is no column `customer_no`");
@@ -53,5 +59,5 @@ fn the_orders_of_the_demo_are_what_their_description_says() {
     assert_eq!((expected.orders, expected.without_customer, expected.points.len()), (22_190, 3_710, 4_372));
     assert_eq!(expected.total(), 16_546_417);
     let tiers: Vec<_> = expected.tiers().into_iter().collect();
-    assert_eq!(tiers, [("bronze", 1_837), ("gold", 583), ("platinum", 96), ("silver", 1_856)]);
+    assert_eq!(tiers, [("bronze", 1_836), ("gold", 583), ("none", 1), ("platinum", 96), ("silver", 1_856)]);
 }

@@ -1,7 +1,8 @@
 use super::*;
 
 fn expected() -> Expected {
-    Expected { orders: 2, without_customer: 1, points: BTreeMap::from([("a".into(), 1_200), ("b".into(), 3)]) }
+    let points = BTreeMap::from([("a".into(), 1_200), ("b".into(), 3)]);
+    Expected { orders: 2, without_customer: 1, points, rated: ["a".into(), "b".into()].into() }
 }
 
 fn report() -> Report {
