@@ -3,7 +3,7 @@
 //! A preview does all of that and commits nothing, and the records it needs are in memory: so this is the cost of an event
 //! beyond the database. `cargo bench -p rapport-engine`.
 
-#![expect(missing_docs, reason = "criterion's macros make functions without documentation")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot start has nothing to measure")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,8 @@ fn calls(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.bench_function("row without automation", |b| b.to_async(&runtime).iter(preview));
-    let activated = engine.activate_script(&Caller::system(), "loyalty/points", "points.rhai", SCRIPT);
+    let caller = Caller::system();
+    let activated = engine.activate_script(&caller, "loyalty/points", "points.rhai", SCRIPT);
     runtime.block_on(activated).unwrap();
     assert_eq!(runtime.block_on(preview()), ROWS as u64);
     group.bench_function("row with a script", |b| b.to_async(&runtime).iter(preview));

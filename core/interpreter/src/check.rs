@@ -120,8 +120,12 @@ fn of_syntax(error: &ParseErrorType, position: Position, source: &str) -> Proble
         ParseErrorType::Reserved(word) => {
             Problem::new(position, format!("`{word}` is a reserved word"), "use another name")
         }
-        ParseErrorType::ExprTooDeep => Problem::new(position, "expressions are nested too deeply", "use `let` for parts"),
-        ParseErrorType::UnexpectedEOF => Problem::new(position, "the script ends too early", "look for a missing `}` or `)`"),
+        ParseErrorType::ExprTooDeep => {
+            Problem::new(position, "expressions are nested too deeply", "use `let` for parts")
+        }
+        ParseErrorType::UnexpectedEOF => {
+            Problem::new(position, "the script ends too early", "look for a missing `}` or `)`")
+        }
         other => Problem::new(position, lower_first(&other.to_string()), ""),
     }
 }

@@ -144,7 +144,8 @@ fn register_time(engine: &mut Engine) {
     engine.register_fn("now", || Instant(clock::now()));
     engine.register_fn("days_between", |from: Instant, to: Instant| from.days_until(to));
     engine.register_fn("plus_days", |time: Instant, days: i64| time.plus_days(days));
-    engine.register_fn("plus_hours", |time: Instant, hours: i64| time.plus_micros(hours.saturating_mul(DAY_MICROS / 24)));
+    engine
+        .register_fn("plus_hours", |time: Instant, hours: i64| time.plus_micros(hours.saturating_mul(DAY_MICROS / 24)));
     // Seconds, exact to the microsecond.
     engine.register_fn("-", |a: Instant, b: Instant| Decimal::new(a.0.saturating_sub(b.0), 6).normalize());
 }

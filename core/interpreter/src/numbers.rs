@@ -37,7 +37,8 @@ fn integer(name: &str, number: Decimal) -> Answer<i64> {
 
 fn round_to(number: Decimal, digits: i64) -> Answer<Dynamic> {
     let places = u32::try_from(digits).ok().filter(|d| *d <= 28);
-    let places = places.ok_or_else(|| -> Box<EvalAltResult> { format!("round: {digits} digits; use 0 to 28").into() })?;
+    let places =
+        places.ok_or_else(|| -> Box<EvalAltResult> { format!("round: {digits} digits; use 0 to 28").into() })?;
     Ok(Dynamic::from_decimal(number.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero)))
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn handle(event: Event) -> Result<(), Error> {
         };
         let options = CallFnOptions::new().eval_ast(false);
         let mut scope = Scope::new();
-        let called = engine.call_fn_with_options::<rhai::Dynamic>(options, &mut scope, ast, "run", (EventView::new(event),));
+        let called =
+            engine.call_fn_with_options::<rhai::Dynamic>(options, &mut scope, ast, "run", (EventView::new(event),));
         called.map(|_| ()).map_err(|e| failure::report(path, &e))
     })
 }

@@ -49,7 +49,9 @@ impl Cache {
         match self.load(engine, digest, &path) {
             Ok(Some(component)) => return Ok(component),
             Ok(None) => {}
-            Err(why) => tracing::warn!(path = %path.display(), error = %why, "compiled code is not used, but compiled again"),
+            Err(why) => {
+                tracing::warn!(path = %path.display(), error = %why, "compiled code is not used, but compiled again");
+            }
         }
         let component = compile(engine, bytes)?;
         if let Err(why) = self.store(&path, digest, &component) {

@@ -115,7 +115,9 @@ pub enum GuestFailure {
         retryable: bool,
     },
     /// The fuel is spent.
-    #[error("used its {max} units of fuel; look for an endless loop, or ask the operator to raise `limits.slice_fuel_max`")]
+    #[error(
+        "used its {max} units of fuel; look for an endless loop, or ask the operator to raise `limits.slice_fuel_max`"
+    )]
     OutOfFuel {
         /// The limit.
         max: u64,

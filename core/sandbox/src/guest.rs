@@ -65,7 +65,11 @@ impl Guest {
     ///
     /// # Errors
     /// [`GuestFailure`] if its start fails, or it is no component of the contract.
-    pub(crate) async fn instantiate(&self, host: Option<Box<dyn crate::Host>>, budget: Budget) -> Result<Living, Unborn> {
+    pub(crate) async fn instantiate(
+        &self,
+        host: Option<Box<dyn crate::Host>>,
+        budget: Budget,
+    ) -> Result<Living, Unborn> {
         let mut state = State::new(Arc::clone(&self.limits), self.ending, budget.deadline);
         if let Some(host) = host {
             state.begin(host, budget.deadline);

@@ -50,32 +50,35 @@ fn link_reads(records: &mut LinkerInstance<'_, State>) -> Result<()> {
             }
         })
     })?;
-    records.func_wrap_async("find", |mut store: StoreContextMut<'_, State>, (object, filter, params, page): Find| {
-        Box::new(async move {
-            let state = store.data_mut();
-            let params = match take(state, params) {
-                Ok(params) => params,
-                Err(stop) => return finish(stop),
-            };
-            let InPage { order, limit, after } = page;
-            let query = FindRequest { object, filter, params, order, limit, after };
-            let found = match state.call() {
-                Ok(host) => host.find(query).await,
-                Err(stop) => return finish(stop),
-            };
-            let found = match settle(state, found) {
-                Ok(found) => found,
-                Err(stop) => return finish(stop),
-            };
-            let mut records = Vec::with_capacity(found.len());
-            for record in found {
-                let record = OutRecord::from(&*record);
-                state.give(record.bytes()).map_err(wasmtime::Error::new)?;
-                records.push(record);
-            }
-            Ok((Ok(records),))
-        })
-    })?;
+    records.func_wrap_async(
+        "find",
+        |mut store: StoreContextMut<'_, State>, (object, filter, params, page): Find| {
+            Box::new(async move {
+                let state = store.data_mut();
+                let params = match take(state, params) {
+                    Ok(params) => params,
+                    Err(stop) => return finish(stop),
+                };
+                let InPage { order, limit, after } = page;
+                let query = FindRequest { object, filter, params, order, limit, after };
+                let found = match state.call() {
+                    Ok(host) => host.find(query).await,
+                    Err(stop) => return finish(stop),
+                };
+                let found = match settle(state, found) {
+                    Ok(found) => found,
+                    Err(stop) => return finish(stop),
+                };
+                let mut records = Vec::with_capacity(found.len());
+                for record in found {
+                    let record = OutRecord::from(&*record);
+                    state.give(record.bytes()).map_err(wasmtime::Error::new)?;
+                    records.push(record);
+                }
+                Ok((Ok(records),))
+            })
+        },
+    )?;
     records.func_wrap_async("count", |mut store: StoreContextMut<'_, State>, (object, filter, params): Count| {
         Box::new(async move {
             let state = store.data_mut();
@@ -107,20 +110,23 @@ fn link_changes(records: &mut LinkerInstance<'_, State>) -> Result<()> {
             reply(state, updated)
         })
     })?;
-    records.func_wrap_async("increment", |mut store: StoreContextMut<'_, State>, (object, key, field, by): Increment| {
-        Box::new(async move {
-            let state = store.data_mut();
-            let by = match state.take(by.bytes()).and_then(|()| by.into_value().map_err(invalid)) {
-                Ok(by) => by,
-                Err(stop) => return finish(stop),
-            };
-            let done = match state.call() {
-                Ok(host) => host.increment(&object, &key, &field, by).await,
-                Err(stop) => return finish(stop),
-            };
-            reply(state, done)
-        })
-    })?;
+    records.func_wrap_async(
+        "increment",
+        |mut store: StoreContextMut<'_, State>, (object, key, field, by): Increment| {
+            Box::new(async move {
+                let state = store.data_mut();
+                let by = match state.take(by.bytes()).and_then(|()| by.into_value().map_err(invalid)) {
+                    Ok(by) => by,
+                    Err(stop) => return finish(stop),
+                };
+                let done = match state.call() {
+                    Ok(host) => host.increment(&object, &key, &field, by).await,
+                    Err(stop) => return finish(stop),
+                };
+                reply(state, done)
+            })
+        },
+    )?;
     records.func_wrap_async("delete", |mut store: StoreContextMut<'_, State>, (object, key): (String, String)| {
         Box::new(async move {
             let state = store.data_mut();
@@ -197,10 +203,13 @@ fn link_surroundings(linker: &mut Linker<State>) -> Result<()> {
             Ok(())
         },
     )?;
-    linker.instance("rapport:plugin/clock@0.1.0")?.func_wrap("now", |mut store: StoreContextMut<'_, State>, (): ()| {
-        let host = store.data_mut().call().map_err(trap)?;
-        Ok((host.now().micros(),))
-    })?;
+    linker.instance("rapport:plugin/clock@0.1.0")?.func_wrap(
+        "now",
+        |mut store: StoreContextMut<'_, State>, (): ()| {
+            let host = store.data_mut().call().map_err(trap)?;
+            Ok((host.now().micros(),))
+        },
+    )?;
     linker.instance("rapport:plugin/random@0.1.0")?.func_wrap(
         "bytes",
         |mut store: StoreContextMut<'_, State>, (count,): (u32,)| {

@@ -7,6 +7,7 @@
 //! A script's instance: made with its script loaded → waits warm → runs a slice → waits again, or is dropped after a trap,
 //! a limit, ten thousand calls, or when it has grown large. A plugin's instance lives for one slice.
 
+pub mod author;
 mod cache;
 pub mod error;
 mod guest;

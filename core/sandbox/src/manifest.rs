@@ -45,7 +45,17 @@ use crate::outline::{event_trigger_problem, field_def_of};
 pub const API: &str = "0.1";
 
 const TOP: [&str; 11] = [
-    "id", "version", "api", "publisher", "title", "capabilities", "triggers", "fields", "objects", "event_types", "settings",
+    "id",
+    "version",
+    "api",
+    "publisher",
+    "title",
+    "capabilities",
+    "triggers",
+    "fields",
+    "objects",
+    "event_types",
+    "settings",
 ];
 const FIELD: [&str; 9] = ["object", "name", "type", "required", "unique", "indexed", "default", "options", "scale"];
 

@@ -55,8 +55,7 @@ pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnos
     let place = |line, column, message, help| Diagnostic { path: path.into(), line, column, message, help };
     let outline: Outline = serde_json::from_str(outline)
         .map_err(|e| vec![place(0, 0, format!("the interpreter's outline cannot be read: {e}"), String::new())])?;
-    let mut wrong: Vec<_> =
-        outline.problems.into_iter().map(|p| place(p.line, p.column, p.message, p.help)).collect();
+    let mut wrong: Vec<_> = outline.problems.into_iter().map(|p| place(p.line, p.column, p.message, p.help)).collect();
     let broken = !wrong.is_empty();
     let mut declaration = Declaration { title: outline.title, ..Declaration::default() };
     for Statement { call, args, line, column } in outline.statements {
@@ -162,9 +161,8 @@ pub(crate) fn event_trigger_problem(event: &str) -> Option<String> {
 /// A text that says what is wrong, and what to write instead.
 pub(crate) fn field_def_of(name: &str, kind: &str, options: Map<String, Json>) -> Result<FieldDef, String> {
     let (name, kind) = (Json::String(name.into()), Json::String(kind.into()));
-    field_def(&name, &kind, Some(&Json::Object(options))).map_err(|(message, help)| {
-        if help.is_empty() { message } else { format!("{message}; {help}") }
-    })
+    field_def(&name, &kind, Some(&Json::Object(options)))
+        .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
 }
 
 fn change_trigger(args: &[Json]) -> Result<Trigger, Wrong> {
@@ -225,14 +223,14 @@ fn field_def(name_json: &Json, kind_json: &Json, options: Option<&Json>) -> Resu
     let name = name(name_json, "field")?;
     let empty = Map::new();
     let options = match options {
-        Some(json) => json.as_object().ok_or_else(|| (format!("expected a map of options, got {json}"), String::new()))?,
+        Some(json) => {
+            json.as_object().ok_or_else(|| (format!("expected a map of options, got {json}"), String::new()))?
+        }
         None => &empty,
     };
     if let Some(unknown) = options.keys().find(|k| !FIELD_OPTIONS.contains(&k.as_str())) {
-        let help = nearest(unknown, FIELD_OPTIONS.into_iter()).map_or_else(
-            || format!("it takes {}", FIELD_OPTIONS.join(", ")),
-            |n| format!("did you mean `{n}`?"),
-        );
+        let help = nearest(unknown, FIELD_OPTIONS.into_iter())
+            .map_or_else(|| format!("it takes {}", FIELD_OPTIONS.join(", ")), |n| format!("did you mean `{n}`?"));
         return Err((format!("a field has no option `{unknown}`"), help));
     }
     let flag = |option: &str| match options.get(option) {
@@ -289,7 +287,10 @@ pub(crate) fn field_kind(text: &str, options: &Map<String, Json>) -> Result<Fiel
         }
         _ => {
             let near = nearest(word, KINDS.into_iter()).map(|n| format!("did you mean `{n}`?"));
-            Err((format!("there is no field type `{word}`"), near.unwrap_or_else(|| format!("use one of {}", KINDS.join(", ")))))
+            Err((
+                format!("there is no field type `{word}`"),
+                near.unwrap_or_else(|| format!("use one of {}", KINDS.join(", "))),
+            ))
         }
     }
 }

@@ -291,7 +291,12 @@ impl Sandbox {
         (report, *host.downcast::<H>().expect("a slice gives back the host that it was given"))
     }
 
-    async fn call_dyn(&self, program: &Program, event: GuestEvent, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
+    async fn call_dyn(
+        &self,
+        program: &Program,
+        event: GuestEvent,
+        host: Box<dyn Host>,
+    ) -> (SliceReport, Box<dyn Host>) {
         let _permit = self.permit().await;
         let _ticking = self.0.runtime.ticking();
         let started = Instant::now();
@@ -324,7 +329,12 @@ impl Sandbox {
         (report, host)
     }
 
-    async fn call_component(&self, guest: &Guest, event: OutEvent, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
+    async fn call_component(
+        &self,
+        guest: &Guest,
+        event: OutEvent,
+        host: Box<dyn Host>,
+    ) -> (SliceReport, Box<dyn Host>) {
         let budget = Budget::of_slice(&self.0.limits);
         match guest.instantiate(Some(host), budget).await {
             Ok(mut living) => {
@@ -345,18 +355,19 @@ impl Sandbox {
     async fn slice(&self, living: &mut Living, event: OutEvent, budget: Budget) -> (SliceReport, Box<dyn Host>, bool) {
         let limits = &*self.0.limits;
         let handle = living.handle;
-        let result = match living.store.data_mut().give(event.bytes()) {
-            Err(failure) => Err(wasmtime::Error::new(failure)),
-            Ok(()) => {
-                let call = handle.call_async(&mut living.store, (event,));
-                guest::within(budget.deadline, limits, call).await
-            }
+        let result = if let Err(failure) = living.store.data_mut().give(event.bytes()) {
+            Err(wasmtime::Error::new(failure))
+        } else {
+            let call = handle.call_async(&mut living.store, (event,));
+            guest::within(budget.deadline, limits, call).await
         };
         let fuel = budget.used(&living.store);
         let (host, used, ended) = living.store.data_mut().finish();
         let whole = result.is_ok();
         let outcome = match (ended, result) {
-            (Some(e), _) => Err(GuestFailure::Ended { code: e.code.into(), message: e.message, retryable: e.retryable }),
+            (Some(e), _) => {
+                Err(GuestFailure::Ended { code: e.code.into(), message: e.message, retryable: e.retryable })
+            }
             (None, Ok((Ok(()),))) => Ok(()),
             (None, Ok((Err(InError { code, message, retryable }),))) => {
                 Err(GuestFailure::Failed { code, message, retryable })
@@ -374,7 +385,8 @@ impl Sandbox {
         let budget = Budget::of_loading(&self.0.limits);
         let mut living = interpreter.guest.instantiate(None, budget).await.map_err(|u| u.failure)?;
         let params = (script.path.clone(), script.source.clone());
-        let loaded = guest::call_export::<_, (Result<(), InError>,)>(&mut living, interpreter.load, params, budget).await?;
+        let loaded =
+            guest::call_export::<_, (Result<(), InError>,)>(&mut living, interpreter.load, params, budget).await?;
         match loaded {
             (Ok(()),) => Ok(Warm { living, calls: 0 }),
             (Err(InError { code, message, retryable }),) => {

@@ -49,16 +49,7 @@ pub(crate) struct Used {
 impl State {
     /// The state of a new instance, without a host.
     pub(crate) fn new(limits: Arc<Limits>, ending: Ending, deadline: Instant) -> Self {
-        Self {
-            host: None,
-            limits,
-            ending,
-            deadline,
-            used: Used::default(),
-            ended: None,
-            memory_bytes: 0,
-            seed: 0,
-        }
+        Self { host: None, limits, ending, deadline, used: Used::default(), ended: None, memory_bytes: 0, seed: 0 }
     }
 
     /// Begins a slice.

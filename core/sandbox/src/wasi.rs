@@ -124,9 +124,12 @@ fn link_cli(linker: &mut Linker<State>) -> Result<()> {
     environment.func_wrap("get-environment", |_: Store<'_>, (): ()| Ok((Vec::<(String, String)>::new(),)))?;
     environment.func_wrap("get-arguments", |_: Store<'_>, (): ()| Ok((Vec::<String>::new(),)))?;
     environment.func_wrap("initial-cwd", |_: Store<'_>, (): ()| Ok((None::<String>,)))?;
-    linker.instance("wasi:cli/exit@0.2.0")?.func_wrap("exit", |_: Store<'_>, (_,): (Result<(), ()>,)| -> Result<()> {
-        Err(wasmtime::Error::new(GuestFailure::Trap("it called `exit`; return an error instead".into())))
-    })?;
+    linker.instance("wasi:cli/exit@0.2.0")?.func_wrap(
+        "exit",
+        |_: Store<'_>, (_,): (Result<(), ()>,)| -> Result<()> {
+            Err(wasmtime::Error::new(GuestFailure::Trap("it called `exit`; return an error instead".into())))
+        },
+    )?;
     linker
         .instance("wasi:cli/stdin@0.2.0")?
         .func_wrap("get-stdin", |_: Store<'_>, (): ()| Ok((Resource::<InputStream>::new_own(0),)))?;

@@ -170,7 +170,10 @@ mod tests {
     fn a_field_of_another_kind_says_so() {
         let record = fake::record("customer", Fields::new().with("points", "twelve"));
         let error = record.int("points").unwrap_err();
-        assert_eq!((error.code(), error.to_string()), ("wrong_kind", "`customer.points`: expected an integer, found a text".into()));
+        assert_eq!(
+            (error.code(), error.to_string()),
+            ("wrong_kind", "`customer.points`: expected an integer, found a text".into())
+        );
     }
 
     #[test]

@@ -93,8 +93,8 @@ impl TestApp {
         for name in ["scripts", "plugins"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let mut config = Config::default();
-        config.limits = Limits { run_backoff_ms: 5, run_backoff_ms_max: 20, ..Limits::default() };
+        let limits = Limits { run_backoff_ms: 5, run_backoff_ms_max: 20, ..Limits::default() };
+        let config = Config { limits, ..Config::default() };
         Setup { database, folder, config, clock: Arc::new(WallClock) }
     }
 
@@ -243,12 +243,6 @@ impl Setup {
         self
     }
 
-    /// Tells another time than the machine.
-    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
     /// Starts it on a new database.
     pub(crate) async fn start(mut self) -> TestApp {
         let folder = self.folder.path();
@@ -292,8 +286,9 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
     }
 }
 
-/// A CloudEvent in its plain form.
-pub(crate) fn event(id: &str, kind: &str, subject: &str, data: Value) -> Value {
+/// A `CloudEvent` in its plain form.
+pub(crate) fn event(id: &str, kind: &str, subject: &str, data: impl Into<Value>) -> Value {
+    let data = data.into();
     json!({ "specversion": "1.0", "id": id, "source": "test", "type": kind, "subject": subject, "data": data })
 }
 

@@ -57,7 +57,8 @@ fn orders(app: &TestApp, file: &Path, more: &[&str]) -> Call {
 /// The first rows of the demo's file, in a file of their own.
 fn first_orders(app: &TestApp, rows: usize) -> PathBuf {
     let all = std::fs::read_to_string(project().join("tests/data/online-retail-orders.csv")).unwrap();
-    let text: String = all.lines().take(rows + 1).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<&str> = all.lines().take(rows + 1).collect();
+    let text = lines.join("\n") + "\n";
     file(app, "orders.csv", text.as_bytes())
 }
 

@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::harness::project;
 
 /// How long a start or an end may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A call of the command line that is not made yet.
 #[derive(Debug)]

@@ -26,7 +26,8 @@ pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
         problems.push(Problem::new(Position::NONE, message, "write `fn run(event) { … }`"));
     }
     let mut found = Vec::new();
-    let top_level: BTreeSet<_> = ast.statements().iter().map(Stmt::position).collect::<Vec<_>>().into_iter().map(key).collect();
+    let top_level: BTreeSet<_> =
+        ast.statements().iter().map(Stmt::position).collect::<Vec<_>>().into_iter().map(key).collect();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         let Some((call, position, arguments)) = path.last().and_then(call_of) else { return true };
         let declares = DECLARATIONS.iter().any(|d| d.0 == call.name);
@@ -50,7 +51,9 @@ fn key(position: Position) -> (usize, usize) {
 /// The call that a node is, where it stands, and how many arguments it has, the object of a method included.
 fn call_of<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position, usize)> {
     let (call, position, extra) = match node {
-        ASTNode::Stmt(Stmt::FnCall(call, position)) | ASTNode::Expr(Expr::FnCall(call, position)) => (call, *position, 0),
+        ASTNode::Stmt(Stmt::FnCall(call, position)) | ASTNode::Expr(Expr::FnCall(call, position)) => {
+            (call, *position, 0)
+        }
         ASTNode::Expr(Expr::MethodCall(call, position)) => (call, *position, 1),
         _ => return None,
     };
@@ -91,7 +94,10 @@ fn unknown(
         return None;
     }
     let signature = (name.to_owned(), arguments);
-    if known.contains(&signature) || scripted.contains(&signature) || scripted.contains(&(name.to_owned(), call.args.len())) {
+    if known.contains(&signature)
+        || scripted.contains(&signature)
+        || scripted.contains(&(name.to_owned(), call.args.len()))
+    {
         return None;
     }
     if DECLARATIONS.iter().any(|d| d.0 == name) {

@@ -46,7 +46,8 @@ fn register_reads(engine: &mut Engine) {
     });
     engine.register_fn("find", |object: &str, filter: &str| find(object, filter, &Map::new(), &Map::new()));
     engine.register_fn("find", |object: &str, filter: &str, params: Map| find(object, filter, &params, &Map::new()));
-    engine.register_fn("find", |object: &str, filter: &str, params: Map, page: Map| find(object, filter, &params, &page));
+    engine
+        .register_fn("find", |object: &str, filter: &str, params: Map, page: Map| find(object, filter, &params, &page));
     engine.register_fn("count", |object: &str, filter: &str| count(object, filter, &Map::new()));
     engine.register_fn("count", |object: &str, filter: &str, params: Map| count(object, filter, &params));
 }
@@ -54,7 +55,8 @@ fn register_reads(engine: &mut Engine) {
 fn register_update(engine: &mut Engine) {
     engine.register_fn("update", |record: &mut RecordView, fields: Map| update(&Target::from(&*record), &fields));
     engine.register_fn("update", |reference: Reference, fields: Map| update(&reference.into(), &fields));
-    engine.register_fn("update", |target: Dynamic, fields: Map| -> Answer<()> { update(&Target::of(&target)?, &fields) });
+    engine
+        .register_fn("update", |target: Dynamic, fields: Map| -> Answer<()> { update(&Target::of(&target)?, &fields) });
     engine.register_fn("update", |object: &str, key: Dynamic, fields: Map| -> Answer<()> {
         update(&Target { object: object.into(), key: key_of(&key)? }, &fields)
     });
@@ -114,7 +116,8 @@ fn number_of(value: &Dynamic) -> Answer<Value> {
 
 fn page_of(options: &Map) -> Answer<Page> {
     if let Some(unknown) = options.keys().find(|k| !FIND_OPTIONS.contains(&k.as_str())) {
-        let help = nearest(unknown, FIND_OPTIONS.into_iter()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+        let help =
+            nearest(unknown, FIND_OPTIONS.into_iter()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
         return Err(invalid(format!("`find` has no option `{unknown}`: it takes `order`, `limit` and `after`{help}")));
     }
     let limit = match options.get("limit") {

@@ -1,0 +1,101 @@
+use serde_json::json;
+
+use super::*;
+
+fn outline(statements: &Json, calls: &Json) -> String {
+    json!({ "title": "t", "statements": statements, "calls": calls, "problems": [] }).to_string()
+}
+
+fn on() -> Json {
+    json!({ "call": "on", "args": ["order.created"], "line": 1, "column": 1 })
+}
+
+#[test]
+fn an_outline_becomes_a_declaration() {
+    let uses = json!({ "call": "uses", "args": [["customer:read"], "emit:a.b"], "line": 2, "column": 1 });
+    let declared = read("x.rhai", &outline(&json!([on(), uses]), &json!([]))).unwrap();
+    assert_eq!(declared.title, "t");
+    assert_eq!(declared.uses.len(), 2);
+    assert_eq!(declared.triggers, [Trigger { event: "order.created".into(), changed: vec![], condition: None }]);
+}
+
+#[test]
+fn problems_come_in_the_order_of_lines() {
+    let bad = |line| json!({ "call": "uses", "args": ["nothing"], "line": line, "column": 1 });
+    let call = json!({ "call": "get", "object": "customer", "fields": [], "line": 5, "column": 2 });
+    let wrong = read("x.rhai", &outline(&json!([on(), bad(9), bad(3)]), &json!([call]))).unwrap_err();
+    assert_eq!(wrong.iter().map(|d| d.line).collect::<Vec<_>>(), [3, 5, 9]);
+}
+
+#[test]
+fn what_is_no_outline_is_told_not_trusted() {
+    for text in ["", "[]", "{}", "{\"title\":1}"] {
+        assert!(read("x.rhai", text).unwrap_err()[0].message.contains("cannot be read"), "{text}");
+    }
+}
+
+#[test]
+fn each_call_needs_its_narrowest_right() {
+    let fields = ["points".to_owned()];
+    let needs = |call, object| missing(&[], call, object, &fields);
+    assert_eq!(needs("get", "customer"), ["customer:read"]);
+    assert_eq!(needs("count", "customer"), ["customer:read"]);
+    assert_eq!(needs("increment", "customer"), ["customer.points:write"]);
+    assert_eq!(needs("create", "task"), ["task:create"]);
+    assert_eq!(needs("delete", "task"), ["task:delete"]);
+    assert_eq!(needs("emit", "tier.changed"), ["emit:tier.changed"]);
+    assert_eq!(needs("upsert", "customer"), ["customer:create", "customer.points:write"]);
+}
+
+#[test]
+fn a_wider_right_covers_a_narrower_call() {
+    let uses = ["customer:write".parse().unwrap(), "emit:tier.*".parse().unwrap()];
+    assert!(missing(&uses, "upsert", "customer", &["points".into()]).is_empty());
+    assert!(missing(&uses, "emit", "tier.changed", &[]).is_empty());
+    assert_eq!(missing(&uses, "get", "customer", &[]), ["customer:read"]);
+}
+
+#[test]
+fn a_kind_is_written_short_or_long() {
+    let none = Map::new();
+    let kind = |text| field_kind(text, &none).unwrap();
+    assert_eq!(kind("decimal"), FieldKind::Decimal { scale: 2 });
+    assert_eq!(kind("decimal(4)"), FieldKind::Decimal { scale: 4 });
+    assert_eq!(kind("choice(a | b)"), FieldKind::Choice { options: vec!["a".into(), "b".into()] });
+    assert_eq!(kind("reference(customer)"), FieldKind::Reference { object: Name::new("customer").unwrap() });
+    let long = json!({ "options": ["x"], "object": "order" });
+    assert_eq!(
+        field_kind("choice", long.as_object().unwrap()).unwrap(),
+        FieldKind::Choice { options: vec!["x".into()] }
+    );
+    assert!(matches!(field_kind("reference", long.as_object().unwrap()).unwrap(), FieldKind::Reference { .. }));
+}
+
+#[test]
+fn a_kind_that_is_none_names_the_nearest() {
+    let none = Map::new();
+    assert_eq!(field_kind("txt", &none).unwrap_err().1, "did you mean `text`?");
+    assert!(field_kind("blob", &none).unwrap_err().1.starts_with("use one of text"));
+    for bad in ["decimal(x)", "decimal(7)", "choice()", "choice(|)", "reference", "reference(Big)", "decimal(2"] {
+        // An open bracket is read as no number of decimals.
+        assert!(field_kind(bad, &none).is_err() || bad == "decimal(2", "{bad}");
+    }
+}
+
+#[test]
+fn a_message_of_the_interpreter_is_taken_apart() {
+    let d = from_message("a/b.rhai", "a/b.rhai:3:14: there is no x: y");
+    assert_eq!((d.line, d.column, d.message.as_str()), (3, 14, "there is no x: y"));
+    let d = from_message("a/b.rhai", "something else");
+    assert_eq!((d.line, d.column, d.message.as_str()), (0, 0, "something else"));
+}
+
+#[test]
+fn a_trigger_is_a_type_a_prefix_or_everything() {
+    for good in ["order.created", "order.*", "a.b.*", "*"] {
+        assert_eq!(event_trigger_problem(good), None, "{good}");
+    }
+    for bad in ["order", "order*.x", ".*", "Order.created", "*.created", ""] {
+        assert!(event_trigger_problem(bad).is_some(), "{bad}");
+    }
+}

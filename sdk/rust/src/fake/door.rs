@@ -60,7 +60,12 @@ pub(crate) mod records {
         Ok(world(|w| position(w, object, key).map(|at| wire(&w.records[at]))))
     }
 
-    pub(crate) fn find(object: &str, filter: &str, params: &[Field], page: &Page) -> Result<Vec<RecordData>, WireError> {
+    pub(crate) fn find(
+        object: &str,
+        filter: &str,
+        params: &[Field],
+        page: &Page,
+    ) -> Result<Vec<RecordData>, WireError> {
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         Ok(matching(object, filter, params)?.into_iter().take(limit).collect())
     }
@@ -75,7 +80,10 @@ pub(crate) mod records {
         }
         // Taken out while it is called, so that it may look into the world itself.
         let Some(answers) = world(|w| w.answers.take()) else {
-            return refuse("fake", format!("the fake host knows no rules: answer `{filter}` with `fake::answer_queries`"));
+            return refuse(
+                "fake",
+                format!("the fake host knows no rules: answer `{filter}` with `fake::answer_queries`"),
+            );
         };
         let asked = Asked { object: object.into(), filter: filter.into(), params: Fields::from_wire(params.to_vec()) };
         let found = answers(&asked);
