@@ -26,8 +26,6 @@ pub(crate) struct Report {
     pub(crate) tiers: BTreeMap<String, usize>,
     /// Runs by automation and status.
     pub(crate) runs: BTreeMap<String, BTreeMap<String, i64>>,
-    /// The last position of the log.
-    pub(crate) events: i64,
 }
 
 impl Report {
@@ -46,8 +44,6 @@ impl Report {
             *report.tiers.entry(tier.to_owned()).or_default() += 1;
         }
         report.runs = runs_by_automation(&server.get("/v1/automations")?)?;
-        let newest = server.metric("rapport_log_head")?;
-        report.events = format!("{newest:.0}").parse().context("the log's head is no whole number")?;
         Ok(report)
     }
 
@@ -69,7 +65,6 @@ impl Report {
         for tier in ["platinum", "gold", "silver", "bronze", "none"] {
             lines.extend(self.tiers.get(tier).map(|n| (format!("Tier {tier}"), count(*n), "customers".to_owned())));
         }
-        lines.push(("Events in the log".to_owned(), number(self.events), String::new()));
         lines.extend(load.map(|l| ("Events a second".to_owned(), number(l.events_a_second()), l.remark())));
         let width = lines.iter().map(|l| l.0.chars().count()).max().unwrap_or(0);
         lines.iter().fold(String::new(), |mut text, (name, figure, remark)| {
