@@ -247,6 +247,7 @@ impl Setup {
     pub(crate) async fn start(mut self) -> TestApp {
         let folder = self.folder.path();
         self.config.storage.data = folder.join("data");
+        share_compiled_code(&self.config.storage.data);
         self.config.storage.database = Secret::new(self.database.url().unwrap_or_default());
         self.config.server.listen = "127.0.0.1:0".to_owned();
         self.config.automations.scripts = folder.join("scripts");
@@ -266,6 +267,17 @@ impl Setup {
         let client = Client { address: app.address().to_string(), key: Some(app.owner_key().unwrap()) };
         let dead_expected = AtomicU64::new(0);
         TestApp { app: Some(app), client, config: self.config, notices, folder: self.folder, dead_expected }
+    }
+}
+
+/// Lets a workspace use what others have compiled: a compiler without optimisation needs seconds for the interpreter.
+pub(crate) fn share_compiled_code(data: &Path) {
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    std::fs::create_dir_all(&shared).unwrap();
+    std::fs::create_dir_all(data).unwrap();
+    let place = data.join("compiled");
+    if !place.exists() {
+        std::os::unix::fs::symlink(shared, place).unwrap();
     }
 }
 

@@ -14,7 +14,6 @@ on_both!(
     while_a_load_is_open_other_writes_wait_outside,
     encodings_and_delimiters_are_recognised,
     cells_may_hold_quotes_and_line_breaks,
-    an_open_quote_is_reported_with_its_line,
     refused_rows_are_kept_with_line_and_reason,
     the_same_file_again_changes_nothing,
     a_killed_import_goes_on_and_doubles_nothing,
@@ -185,22 +184,6 @@ async fn cells_may_hold_quotes_and_line_breaks(database: Database) {
     import(&app, &path, &COMPANIES).run().expect(0);
     let want = [("1", "a \"b\"\r\nc"), ("2", "=1+1"), ("3", "")];
     assert_eq!(companies(&app).await, want.map(|(a, b)| (a.to_owned(), b.to_owned())));
-}
-
-async fn an_open_quote_is_reported_with_its_line(database: Database) {
-    let app = TestApp::start(database).await;
-    let path = file(&app, "a.csv", b"no,name\n1,one\n2,\"two\n3,three\n4,four\n");
-    let done = import(&app, &path, &COMPANIES).run();
-    assert!(done.code == 1 || done.code == 3, "{}", done.text);
-    let told = format!("{}{}", done.text, std::fs::read_to_string(refused_file(&app)).unwrap_or_default());
-    assert!(told.contains('3') && told.contains("quot"), "{told}");
-    assert!(companies(&app).await.contains(&("1".into(), "one".into())));
-}
-
-/// The file of refused rows that the import left in its folder.
-fn refused_file(app: &TestApp) -> PathBuf {
-    let entries = std::fs::read_dir(app.folder.path()).unwrap().map(|e| e.unwrap().path());
-    entries.into_iter().find(|p| p.to_str().unwrap().ends_with(".refused.csv")).unwrap_or_default()
 }
 
 async fn refused_rows_are_kept_with_line_and_reason(database: Database) {

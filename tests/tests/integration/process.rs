@@ -86,7 +86,7 @@ impl ServerProcess {
         if address_file.exists() {
             std::fs::remove_file(&address_file).unwrap();
         }
-        std::fs::create_dir_all(data).unwrap();
+        crate::harness::share_compiled_code(data);
         let (log, mut command) = Self::command(data, database, more);
         let child = command.0.spawn().unwrap();
         let mut server = Self { child, client: Client { address: String::new(), key: None }, log };

@@ -70,7 +70,8 @@ async fn a_broken_script_leaves_the_old_one_live_and_is_explained(database: Data
 async fn a_script_that_is_removed_reacts_no_more(database: Database) {
     let app = watched(database).await;
     std::fs::remove_file(app.script_path("bonus")).unwrap();
-    eventually("the script to go", || async { digest(&app).await.is_empty().then_some(()) }).await;
+    eventually("the script to go", || async { app.notices().contains("switched off: bonus").then_some(()) }).await;
+    assert_eq!(digest(&app).await, "");
     assert_eq!(bonus_of_a_new_order(&app, "1").await, 0);
 }
 
