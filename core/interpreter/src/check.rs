@@ -120,6 +120,10 @@ fn of_syntax(error: &ParseErrorType, position: Position, source: &str) -> Proble
         ParseErrorType::Reserved(word) => {
             Problem::new(position, format!("`{word}` is a reserved word"), "use another name")
         }
+        ParseErrorType::PropertyExpected => {
+            let help = "a name that is a word of the language stands in quotes: `#{ \"until\": 1 }`";
+            Problem::new(position, "expecting name of a property", help)
+        }
         ParseErrorType::ExprTooDeep => {
             Problem::new(position, "expressions are nested too deeply", "use `let` for parts")
         }

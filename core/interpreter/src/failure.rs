@@ -13,41 +13,52 @@ pub(crate) const SLICE_ENDED: &str = "slice-ended";
 
 /// A host call that failed, as a value that a script can catch: `catch (e) { e.code }`.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure(pub(crate) Error);
+pub(crate) struct Failure {
+    /// What is wrong.
+    pub(crate) error: Error,
+    /// Where, if Rhai would not keep it: it does so for errors that can be caught, and for no other.
+    position: Position,
+}
+
+impl Failure {
+    fn value(error: Error, position: Position) -> Dynamic {
+        Dynamic::from(Self { error, position })
+    }
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.error.message)
     }
 }
 
 /// The Rhai error for a host call that failed: one that cannot be caught if the slice has ended.
 pub(crate) fn raise(error: Error) -> Box<EvalAltResult> {
     if error.code == SLICE_ENDED {
-        return Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(Failure(error)), Position::NONE));
+        return Box::new(EvalAltResult::ErrorTerminated(Failure::value(error, Position::NONE), Position::NONE));
     }
-    Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(Failure(error)), Position::NONE))
+    Box::new(EvalAltResult::ErrorRuntime(Failure::value(error, Position::NONE), Position::NONE))
 }
 
 /// The Rhai error for `fail(text)`: for good, and not to be caught.
-pub(crate) fn give_up(message: &str) -> Box<EvalAltResult> {
+pub(crate) fn give_up(message: &str, position: Position) -> Box<EvalAltResult> {
     let error = Error { code: "failed".into(), message: message.into(), retryable: false };
-    Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(Failure(error)), Position::NONE))
+    Box::new(EvalAltResult::ErrorTerminated(Failure::value(error, position), Position::NONE))
 }
 
 /// What the host is told about a script that stopped with `error`.
 pub(crate) fn report(path: &str, error: &EvalAltResult) -> Error {
     let (inner, position) = innermost(error);
-    let place = place(path, position);
     let thrown = match inner {
         EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => Some(value),
         _ => None,
     };
     if let Some(failure) = thrown.and_then(Dynamic::read_lock::<Failure>) {
-        let Error { code, message, retryable } = &failure.0;
+        let Error { code, message, retryable } = &failure.error;
+        let place = place(path, if failure.position.is_none() { position } else { failure.position });
         return Error { code: code.clone(), message: format!("{place}: {message}"), retryable: *retryable };
     }
-    Error { code: "script".into(), message: format!("{place}: {}", explain(inner)), retryable: false }
+    Error { code: "script".into(), message: format!("{}: {}", place(path, position), explain(inner)), retryable: false }
 }
 
 /// `path:line:column`, as far as known.

@@ -3,7 +3,7 @@
 mod records;
 mod views;
 
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map};
+use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, NativeCallContext};
 use rust_decimal::Decimal;
 
 use crate::bindings::rapport::plugin::types::{Error, Field, Value};
@@ -28,7 +28,9 @@ pub(crate) fn register(engine: &mut Engine) {
         let value = settings::get(name).map_err(raise)?;
         to_dynamic(&value).map_err(|why| format!("setting `{name}`: {why}").into())
     });
-    engine.register_fn("fail", |message: &str| -> Answer<()> { Err(give_up(message)) });
+    engine.register_fn("fail", |context: NativeCallContext<'_>, message: &str| -> Answer<()> {
+        Err(give_up(message, context.call_position()))
+    });
 }
 
 /// A record that a call is about: its object and its key.
@@ -126,7 +128,13 @@ fn register_log(engine: &mut Engine) {
         log::write(log::Level::Debug, &format!("line {line}: {text}"));
     });
     engine.register_fn("log", |text: ImmutableString| log::write(log::Level::Info, &text));
-    engine.register_fn("log", |value: Dynamic| log::write(log::Level::Info, &value.to_string()));
+    // Rhai has a logarithm of that name; whoever writes `log(amount)` means this one.
+    engine.register_fn("log", |number: Decimal| log::write(log::Level::Info, &number.to_string()));
+    engine.register_fn("log", |context: NativeCallContext<'_>, value: Dynamic| -> Answer<()> {
+        let text = context.call_native_fn::<ImmutableString>("to_string", (value,))?;
+        log::write(log::Level::Info, &text);
+        Ok(())
+    });
     engine.register_fn("log", |level: &str, text: &str| -> Answer<()> {
         let level = match level {
             "debug" => log::Level::Debug,

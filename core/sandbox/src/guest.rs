@@ -1,5 +1,6 @@
 //! Components that are ready to be instantiated, and single instances of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::{imports, wasi};
 /// The name under which [`crate::Host`] is imported.
 const OURS: &str = "rapport:plugin/";
 /// The version of the contract that this host offers.
-const API: &str = "@0.1.";
+const API: &str = "0.1.";
 
 /// A component that has been linked and whose exports have been looked up.
 pub(crate) struct Guest {
@@ -42,11 +43,11 @@ impl Guest {
     /// [`SandboxError::Import`] or [`SandboxError::Export`] naming what does not fit.
     pub(crate) fn link(component: &Component, limits: Arc<Limits>, ending: Ending) -> Result<Self, SandboxError> {
         let engine = component.engine();
-        check_imports(engine, component)?;
+        let versions = check_imports(engine, component)?;
         let mut linker = wasmtime::component::Linker::new(engine);
         let start = |e: wasmtime::Error| SandboxError::Start(format!("{e:#}"));
         imports::link(&mut linker).map_err(start)?;
-        wasi::link(&mut linker).map_err(start)?;
+        wasi::link(&mut linker, component, &versions).map_err(start)?;
         linker.define_unknown_imports_as_traps(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let handle = export(component, "handle")?;
@@ -87,7 +88,7 @@ impl Guest {
         budget.give(&mut store);
         match self.start(&mut store).await {
             Ok((instance, handle)) => Ok(Living { store, instance, handle }),
-            Err(error) => Err(Unborn { failure: failure(&error, &self.limits), store }),
+            Err(error) => Err(Unborn { failure: diagnose(&error, &store), store }),
         }
     }
 
@@ -156,7 +157,7 @@ where
         let function = living.instance.get_typed_func::<P, R>(&mut living.store, index)?;
         function.call_async(&mut living.store, params).await
     };
-    within(budget.deadline, &limits, work).await.map_err(|e| failure(&e, &limits))
+    within(budget.deadline, &limits, work).await.map_err(|e| diagnose(&e, &living.store))
 }
 
 /// Cuts `work` off at `deadline`, where it waits for the host. (Where it computes, the epochs do.)
@@ -175,8 +176,23 @@ pub(crate) async fn within<T>(
     }
 }
 
+/// Why the guest in `store` stopped: from what wasmtime says, and what the guest said last.
+pub(crate) fn diagnose(error: &wasmtime::Error, store: &Store<State>) -> GuestFailure {
+    let limits = store.data().limits();
+    let failed = failure(error, limits);
+    let words = store.data().last_words();
+    match failed {
+        // A Rust guest that gets no memory, or asks for more than its addresses reach, says so and gives up.
+        GuestFailure::Trap(_) if words.contains("memory allocation of") || words.contains("capacity overflow") => {
+            GuestFailure::Memory { max: limits.slice_memory_bytes_max }
+        }
+        GuestFailure::Trap(why) if !words.is_empty() => GuestFailure::Trap(format!("{words} ({why})")),
+        other => other,
+    }
+}
+
 /// Why a guest stopped, from what wasmtime says.
-pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> GuestFailure {
+fn failure(error: &wasmtime::Error, limits: &Limits) -> GuestFailure {
     if let Some(failure) = error.downcast_ref::<GuestFailure>() {
         return failure.clone();
     }
@@ -201,14 +217,19 @@ fn export(component: &Component, name: &'static str) -> Result<ComponentExportIn
     component.get_export_index(None, name).ok_or_else(|| SandboxError::Export { export: name, why: why() })
 }
 
-fn check_imports(engine: &Engine, component: &Component) -> Result<(), SandboxError> {
+/// Holds the imports against what the sandbox offers, and returns the versions of WASI among them.
+fn check_imports(engine: &Engine, component: &Component) -> Result<BTreeSet<String>, SandboxError> {
     let kind = component.component_type();
+    let mut versions = BTreeSet::new();
     for (import, _) in kind.imports(engine) {
-        let ours = import.starts_with(OURS) && import.contains(API);
-        let of_std = wasi::TOLERATED.iter().any(|p| import.starts_with(p)) && import.contains("@0.2.");
-        if !ours && !of_std {
+        let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+        let ours = interface.starts_with(OURS) && version.starts_with(API);
+        let of_std = wasi::TOLERATED.iter().any(|p| interface.starts_with(p)) && version.starts_with("0.2.");
+        if of_std {
+            versions.insert(version.to_owned());
+        } else if !ours {
             return Err(SandboxError::Import { import: import.into() });
         }
     }
-    Ok(())
+    Ok(versions)
 }

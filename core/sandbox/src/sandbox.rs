@@ -372,7 +372,7 @@ impl Sandbox {
             (None, Ok((Err(InError { code, message, retryable }),))) => {
                 Err(GuestFailure::Failed { code, message, retryable })
             }
-            (None, Err(error)) => Err(guest::failure(&error, limits)),
+            (None, Err(error)) => Err(guest::diagnose(&error, &living.store)),
         };
         let memory_bytes = living.store.data().memory_bytes();
         let report = SliceReport { fuel, micros: 0, memory_bytes, host_calls: used.host_calls, outcome };

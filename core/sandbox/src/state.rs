@@ -32,6 +32,7 @@ pub(crate) struct State {
     used: Used,
     ended: Option<HostError>,
     memory_bytes: usize,
+    last_words: String,
     /// A counter that seeds a guest's random numbers where no host is there yet.
     seed: u8,
 }
@@ -49,7 +50,17 @@ pub(crate) struct Used {
 impl State {
     /// The state of a new instance, without a host.
     pub(crate) fn new(limits: Arc<Limits>, ending: Ending, deadline: Instant) -> Self {
-        Self { host: None, limits, ending, deadline, used: Used::default(), ended: None, memory_bytes: 0, seed: 0 }
+        Self {
+            host: None,
+            limits,
+            ending,
+            deadline,
+            used: Used::default(),
+            ended: None,
+            memory_bytes: 0,
+            last_words: String::new(),
+            seed: 0,
+        }
     }
 
     /// Begins a slice.
@@ -58,6 +69,7 @@ impl State {
         self.deadline = deadline;
         self.used = Used::default();
         self.ended = None;
+        self.last_words.clear();
     }
 
     /// Ends a slice: gives the host back, what was used, and the error with which the host ended it, if it did.
@@ -152,6 +164,19 @@ impl State {
         self.used.log_bytes = max;
         let end = message.floor_char_boundary(left);
         host.log(level, &format!("{}{CUT}", &message[..end]));
+    }
+
+    /// Remembers what a guest writes to standard error: if it breaks down next, that says why.
+    pub(crate) fn hear(&mut self, text: &str) {
+        const HEARD_BYTES_MAX: usize = 1000;
+        let left = HEARD_BYTES_MAX.saturating_sub(self.last_words.len());
+        self.last_words.push_str(&text[..text.floor_char_boundary(left.min(text.len()))]);
+    }
+
+    /// What the guest wrote to standard error in this slice, as one line.
+    pub(crate) fn last_words(&self) -> String {
+        let lines = self.last_words.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("note: "));
+        lines.collect::<Vec<_>>().join(" ")
     }
 
     /// Random bytes: the host's, or a fixed sequence while there is none.

@@ -3,7 +3,10 @@
 //! Standard output goes to the log, the clock is the host's, randomness the run's; there is no environment, no argument,
 //! no file, no standard input. Everything else of WASI traps when it is called.
 
-use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
+use std::collections::BTreeSet;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut};
 
 use crate::error::GuestFailure;
@@ -51,24 +54,69 @@ use shapes::{Datetime, StreamError};
 type Store<'a> = StoreContextMut<'a, State>;
 type Streamed<T> = Result<(Result<T, StreamError>,)>;
 
-/// Links what stands in the head of this file.
+/// Links what stands in the head of this file, in each of `versions`: those that `component` imports. They differ only in
+/// what they add.
 ///
 /// # Errors
 /// What the linker says; it cannot happen for a linker without WASI.
-pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
-    link_io(linker)?;
-    link_cli(linker)?;
-    link_clocks(linker)?;
-    link_random(linker)?;
-    link_files(linker)
+pub(crate) fn link(linker: &mut Linker<State>, component: &Component, versions: &BTreeSet<String>) -> Result<()> {
+    link_resources(linker, component)?;
+    for version in versions {
+        let mut link = Versioned { linker, version };
+        link_io(&mut link)?;
+        link_cli(&mut link)?;
+        link_clocks(&mut link)?;
+        link_random(&mut link)?;
+        link_files(&mut link)?;
+    }
+    Ok(())
+}
+
+/// A linker that adds the version to each name.
+struct Versioned<'a> {
+    linker: &'a mut Linker<State>,
+    version: &'a str,
+}
+
+impl Versioned<'_> {
+    fn instance(&mut self, interface: &str) -> Result<LinkerInstance<'_, State>> {
+        self.linker.instance(&format!("{interface}@{}", self.version))
+    }
 }
 
 /// No directory is open, so that no call on a file can even be made.
-fn link_files(linker: &mut Linker<State>) -> Result<()> {
-    resource::<Descriptor>(&mut linker.instance("wasi:filesystem/types@0.2.0")?, "descriptor")?;
+fn link_files(linker: &mut Versioned<'_>) -> Result<()> {
     linker
-        .instance("wasi:filesystem/preopens@0.2.0")?
+        .instance("wasi:filesystem/preopens")?
         .func_wrap("get-directories", |_: Store<'_>, (): ()| Ok((Vec::<(Resource<Descriptor>, String)>::new(),)))
+}
+
+/// Defines the resources that the interfaces of a component export, each under every interface that mentions it: they must be
+/// one type wherever they appear.
+fn link_resources(linker: &mut Linker<State>, component: &Component) -> Result<()> {
+    let engine = component.engine();
+    for (import, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(kind) = item.ty else { continue };
+        if !TOLERATED.iter().any(|p| import.starts_with(p)) {
+            continue;
+        }
+        let mut instance = linker.instance(import)?;
+        for (name, export) in kind.exports(engine) {
+            let ComponentItem::Resource(_) = export.ty else { continue };
+            match name {
+                "descriptor" => resource::<Descriptor>(&mut instance, name)?,
+                "error" => resource::<Failure>(&mut instance, name)?,
+                "pollable" => resource::<Pollable>(&mut instance, name)?,
+                "input-stream" => resource::<InputStream>(&mut instance, name)?,
+                "output-stream" => resource::<OutputStream>(&mut instance, name)?,
+                "terminal-input" => resource::<TerminalInput>(&mut instance, name)?,
+                "terminal-output" => resource::<TerminalOutput>(&mut instance, name)?,
+                // Only functions that trap give or take it.
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn resource<T: 'static>(instance: &mut LinkerInstance<'_, State>, name: &str) -> Result<()> {
@@ -76,16 +124,11 @@ fn resource<T: 'static>(instance: &mut LinkerInstance<'_, State>, name: &str) ->
     instance.resource(name, ResourceType::host::<T>(), |_, _| Ok(()))
 }
 
-fn link_io(linker: &mut Linker<State>) -> Result<()> {
-    let error = &mut linker.instance("wasi:io/error@0.2.0")?;
-    resource::<Failure>(error, "error")?;
-    let poll = &mut linker.instance("wasi:io/poll@0.2.0")?;
-    resource::<Pollable>(poll, "pollable")?;
+fn link_io(linker: &mut Versioned<'_>) -> Result<()> {
+    let poll = &mut linker.instance("wasi:io/poll")?;
     poll.func_wrap("[method]pollable.block", |_: Store<'_>, (_,): (Resource<Pollable>,)| Ok(()))?;
     poll.func_wrap("[method]pollable.ready", |_: Store<'_>, (_,): (Resource<Pollable>,)| Ok((true,)))?;
-    let streams = &mut linker.instance("wasi:io/streams@0.2.0")?;
-    resource::<InputStream>(streams, "input-stream")?;
-    resource::<OutputStream>(streams, "output-stream")?;
+    let streams = &mut linker.instance("wasi:io/streams")?;
     for read in ["[method]input-stream.read", "[method]input-stream.blocking-read"] {
         streams.func_wrap(read, |_: Store<'_>, (_, _): (Resource<InputStream>, u64)| -> Streamed<Vec<u8>> {
             Ok((Err(StreamError::Closed),))
@@ -110,8 +153,12 @@ fn link_io(linker: &mut Linker<State>) -> Result<()> {
 fn print(mut store: Store<'_>, stream: &Resource<OutputStream>, bytes: &[u8]) -> Streamed<()> {
     let state = store.data_mut();
     state.quiet_host().map_err(trap)?;
-    let level = if stream.rep() == STDERR { LogLevel::Warn } else { LogLevel::Info };
     let text = String::from_utf8_lossy(bytes);
+    let mut level = LogLevel::Info;
+    if stream.rep() == STDERR {
+        level = LogLevel::Warn;
+        state.hear(&text);
+    }
     let text = text.trim_end_matches('\n');
     if !text.is_empty() {
         state.log(level, text);
@@ -119,36 +166,31 @@ fn print(mut store: Store<'_>, stream: &Resource<OutputStream>, bytes: &[u8]) ->
     Ok((Ok(()),))
 }
 
-fn link_cli(linker: &mut Linker<State>) -> Result<()> {
-    let environment = &mut linker.instance("wasi:cli/environment@0.2.0")?;
+fn link_cli(linker: &mut Versioned<'_>) -> Result<()> {
+    let environment = &mut linker.instance("wasi:cli/environment")?;
     environment.func_wrap("get-environment", |_: Store<'_>, (): ()| Ok((Vec::<(String, String)>::new(),)))?;
     environment.func_wrap("get-arguments", |_: Store<'_>, (): ()| Ok((Vec::<String>::new(),)))?;
     environment.func_wrap("initial-cwd", |_: Store<'_>, (): ()| Ok((None::<String>,)))?;
-    linker.instance("wasi:cli/exit@0.2.0")?.func_wrap(
-        "exit",
-        |_: Store<'_>, (_,): (Result<(), ()>,)| -> Result<()> {
-            Err(wasmtime::Error::new(GuestFailure::Trap("it called `exit`; return an error instead".into())))
-        },
-    )?;
+    linker.instance("wasi:cli/exit")?.func_wrap("exit", |_: Store<'_>, (_,): (Result<(), ()>,)| -> Result<()> {
+        Err(wasmtime::Error::new(GuestFailure::Trap("it called `exit`; return an error instead".into())))
+    })?;
     linker
-        .instance("wasi:cli/stdin@0.2.0")?
+        .instance("wasi:cli/stdin")?
         .func_wrap("get-stdin", |_: Store<'_>, (): ()| Ok((Resource::<InputStream>::new_own(0),)))?;
     linker
-        .instance("wasi:cli/stdout@0.2.0")?
+        .instance("wasi:cli/stdout")?
         .func_wrap("get-stdout", |_: Store<'_>, (): ()| Ok((Resource::<OutputStream>::new_own(STDOUT),)))?;
     linker
-        .instance("wasi:cli/stderr@0.2.0")?
+        .instance("wasi:cli/stderr")?
         .func_wrap("get-stderr", |_: Store<'_>, (): ()| Ok((Resource::<OutputStream>::new_own(STDERR),)))?;
-    resource::<TerminalInput>(&mut linker.instance("wasi:cli/terminal-input@0.2.0")?, "terminal-input")?;
-    resource::<TerminalOutput>(&mut linker.instance("wasi:cli/terminal-output@0.2.0")?, "terminal-output")?;
     linker
-        .instance("wasi:cli/terminal-stdin@0.2.0")?
+        .instance("wasi:cli/terminal-stdin")?
         .func_wrap("get-terminal-stdin", |_: Store<'_>, (): ()| Ok((None::<Resource<TerminalInput>>,)))?;
     linker
-        .instance("wasi:cli/terminal-stdout@0.2.0")?
+        .instance("wasi:cli/terminal-stdout")?
         .func_wrap("get-terminal-stdout", |_: Store<'_>, (): ()| Ok((None::<Resource<TerminalOutput>>,)))?;
     linker
-        .instance("wasi:cli/terminal-stderr@0.2.0")?
+        .instance("wasi:cli/terminal-stderr")?
         .func_wrap("get-terminal-stderr", |_: Store<'_>, (): ()| Ok((None::<Resource<TerminalOutput>>,)))
 }
 
@@ -158,8 +200,8 @@ fn micros(mut store: Store<'_>) -> Result<u64> {
     Ok(host.map_or(0, |h| u64::try_from(h.now().micros()).unwrap_or(0)))
 }
 
-fn link_clocks(linker: &mut Linker<State>) -> Result<()> {
-    let wall = &mut linker.instance("wasi:clocks/wall-clock@0.2.0")?;
+fn link_clocks(linker: &mut Versioned<'_>) -> Result<()> {
+    let wall = &mut linker.instance("wasi:clocks/wall-clock")?;
     wall.func_wrap("now", |store: Store<'_>, (): ()| {
         let micros = micros(store)?;
         // Less than a second of nanoseconds fits.
@@ -167,15 +209,15 @@ fn link_clocks(linker: &mut Linker<State>) -> Result<()> {
         Ok((Datetime { seconds: micros / 1_000_000, nanoseconds },))
     })?;
     wall.func_wrap("resolution", |_: Store<'_>, (): ()| Ok((Datetime { seconds: 0, nanoseconds: 1000 },)))?;
-    let monotonic = &mut linker.instance("wasi:clocks/monotonic-clock@0.2.0")?;
+    let monotonic = &mut linker.instance("wasi:clocks/monotonic-clock")?;
     monotonic.func_wrap("now", |store: Store<'_>, (): ()| Ok((micros(store)?.saturating_mul(1000),)))?;
     monotonic.func_wrap("resolution", |_: Store<'_>, (): ()| Ok((1000_u64,)))
 }
 
-fn link_random(linker: &mut Linker<State>) -> Result<()> {
+fn link_random(linker: &mut Versioned<'_>) -> Result<()> {
     for (interface, bytes, number) in [
-        ("wasi:random/random@0.2.0", "get-random-bytes", "get-random-u64"),
-        ("wasi:random/insecure@0.2.0", "get-insecure-random-bytes", "get-insecure-random-u64"),
+        ("wasi:random/random", "get-random-bytes", "get-random-u64"),
+        ("wasi:random/insecure", "get-insecure-random-bytes", "get-insecure-random-u64"),
     ] {
         let random = &mut linker.instance(interface)?;
         random.func_wrap(bytes, |mut store: Store<'_>, (count,): (u64,)| {
@@ -186,7 +228,7 @@ fn link_random(linker: &mut Linker<State>) -> Result<()> {
         })?;
         random.func_wrap(number, |store: Store<'_>, (): ()| Ok((draw(store)?,)))?;
     }
-    linker.instance("wasi:random/insecure-seed@0.2.0")?.func_wrap("insecure-seed", |mut store: Store<'_>, (): ()| {
+    linker.instance("wasi:random/insecure-seed")?.func_wrap("insecure-seed", |mut store: Store<'_>, (): ()| {
         let bytes = store.data_mut().random(16).map_err(trap)?;
         Ok(((number(bytes.get(..8)), number(bytes.get(8..16))),))
     })

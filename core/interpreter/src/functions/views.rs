@@ -16,9 +16,9 @@ pub(super) fn register(engine: &mut Engine) {
     register_day(engine);
     engine
         .register_type_with_name::<Failure>("failure")
-        .register_get("code", |f: &mut Failure| f.0.code.clone())
-        .register_get("message", |f: &mut Failure| f.0.message.clone())
-        .register_get("retryable", |f: &mut Failure| f.0.retryable);
+        .register_get("code", |f: &mut Failure| f.error.code.clone())
+        .register_get("message", |f: &mut Failure| f.error.message.clone())
+        .register_get("retryable", |f: &mut Failure| f.error.retryable);
     register_text::<Failure>(engine);
 }
 

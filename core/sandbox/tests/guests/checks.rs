@@ -29,12 +29,12 @@ async fn a_mistake_of_syntax_names_its_place() {
     let sandbox = sandbox();
     for (source, told) in [
         ("on(\"order.created\");\nfn run(event) {\n  let x = ;\n}", "x.rhai:3:11: "),
-        ("on(\"order.created\");\nfn run(event) {", "the script ends too early"),
+        ("on(\"order.created\");\nfn run(event) {", "expecting '}'"),
         (
             "on(\"order.created\");\nfn run(event) { log(evnt.type); }",
             "there is no variable `evnt` | did you mean `event`?",
         ),
-        ("fn run(event) { let exit = 1; }", "reserved word"),
+        ("fn run(event) { let match = 1; }", "reserved word"),
         ("on(\"order.created\");\nfn run(event) { eval(\"1\"); }", "eval"),
         ("import \"x\" as y;", "x.rhai:1:"),
     ] {
@@ -120,7 +120,7 @@ async fn every_declaration_is_read() {
         setting("rate", 0.5);
         field("customer", "tier", "choice", #{ options: ["a", "b"], default: "a", indexed: true });
         event_type("loyalty.moved", #{ amount: "decimal(3)", by: "reference(customer)", subject_optional: true });
-        object("voucher", #{ code: #{ type: "text", unique: true, required: true }, until: "date" });
+        object("voucher", #{ code: #{ type: "text", unique: true, required: true }, valid_to: "date" });
         fn run(event) { helper(1); }
         fn helper(x) { let f = |y| y + 1; f.call(x) }"#;
     let declared = sandbox().check_script("x.rhai", source).await.unwrap();

@@ -90,6 +90,14 @@ async fn a_misbehaving_plugin_is_stopped_by_its_limit() {
 }
 
 #[tokio::test]
+async fn a_panic_is_told_with_its_place() {
+    let sandbox = sandbox();
+    let program = misbehaving(&sandbox).await;
+    let told = does(&sandbox, &program, "panic").await.0.unwrap_err().to_string();
+    assert!(told.contains("misbehaving.rs:") && told.contains("as told"), "{told}");
+}
+
+#[tokio::test]
 async fn a_plugin_sees_no_machine() {
     let sandbox = sandbox();
     let program = misbehaving(&sandbox).await;

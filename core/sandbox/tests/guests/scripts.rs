@@ -125,7 +125,7 @@ async fn every_call_reaches_the_host_with_its_arguments() {
         let c = get("customer", "customer_no:17850");
         let o = find("order", "customer == c && amount > min", #{ c: c.id, min: 1.5 }, #{ order: "-amount", limit: 3 });
         let n = count("order", "customer == c", #{ c: c });
-        let new = create("task", #{ title: "call", due: event.record.ordered_at });
+        let task = create("task", #{ title: "call", due: event.record.ordered_at });
         update(c, #{ city: "Paris" });
         update("customer", "customer_no:1", #{ city: () });
         increment("customer", c.id, "points", 2);
@@ -172,7 +172,7 @@ async fn instants_compare_and_subtract() {
                 log(plus_days(t, 1) - t); log(t.year); log(t.weekday);";
     let (report, host) = run_with(&sandbox(), body, host).await;
     assert_eq!(report.outcome, Ok(()));
-    let told = ["2", "true", "2011-12-10T12:50:00Z", "86400", "2011", "5"].map(|l| format!("Info {l}"));
+    let told = ["3", "true", "2011-12-10T12:50:00Z", "86400", "2011", "5"].map(|l| format!("Info {l}"));
     assert_eq!(host.logged, told);
 }
 
@@ -205,6 +205,24 @@ async fn the_end_of_a_slice_cannot_be_caught() {
 }
 
 #[tokio::test]
+async fn what_ends_a_slice_inside_a_function_cannot_be_caught_outside() {
+    let sandbox = sandbox();
+    let source = "on(\"order.created\");\nfn deep(r) { wide(r) }\nfn wide(r) { let f = |x| update(x, #{ a: 1 }); f.call(r) }\n\
+                  fn run(event) { try { deep(event.record); } catch { log(\"caught\"); } log(\"on\"); }";
+    let program = sandbox.load_script("test.rhai", source).await.unwrap();
+    let host = Recorder { refusal: Some(HostError::ending("conflict", "first")), ..Recorder::default() };
+    let (report, host) = sandbox.call(&program, order("1.00"), host).await;
+    assert_eq!(report.outcome.unwrap_err().code(), "conflict");
+    assert_eq!((host.calls.len(), host.logged.len()), (1, 0));
+    let source =
+        "on(\"order.created\");\nfn deep() { fail(\"no\") }\nfn run(event) { try { deep(); } catch { } log(\"on\"); }";
+    let program = sandbox.load_script("test.rhai", source).await.unwrap();
+    let (report, host) = sandbox.call(&program, order("1.00"), Recorder::default()).await;
+    assert_eq!(report.outcome.unwrap_err().to_string(), "test.rhai:2:13: no");
+    assert!(host.logged.is_empty());
+}
+
+#[tokio::test]
 async fn fail_cannot_be_caught_and_is_for_good() {
     let failed = failure(&sandbox(), "try { fail(\"no stock\"); } catch { log(\"caught\"); }").await;
     let message = "test.rhai:5:7: no stock".into();
@@ -215,10 +233,10 @@ async fn fail_cannot_be_caught_and_is_for_good() {
 async fn a_mistake_names_the_place_and_what_was_meant() {
     let sandbox = sandbox();
     for (body, told) in [
-        ("log(event.record.amout);", "test.rhai:5:18: `order` has no field `amout`: did you mean `amount`?"),
+        ("log(event.record.amout);", "test.rhai:5:17: `order` has no field `amout`: did you mean `amount`?"),
         (
             "log(event.after.amout);",
-            "test.rhai:5:17: the event `order.created` has no field `amout`: did you mean `amount`?",
+            "test.rhai:5:16: the event `order.created` has no field `amout`: did you mean `amount`?",
         ),
         ("let x = 1 / 0;", "division by zero"),
         ("let m = #{ a: 1 }; m.b;", "there is no property `b`"),
