@@ -17,6 +17,9 @@ on_both!(
     values_that_do_not_fit_are_refused_by_name,
     texts_that_no_index_can_hold_are_refused,
     one_race_for_one_value_has_one_winner,
+    what_a_group_hides_from_the_database_is_looked_up,
+    a_unit_is_not_refused_for_what_another_failed_to_create,
+    an_event_that_comes_twice_in_a_group_counts_once,
 );
 
 fn person(number: &str) -> rapport_store::UnitOfWork {
@@ -190,4 +193,70 @@ async fn one_race_for_one_value_has_one_winner(world: World) {
     }
     let winners = tasks.join_all().await.into_iter().filter(|won| *won).count();
     assert_eq!(winners, 1);
+}
+
+async fn what_a_group_hides_from_the_database_is_looked_up(world: World) {
+    let store = world.open().await;
+    let (ada, bob, order) = (customer(&store, "ada").await, customer(&store, "bob").await, new_id());
+    customer(&store, "zoe").await;
+    let make = create("order", order, vec![set("order_no", "1"), set("customer", ada)]);
+    store.commit(puts(vec![make])).await.unwrap();
+    store.close().await.unwrap();
+    // Nothing is in memory, and what the first units do is undone by the second ones.
+    let store = world.open().await;
+    let eve = new_id();
+    let outcomes = in_one_group(
+        &store,
+        vec![
+            puts(vec![create("customer", bob, vec![])]),
+            puts(vec![delete("customer", bob)]),
+            puts(vec![create("customer", eve, vec![set("customer_no", "zoe")])]),
+            puts(vec![update("customer", eve, vec![set("customer_no", "eve")])]),
+            puts(vec![update("order", order, vec![set("customer", new_id())])]),
+            puts(vec![update("order", order, vec![set("customer", ada)])]),
+            puts(vec![delete("customer", ada)]),
+            puts(vec![create("customer", ada, vec![])]),
+        ],
+    )
+    .await;
+    assert!(matches!(outcomes[0], Err(StoreError::RecordExists { .. })), "{:?}", outcomes[0]);
+    assert!(outcomes[1].is_ok(), "{:?}", outcomes[1]);
+    assert!(matches!(outcomes[2], Err(StoreError::Unique { .. })), "{:?}", outcomes[2]);
+    assert!(matches!(outcomes[3], Err(StoreError::MissingRecord { .. })), "{:?}", outcomes[3]);
+    assert!(matches!(outcomes[4], Err(StoreError::ReferenceMissing { .. })), "{:?}", outcomes[4]);
+    assert!(outcomes[5].is_ok(), "{:?}", outcomes[5]);
+    assert!(matches!(outcomes[6], Err(StoreError::Referenced { .. })), "{:?}", outcomes[6]);
+    assert!(matches!(outcomes[7], Err(StoreError::RecordExists { .. })), "{:?}", outcomes[7]);
+    assert_eq!(record(&store, "order", order).await.unwrap().version, 1);
+    assert!(store.verify(0, &|_| {}).await.unwrap().first_bad.is_none());
+}
+
+async fn a_unit_is_not_refused_for_what_another_failed_to_create(world: World) {
+    let store = world.open().await;
+    let ada = customer(&store, "ada").await;
+    store.close().await.unwrap();
+    let store = world.open().await;
+    let order = |no: &str| create("order", new_id(), vec![set("order_no", no), set("customer", ada)]);
+    let outcomes = in_one_group(
+        &store,
+        vec![
+            puts(vec![create("customer", ada, vec![]), update("customer", new_id(), vec![])]),
+            puts(vec![order("1")]),
+            puts(vec![update("customer", ada, vec![set("city", "Vigo")])]),
+        ],
+    )
+    .await;
+    let refused: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [true, false, false], "{outcomes:?}");
+    let found = record(&store, "customer", ada).await.unwrap();
+    assert_eq!((found.get("customer_no"), found.get("city")), (&Value::text("ada"), &Value::text("Vigo")));
+}
+
+async fn an_event_that_comes_twice_in_a_group_counts_once(world: World) {
+    let store = world.open().await;
+    let event = |id: &str| rapport_store::UnitOfWork { events: vec![paid(id, None)], ..unit() };
+    store.commit(event("old")).await.unwrap();
+    let outcomes = in_one_group(&store, ["a", "old", "b", "a", "old"].map(event).to_vec()).await;
+    let counts: Vec<usize> = outcomes.iter().map(|o| o.as_ref().unwrap().events.len()).collect();
+    assert_eq!(counts, [1, 0, 1, 0, 0]);
 }

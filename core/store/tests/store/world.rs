@@ -217,3 +217,43 @@ impl Hooks for Listener {
         self.runs.lock().unwrap().extend(runs.iter().cloned());
     }
 }
+
+/// Holds the committer up in its first commit until it is let go.
+#[derive(Default)]
+struct Gate {
+    reached: AtomicU64,
+    open: AtomicU64,
+}
+
+impl Hooks for Gate {
+    fn matches(&self, _event: &Event, _record: Option<&Record>) -> Vec<Match> {
+        self.reached.store(1, Ordering::SeqCst);
+        while self.open.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        Vec::new()
+    }
+
+    fn committed(&self, _events: &[Arc<Event>], _runs: &[Arc<Run>]) {}
+}
+
+/// Commits `units` as one group: they wait together while the committer is held up in a commit before.
+pub(crate) async fn in_one_group(store: &Store, units: Vec<UnitOfWork>) -> Vec<Result<Committed, StoreError>> {
+    let gate = Arc::new(Gate::default());
+    store.set_hooks(gate.clone());
+    let count = units.len() as u64;
+    let mut first = unit();
+    first.events = vec![NewEvent { origin: None, ..paid("gate", None) }];
+    let (one, all) = (store.clone(), store.clone());
+    let held = tokio::spawn(async move { one.commit(first).await.unwrap() });
+    while gate.reached.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let task = tokio::spawn(async move { all.commit_all(units).await });
+    while store.stats().queued < count {
+        tokio::task::yield_now().await;
+    }
+    gate.open.store(1, Ordering::SeqCst);
+    held.await.unwrap();
+    task.await.unwrap()
+}
