@@ -273,7 +273,9 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
             wake_at: None,
         };
     };
-    let again = failure.is_retryable() && run.attempt + 1 < inner.limits.run_attempts_max;
+    // A mistake in a script may depend on data that others are about to change; only `fail` is for good.
+    let retryable = failure.is_retryable() || failure.code() == "script";
+    let again = retryable && run.attempt + 1 < inner.limits.run_attempts_max;
     let status = if again { RunStatus::Retrying } else { RunStatus::Dead };
     let wake_at = again.then(|| inner.clock.now().plus_micros(inner.backoff_micros(run.attempt)));
     let mut state = update(inner, run, status, wake_at, Some(trace.finish(report)));

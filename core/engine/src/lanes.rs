@@ -188,6 +188,7 @@ impl Lanes {
             if let Some(item) = state.sleeping.remove(&sequence) {
                 state.known.remove(&item.run.id);
                 state.enqueue(item);
+                self.wake.notify_one();
             }
         }
         None

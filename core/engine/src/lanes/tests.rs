@@ -78,6 +78,9 @@ fn a_sleeping_run_wakes_when_it_is_due() {
     assert_eq!(lanes.wake_due(Timestamp::from_micros(4)), Some(at));
     assert_eq!(popped(&lanes), Vec::<i64>::new());
     assert_eq!(lanes.wake_due(at), None);
+    let told = lanes.wake.notified();
+    tokio::pin!(told);
+    assert!(told.as_mut().enable(), "the dispatcher is told");
     assert_eq!(popped(&lanes), [1]);
 }
 

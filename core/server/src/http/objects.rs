@@ -43,12 +43,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn list(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     let schema = api.engine.schema(&caller)?;
-    Ok(list_response(visible(&schema).map(|o| object_json(&o)).collect()))
+    Ok(list_response(visible(&schema).filter(|o| caller.sees(&o.name)).map(|o| object_json(&o)).collect()))
 }
 
 async fn get(State(api): State<Api>, Auth(caller): Auth, Path(object): Path<String>) -> Answer {
     let schema = api.engine.schema(&caller)?;
-    let found = visible(&schema).find(|o| o.name.as_str() == object);
+    let found = visible(&schema).find(|o| o.name.as_str() == object && caller.sees(&o.name));
     let found =
         found.ok_or_else(|| Problem::new("unknown_object", format!("there is no object `{}`", short(&object))))?;
     Ok(json_response(StatusCode::OK, &object_json(&found)))
