@@ -4,8 +4,8 @@
 //! three together. What reads no field is computed in memory and bound. Comparisons of a bare column with a value stay
 //! bare (`t."country" = $1`), so that indexes serve them; `days_since(x) > 60` becomes a bound on `x` for the same reason.
 //!
-//! SQL has three truth values, rules have two. [`Compiler::holds`] makes SQL that is true exactly if the condition is
-//! true, and false or null otherwise; [`Compiler::fails`] makes SQL that is true exactly if the condition is false. A
+//! SQL has three truth values, rules have two. `Compiler::holds` makes SQL that is true exactly if the condition is
+//! true, and false or null otherwise; `Compiler::fails` makes SQL that is true exactly if the condition is false. A
 //! negation changes from one to the other, so a null never has to be negated.
 //!
 //! Identifiers come from validated names alone, values are bound, and nothing of a rule's text gets into the SQL.
