@@ -32,6 +32,12 @@ impl Batch {
         let mut batch = Self::default();
         while batch.sent.len() + batch.unreadable.len() < BATCH_ROWS_MAX && batch.body.len() < BATCH_BYTES_MAX {
             let Some(row) = source.next()? else { break };
+            if row.open {
+                let reason =
+                    "a quote in this row is never closed: it takes the rest of the file for one cell".to_owned();
+                batch.unreadable.push(Unreadable { line: row.line, reason, cells: row.cells });
+                continue;
+            }
             match mapping.row(&row.cells) {
                 Ok(json) => {
                     serde_json::to_writer(&mut batch.body, &json).map_err(|e| Failure::Failed(e.to_string()))?;

@@ -15,6 +15,8 @@ use super::Failure;
 const ROW_BYTES_MAX: u64 = 8 << 20;
 /// How much of the file is looked at to find the delimiter.
 const SNIFF_BYTES: usize = 64 << 10;
+/// A row of its own behind the last one. What finds it in a cell has a quote that is never closed.
+const END: &[u8] = b"\0the file ends here\0";
 /// What stands in the decoded text for bytes that are none of the encoding: invalid in UTF-8, so the row is found out.
 const MALFORMED: u8 = 0xff;
 
@@ -58,6 +60,8 @@ pub(super) struct Source {
 pub(super) struct Row {
     pub(super) line: u64,
     pub(super) cells: ByteRecord,
+    /// A quote in it is never closed: its last cell holds the rest of the file.
+    pub(super) open: bool,
 }
 
 impl Source {
@@ -74,7 +78,7 @@ impl Source {
         // The reader counts a line when it meets `\n`: as a part of `\r\n` that would be a row too late. So rows end with `\n`,
         // and the `\r` before it is taken off the last cell. Only a file without any `\n` has rows that end with `\r`.
         let terminator = if head.contains(&b'\n') { Terminator::Any(b'\n') } else { Terminator::CRLF };
-        let watched = Watched { text, since_row: Arc::clone(&since_row), last: b'\n' };
+        let watched = Watched { text, since_row: Arc::clone(&since_row), last: b'\n', ended: 0 };
         let mut rows = ReaderBuilder::new()
             .delimiter(delimiter)
             .terminator(terminator)
@@ -83,8 +87,11 @@ impl Source {
             .from_reader(watched);
         let mut names = ByteRecord::new();
         let some = rows.read_byte_record(&mut names).map_err(|e| Failure::Failed(e.to_string()))?;
-        if !some {
+        if !some || names.as_slice() == END {
             return Err(Failure::Failed(format!("`{}` is empty", file.display())));
+        }
+        if names.as_slice().ends_with(END) {
+            return Err(Failure::Failed(format!("`{}`: a quote in the first row is never closed", file.display())));
         }
         since_row.store(0, Ordering::Relaxed);
         let columns = names.iter().map(|c| String::from_utf8_lossy(c).trim().to_owned()).collect();
@@ -110,13 +117,16 @@ impl Source {
             self.since_row.store(0, Ordering::Relaxed);
             match more {
                 Ok(false) => return Ok(None),
+                Ok(true) if cells.len() == 1 && &cells[0] == END => return Ok(None),
                 // A blank line of a file whose lines end with `\r\n`.
                 Ok(true) if cells.len() == 1 && &cells[0] == b"\r" => {}
                 Ok(true) => {
-                    // Counted back from the end of the row: before its begin there may be blank lines.
-                    let inside = cells.as_slice().split(|b| *b == b'\n').count() as u64 - 1;
-                    let line = self.rows.position().line().saturating_sub(inside + 1).max(1);
-                    return Ok(Some(Row { line, cells: without_return(cells) }));
+                    let open = cells.as_slice().ends_with(END);
+                    // Counted back from the end of the row: before its begin there may be blank lines. An open row ends in its line.
+                    let inside = cells.as_slice().split(|b| *b == b'\n').count() as u64 - u64::from(open);
+                    let line = self.rows.position().line().saturating_sub(inside).max(1);
+                    let cells = if open { without_end(&cells) } else { without_return(cells) };
+                    return Ok(Some(Row { line, cells, open }));
                 }
                 Err(error) => {
                     let file = self.file.display();
@@ -150,6 +160,14 @@ fn without_return(cells: ByteRecord) -> ByteRecord {
         }
         _ => cells,
     }
+}
+
+/// The row without [`END`] at the end of its last cell.
+fn without_end(cells: &ByteRecord) -> ByteRecord {
+    let keep = cells.len().saturating_sub(1);
+    let mut trimmed: ByteRecord = cells.iter().take(keep).collect();
+    trimmed.push_field(cells.iter().next_back().and_then(|c| c.strip_suffix(END)).unwrap_or_default());
+    trimmed
 }
 
 /// The delimiter that the first line holds most of, outside quotes.
@@ -186,20 +204,29 @@ impl Read for Counted {
     }
 }
 
-/// Fails once one row takes more than its share, and ends the last row if the file does not.
+/// Fails once one row takes more than its share, ends the last row if the file does not, and adds [`END`].
 struct Watched {
     text: Decoded,
     since_row: Arc<AtomicU64>,
     last: u8,
+    /// How much of [`END`] was given.
+    ended: usize,
 }
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.text.read(buffer)?;
-        if read == 0 && self.last != b'\n' && !buffer.is_empty() {
-            buffer[0] = b'\n';
-            self.last = b'\n';
-            return Ok(1);
+        if read == 0 && !buffer.is_empty() {
+            if self.last != b'\n' {
+                buffer[0] = b'\n';
+                self.last = b'\n';
+                return Ok(1);
+            }
+            let rest = &END[self.ended..];
+            let given = rest.len().min(buffer.len());
+            buffer[..given].copy_from_slice(&rest[..given]);
+            self.ended += given;
+            return Ok(given);
         }
         if let Some(last) = buffer[..read].last() {
             self.last = *last;

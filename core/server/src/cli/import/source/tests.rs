@@ -142,3 +142,23 @@ fn an_empty_or_missing_file_is_an_error() {
     assert!(open(b"", None, None).is_err());
     assert!(Source::open(Path::new("/nowhere.csv"), &Format::new(None, None).unwrap()).is_err());
 }
+
+#[test]
+fn a_quote_that_is_never_closed_is_known_at_the_end_of_the_file() {
+    for end in ["", "\n", "\r\n"] {
+        let text = format!("a,b\n1,one\n2,\"two\n3,three{end}");
+        let mut source = open(text.as_bytes(), None, None).unwrap();
+        assert!(!source.next().unwrap().unwrap().open);
+        let row = source.next().unwrap().unwrap();
+        assert_eq!((row.line, row.open, &row.cells[0]), (3, true, &b"2"[..]));
+        assert!(row.cells[1].starts_with(b"two\n3,three") && !row.cells[1].contains(&0));
+        assert!(source.next().unwrap().is_none());
+    }
+    assert!(open(b"a,\"b\n1,2\n", None, None).is_err());
+}
+
+#[test]
+fn a_file_of_one_column_ends_where_it_ends() {
+    let mut source = open(b"a\n1\n\"2\"", None, None).unwrap();
+    assert_eq!(rows(&mut source), [(2, vec!["1".to_owned()]), (3, vec!["2".to_owned()])]);
+}
