@@ -1,7 +1,7 @@
 //! Builds the first-party plugin for `wasm32-wasip2`, so that stories can install it.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 const TARGET: &str = "wasm32-wasip2";
@@ -20,7 +20,9 @@ fn main() -> ExitCode {
 }
 
 fn build() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("tests/ lies in the workspace")?;
+    // Asked when it runs: a clone that shares the target folder shares this program, too.
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
+    let root = here.parent().ok_or("tests/ lies in the workspace")?;
     println!("cargo::rerun-if-changed=build.rs");
     for watched in ["plugins/tiers/src", "plugins/tiers/Cargo.toml", "sdk/rust/src", "sdk/rust/Cargo.toml", "sdk/wit"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());

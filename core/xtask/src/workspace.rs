@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail};
 
 /// The root folder of the project.
 pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked when it runs, since a clone that shares the target folder shares this program, too.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = here.filter(|p| p.ends_with("core/xtask")).unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     manifest.ancestors().nth(2).expect("core/xtask lies two folders below the root").to_path_buf()
 }
 

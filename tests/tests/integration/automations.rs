@@ -192,10 +192,13 @@ async fn a_script_that_always_fails_ends_dead_and_can_be_retried(database: Datab
     let fixed = FAILING.replace("throw \"no luck today\";", "");
     let app = app.restart(|setup| setup.script("failing", &fixed)).await;
     app.post(&format!("{path}/retry"), json!({})).await.expect(200);
-    app.run_until_idle().await;
-    let after = app.get(&path).await.expect(200).json();
-    assert!(after["status"] == "completed" || after["status"] == "dead", "{after}");
-    app.expect_dead(u64::from(after["status"] == "dead"));
+    // It goes on with the version that it began with, and so dies again, after all its tries.
+    let ended = || async {
+        let run = app.get(&path).await.expect(200).json();
+        (run["status"] == "dead" && run["attempt"] == 6).then_some(())
+    };
+    eventually("the run to die again", ended).await;
+    app.expect_dead(1);
 }
 
 async fn a_script_that_gives_up_is_not_tried_again(database: Database) {

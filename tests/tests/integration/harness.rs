@@ -281,9 +281,10 @@ pub(crate) fn share_compiled_code(data: &Path) {
     }
 }
 
-/// The root folder of the project.
-pub(crate) fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+/// The root folder of the project; asked when it runs, since a clone that shares the target folder shares this program, too.
+pub(crate) fn project() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.parent().unwrap().to_path_buf()
 }
 
 /// Asks again and again until there is an answer; fails the story if it takes too long.

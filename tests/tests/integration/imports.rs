@@ -14,6 +14,7 @@ on_both!(
     while_a_load_is_open_other_writes_wait_outside,
     encodings_and_delimiters_are_recognised,
     cells_may_hold_quotes_and_line_breaks,
+    an_open_quote_is_reported_with_its_line,
     refused_rows_are_kept_with_line_and_reason,
     the_same_file_again_changes_nothing,
     a_killed_import_goes_on_and_doubles_nothing,
@@ -184,6 +185,19 @@ async fn cells_may_hold_quotes_and_line_breaks(database: Database) {
     import(&app, &path, &COMPANIES).run().expect(0);
     let want = [("1", "a \"b\"\r\nc"), ("2", "=1+1"), ("3", "")];
     assert_eq!(companies(&app).await, want.map(|(a, b)| (a.to_owned(), b.to_owned())));
+}
+
+async fn an_open_quote_is_reported_with_its_line(database: Database) {
+    let app = TestApp::start(database).await;
+    let path = file(&app, "a.csv", b"no,name\n1,one\n2,\"two\n3,three\n4,four\n");
+    let done = import(&app, &path, &COMPANIES).run().expect(3);
+    assert!(done.text.contains("never closed"), "{}", done.text);
+    let refused = std::fs::read_to_string(app.folder.path().join("a.refused.csv")).unwrap();
+    assert!(
+        refused.lines().nth(1).is_some_and(|line| line.starts_with("3,") && line.contains("never closed")),
+        "{refused}"
+    );
+    assert_eq!(companies(&app).await, [("1".to_owned(), "one".to_owned())]);
 }
 
 async fn refused_rows_are_kept_with_line_and_reason(database: Database) {
