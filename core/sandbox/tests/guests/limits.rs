@@ -21,16 +21,24 @@ async fn an_endless_loop_runs_out_of_fuel() {
     assert!(failed.to_string().contains("`limits.slice_fuel_max`"));
 }
 
-#[tokio::test]
-async fn the_same_work_costs_the_same_fuel() {
+/// The fuel of five calls in a row of one program.
+async fn fuel_of_five() -> Vec<u64> {
     let sandbox = sandbox();
     let program = sandbox.load_script("test.rhai", &script("let n = 0; for i in 0..1000 { n += i; }")).await.unwrap();
     let mut fuel = Vec::new();
     for _ in 0..5 {
         fuel.push(sandbox.call(&program, order("1.00"), Recorder::default()).await.0.fuel);
     }
-    assert!(fuel[0] > 10_000, "{fuel:?}");
-    assert!(fuel[2..].iter().all(|f| *f == fuel[2]), "{fuel:?}");
+    fuel
+}
+
+#[tokio::test]
+async fn the_same_work_costs_the_same_fuel() {
+    let fuel = fuel_of_five().await;
+    assert_eq!(fuel, fuel_of_five().await, "another sandbox counts alike");
+    // What the allocator finds free differs a little from call to call.
+    let (least, most) = (fuel.iter().min().unwrap(), fuel.iter().max().unwrap());
+    assert!(*least > 10_000 && most - least < least / 100, "{fuel:?}");
 }
 
 #[tokio::test]
