@@ -233,10 +233,10 @@ async fn fail_cannot_be_caught_and_is_for_good() {
 async fn a_mistake_names_the_place_and_what_was_meant() {
     let sandbox = sandbox();
     for (body, told) in [
-        ("log(event.record.amout);", "test.rhai:5:17: `order` has no field `amout`: did you mean `amount`?"),
+        ("log(event.record.amout);", "test.rhai:5:18: `order` has no field `amout`: did you mean `amount`?"),
         (
             "log(event.after.amout);",
-            "test.rhai:5:16: the event `order.created` has no field `amout`: did you mean `amount`?",
+            "test.rhai:5:17: the event `order.created` has no field `amout`: did you mean `amount`?",
         ),
         ("let x = 1 / 0;", "division by zero"),
         ("let m = #{ a: 1 }; m.b;", "there is no property `b`"),
