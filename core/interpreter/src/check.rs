@@ -5,6 +5,8 @@
 
 mod walk;
 
+pub(crate) use walk::properties;
+
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -3,6 +3,8 @@
 mod records;
 mod views;
 
+pub(crate) use views::register_properties;
+
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, NativeCallContext};
 use rust_decimal::Decimal;
 

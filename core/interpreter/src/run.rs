@@ -10,9 +10,8 @@ use rhai::{AST, Caches, Dynamic, Engine, EvalContext, Scope};
 
 use crate::bindings::rapport::plugin::trigger::Event;
 use crate::bindings::rapport::plugin::types::Error;
-use crate::failure;
-use crate::language;
 use crate::view::EventView;
+use crate::{check, failure, functions, language};
 
 struct Loaded {
     path: String,
@@ -32,11 +31,13 @@ thread_local! {
 /// # Errors
 /// Code `script` if it does not parse.
 pub(crate) fn load(path: &str, source: &str) -> Result<(), Error> {
-    let engine = language::for_runs();
+    let mut engine = language::for_runs();
     let ast = engine.compile(source).map_err(|e| failure::report(path, &(e.into())))?;
+    functions::register_properties(&mut engine, &check::properties(&ast));
     // Only the functions are kept: the top level declares, and has been evaluated when the script was checked.
     let ast = ast.clone_functions_only();
-    LOADED.with_borrow_mut(|l| *l = Some(Loaded { path: path.into(), engine, ast, found: Caches::new() }));
+    let found = Caches::new();
+    LOADED.with_borrow_mut(|l| *l = Some(Loaded { path: path.into(), engine, ast, found }));
     Ok(())
 }
 

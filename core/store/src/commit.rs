@@ -1,8 +1,9 @@
 //! The committer: the one task through which every change of state goes.
 //!
 //! It takes whatever waits in its queue, up to a cap, and commits it as one physical transaction; what arrives meanwhile is
-//! the next group. So one caller alone waits for one transaction, and a thousand callers share few. Nothing is delayed on
-//! purpose. The queue is bounded: who is faster than the disk waits for room.
+//! the next group. So one caller alone waits for one transaction, and a thousand callers share few. Only what runs commit may
+//! wait a moment for company, while callers come and go (see [`company`]). The queue is bounded: who is faster than the disk
+//! waits for room.
 //!
 //! ```text
 //! queue ─▶ gather ─▶ load images ─▶ apply units in memory ─▶ write ─▶ commit ─▶ cache ─▶ hooks ─▶ answers
@@ -15,6 +16,7 @@
 //! written in between, and everything in memory is forgotten before the group is decided.
 
 mod checkpoint;
+mod company;
 mod facts;
 mod group;
 mod postgres;
@@ -32,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use facts::{idempotent_query, read_idempotent};
 pub(crate) use postgres::lock_workspace;
 
+use self::company::Company;
 use self::facts::{Assumed, Facts, fetch_records};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
@@ -101,7 +104,9 @@ impl Committer {
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
         let cap = self.shared.config.group_units_max.max(1);
         let mut waiting: Vec<Work> = Vec::with_capacity(cap);
+        let mut company = Company::default();
         while queue.recv_many(&mut waiting, cap).await > 0 {
+            company.wait(&mut waiting, &mut queue, cap).await;
             let mut units = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
                 match work {
@@ -114,6 +119,7 @@ impl Committer {
                 let group = std::mem::replace(&mut units, rest);
                 self.commit(group).await;
             }
+            company.answered();
             self.checkpoint_if_due().await;
         }
         self.finish().await;
@@ -309,7 +315,7 @@ impl Committer {
         }
         let recorded_at = self.shared.clock.now();
         let ground = Ground { schema: &schema, hooks: &**hooks, facts, recorded_at };
-        let mut group = Group::new(ground, &mut self.salts, self.head.clone());
+        let mut group = Group::new(ground, &mut self.salts, self.head.clone(), units.len());
         (group.images, group.known_runs, group.unsure) = (loaded.images, loaded.runs, loaded.unsure);
         let core = extra.as_ref().map_or(&[][..], |extra| &extra.events);
         let outcomes: Vec<Outcome> = units.iter().map(|unit| group.apply(unit, core)).collect();
@@ -371,6 +377,8 @@ impl Committer {
     async fn load(&mut self, units: &[UnitOfWork], facts: &Facts) -> Result<Loaded, Failure> {
         let schema = self.shared.schema.load_full();
         let mut loaded = Loaded::default();
+        loaded.images.reserve(units.len());
+        loaded.runs.reserve(units.len());
         let mut missing: HashMap<&Name, HashSet<RecordId>> = HashMap::new();
         for (object, id, create) in units.iter().flat_map(named) {
             let key = (object.clone(), id);

@@ -185,7 +185,7 @@ pub(crate) fn insert(object: &ObjectDef, records: &[Arc<Record>], dialect: Diale
         let values = object.fields.iter().enumerate();
         cells.extend(values.map(|(i, field)| Cell::of(record.at(i), &field.kind, dialect)));
     }
-    RowStatement::new(&head, "", &kinds(object, dialect)).statements(dialect, cells)
+    RowStatement::new(&head, "", &kinds(object, dialect)).writes(dialect, cells)
 }
 
 /// The statements that write the fields at the places `changed` of `records`. Only what changed is written, so that the
@@ -196,18 +196,10 @@ pub(crate) fn update(
     records: &[Arc<Record>],
     dialect: Dialect,
 ) -> Vec<Statement> {
-    let mut head = format!(
-        "update \"o_{}\" as t set \"version\" = v.column2, \"created_at\" = v.column3, \"updated_at\" = v.column4",
-        object.name
-    );
+    let fields: Vec<&FieldDef> = changed.iter().map(|index| &object.fields[*index]).collect();
     let instant = Kind::instant(dialect);
     let mut kinds = vec![Kind::Id, Kind::Int, instant, instant];
-    for (n, index) in changed.iter().enumerate() {
-        let field = &object.fields[*index];
-        write!(head, ", \"{}\" = v.column{}", field.name, SYSTEM_COLUMNS + n + 1).expect("a text takes any text");
-        kinds.push(Kind::of(&field.kind, dialect));
-    }
-    head.push_str(" from (");
+    kinds.extend(fields.iter().map(|field| Kind::of(&field.kind, dialect)));
     let mut cells = Vec::with_capacity(records.len() * kinds.len());
     for record in records {
         cells.push(Cell::id(record.id));
@@ -216,21 +208,34 @@ pub(crate) fn update(
         cells.push(Cell::instant(record.updated_at, dialect));
         cells.extend(changed.iter().map(|i| Cell::of(record.at(*i), &object.fields[*i].kind, dialect)));
     }
-    RowStatement::new(&head, ") as v where t.\"id\" = v.column1", &kinds).statements(dialect, cells)
+    // What the columns are set to: on SQLite the placeholders of one row, on PostgreSQL the columns of all of them.
+    let source = if dialect == Dialect::Sqlite { "?" } else { "v.column" };
+    let mut text =
+        format!("update \"o_{}\" as t set \"version\" = {source}2, \"created_at\" = {source}3, ", object.name);
+    write!(text, "\"updated_at\" = {source}4").expect("a text takes any text");
+    for (n, field) in fields.iter().enumerate() {
+        let place = SYSTEM_COLUMNS + n + 1;
+        write!(text, ", \"{}\" = {source}{place}", field.name).expect("a text takes any text");
+    }
+    let statement = match dialect {
+        Dialect::Sqlite => RowStatement::for_each(&format!("{text} where t.\"id\" = ?1"), &kinds),
+        Dialect::Postgres => RowStatement::new(&format!("{text} from ("), ") as v where t.\"id\" = v.column1", &kinds),
+    };
+    statement.writes(dialect, cells)
 }
 
 /// The statements that empty a unique field of these records, so that values can move between records.
 pub(crate) fn clear(object: &Name, field: &Name, ids: &[RecordId], dialect: Dialect) -> Vec<Statement> {
     let head = format!("update \"o_{object}\" set \"{field}\" = null where \"id\" in (");
     let cells = ids.iter().map(|id| Cell::id(*id)).collect();
-    RowStatement::new(&head, ")", &[Kind::Id]).statements(dialect, cells)
+    RowStatement::new(&head, ")", &[Kind::Id]).writes(dialect, cells)
 }
 
 /// The statements that delete these records.
 pub(crate) fn delete(object: &Name, ids: &[RecordId], dialect: Dialect) -> Vec<Statement> {
     let head = format!("delete from \"o_{object}\" where \"id\" in (");
     let cells = ids.iter().map(|id| Cell::id(*id)).collect();
-    RowStatement::new(&head, ")", &[Kind::Id]).statements(dialect, cells)
+    RowStatement::new(&head, ")", &[Kind::Id]).writes(dialect, cells)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+use rhai::{AST, ASTNode, Expr, FnCallExpr, ImmutableString, Position, Stmt};
 use serde_json::{Value as Json, json};
 
 use super::{DECLARATIONS, Problem, placed};
@@ -42,6 +42,18 @@ pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
         true
     });
     found
+}
+
+/// The names of the properties that a script reads.
+pub(crate) fn properties(ast: &AST) -> BTreeSet<ImmutableString> {
+    let mut names = BTreeSet::new();
+    ast.walk(&mut |path: &[ASTNode<'_>]| {
+        if let Some(ASTNode::Expr(Expr::Property(property, _))) = path.last() {
+            names.insert(property.2.clone());
+        }
+        true
+    });
+    names
 }
 
 fn key(position: Position) -> (usize, usize) {

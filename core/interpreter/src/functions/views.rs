@@ -1,5 +1,7 @@
 //! The properties and operators of events, records, references, instants and days.
 
+use std::collections::BTreeSet;
+
 use rhai::{Dynamic, Engine, ImmutableString};
 
 use crate::failure::Failure;
@@ -20,6 +22,16 @@ pub(super) fn register(engine: &mut Engine) {
         .register_get("message", |f: &mut Failure| f.error.message.clone())
         .register_get("retryable", |f: &mut Failure| f.error.retryable);
     register_text::<Failure>(engine);
+}
+
+/// Makes the fields `names` properties of records and of events' parts. They could be read without: but Rhai looks for a property
+/// first, and words an error before it looks for an index, which costs more than all the rest of reading a field.
+pub(crate) fn register_properties(engine: &mut Engine, names: &BTreeSet<ImmutableString>) {
+    for name in names {
+        let (of_record, of_part) = (name.clone(), name.clone());
+        engine.register_get(name, move |r: &mut RecordView| -> Answer<Dynamic> { r.property(&of_record) });
+        engine.register_get(name, move |f: &mut FieldsView| -> Answer<Dynamic> { f.property(&of_part) });
+    }
 }
 
 /// Makes a type printable, and joins it to texts as other values are.

@@ -109,7 +109,8 @@ struct Undo {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(ground: Ground<'a>, salts: &'a mut Salts, head: Head) -> Self {
+    /// An empty group with room for `units`.
+    pub(crate) fn new(ground: Ground<'a>, salts: &'a mut Salts, head: Head, units: usize) -> Self {
         Self {
             ground,
             salts,
@@ -118,11 +119,11 @@ impl<'a> Group<'a> {
             owners: HashMap::new(),
             owners_of: HashSet::new(),
             known_runs: HashMap::new(),
-            events: Vec::new(),
+            events: Vec::with_capacity(units),
             runs: Vec::new(),
-            run_updates: HashMap::new(),
+            run_updates: HashMap::with_capacity(units),
             idempotency: Vec::new(),
-            origins: HashSet::new(),
+            origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
             unsure: HashSet::new(),
             doubted: HashSet::new(),

@@ -1,8 +1,8 @@
 //! Turns a group into statements: few, set-based, in an order in which no constraint objects for the order's sake.
 //!
-//! For a group of any size: one multi-row insert for events, one for new runs, one update for run states, and for each object
-//! one insert, one update and one delete, each with the last state of each record; then the head. On SQLite a multi-row statement may
-//! fall into a few of fixed sizes.
+//! For a group of any size: one insert for events, one for new runs, one update for run states, and for each object
+//! one insert, one update and one delete, each with the last state of each record; then the head. PostgreSQL gets the rows of a
+//! statement at once, SQLite one after another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ const RUN_KINDS: [Kind; 9] =
 const UPDATE_RUNS: &str = "update run set status = v.column2, attempt = v.column3, wake_at = v.column4, \
      finished_at = v.column5, error = v.column6, trace = v.column7 from (";
 const UPDATE_RUNS_END: &str = ") as v where run.id = v.column1";
+const UPDATE_RUN_SQLITE: &str =
+    "update run set status = ?2, attempt = ?3, wake_at = ?4, finished_at = ?5, error = ?6, trace = ?7 where id = ?1";
 const UPDATE_KINDS: [Kind; 7] = [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text];
 const PUT_KEYS: &str = "insert into idempotency (actor, key, fingerprint, response, expires_at) ";
 const PUT_KEYS_END: &str = " on conflict (actor, key) do update set fingerprint = excluded.fingerprint, \
@@ -170,7 +172,7 @@ fn insert_events(events: &[Sealed], dialect: Dialect) -> Vec<Statement> {
             Cell::Bytes(sealed.hash.0.to_vec()),
         ]);
     }
-    RowStatement::new(INSERT_EVENTS, "", &EVENT_KINDS).statements(dialect, cells)
+    RowStatement::new(INSERT_EVENTS, "", &EVENT_KINDS).writes(dialect, cells)
 }
 
 fn insert_runs(runs: &[Arc<Run>], dialect: Dialect) -> Vec<Statement> {
@@ -188,7 +190,7 @@ fn insert_runs(runs: &[Arc<Run>], dialect: Dialect) -> Vec<Statement> {
             Cell::Int(run.created_at.micros()),
         ]);
     }
-    RowStatement::new(INSERT_RUNS, "", &RUN_KINDS).statements(dialect, cells)
+    RowStatement::new(INSERT_RUNS, "", &RUN_KINDS).writes(dialect, cells)
 }
 
 fn update_runs<'a>(updates: impl Iterator<Item = &'a RunUpdate>, dialect: Dialect) -> Vec<Statement> {
@@ -204,7 +206,11 @@ fn update_runs<'a>(updates: impl Iterator<Item = &'a RunUpdate>, dialect: Dialec
             Cell::maybe(update.trace.as_deref(), Kind::Text, |t| Cell::Owned(storable(t))),
         ]);
     }
-    RowStatement::new(UPDATE_RUNS, UPDATE_RUNS_END, &UPDATE_KINDS).statements(dialect, cells)
+    match dialect {
+        Dialect::Sqlite => RowStatement::for_each(UPDATE_RUN_SQLITE, &UPDATE_KINDS),
+        Dialect::Postgres => RowStatement::new(UPDATE_RUNS, UPDATE_RUNS_END, &UPDATE_KINDS),
+    }
+    .writes(dialect, cells)
 }
 
 /// PostgreSQL cannot store the character U+0000, which a guest may put into a message.
@@ -225,7 +231,7 @@ fn put_keys(puts: &[IdempotencyPut], order: Order, dialect: Dialect) -> Vec<Stat
         ]);
     }
     let end = if order == Order::Careful { PUT_KEYS_END } else { "" };
-    RowStatement::new(PUT_KEYS, end, &KEY_KINDS).statements(dialect, cells)
+    RowStatement::new(PUT_KEYS, end, &KEY_KINDS).writes(dialect, cells)
 }
 
 fn move_head(head: &Head, dialect: Dialect) -> Statement {

@@ -14,12 +14,11 @@ use super::cell::{Cell, add_array};
 use super::error::DbError;
 use super::row::Row;
 use super::rows::{Statement, Values};
+use super::writer::{Writer, WriterOptions};
 use crate::config::{Database, StoreConfig};
 use crate::rule_sql::Dialect;
 use crate::stats::{Counters, add};
 
-/// Statements that together bind no more values than this are sent to SQLite as one text.
-const JOINED_VALUES_MAX: usize = 400;
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 400;
 /// How long to wait for a connection.
@@ -45,8 +44,24 @@ impl From<Query> for Statement {
 }
 
 enum Inner {
-    Sqlite(SqliteConnection),
+    Sqlite(Box<Sqlite>),
     Postgres(Box<PgConnection>),
+}
+
+/// SQLite: sqlx's connection for all but transactions, and the thread that writes those, once there is one.
+struct Sqlite {
+    conn: SqliteConnection,
+    options: WriterOptions,
+    writer: Option<Writer>,
+}
+
+impl Sqlite {
+    async fn writer(&mut self) -> Result<&Writer, DbError> {
+        if self.writer.is_none() {
+            self.writer = Some(Writer::open(self.options.clone()).await?);
+        }
+        self.writer.as_ref().ok_or_else(|| DbError::Other("no thread that writes".into()))
+    }
 }
 
 /// One connection, which may write.
@@ -79,7 +94,7 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, DbError> {
 
 fn sqlite_arguments(values: Values) -> Result<SqliteArguments, DbError> {
     let mut arguments = SqliteArguments::default();
-    let (Values::Single(cells) | Values::Columns(cells, _)) = values;
+    let (Values::Single(cells) | Values::Columns(cells, _) | Values::Rows(cells, _)) = values;
     cells.into_iter().try_for_each(|cell| cell.add_sqlite(&mut arguments))?;
     Ok(arguments)
 }
@@ -87,7 +102,9 @@ fn sqlite_arguments(values: Values) -> Result<SqliteArguments, DbError> {
 fn postgres_arguments(values: Values) -> Result<PgArguments, DbError> {
     let mut arguments = PgArguments::default();
     match values {
-        Values::Single(cells) => cells.into_iter().try_for_each(|cell| cell.add_postgres(&mut arguments))?,
+        Values::Single(cells) | Values::Rows(cells, _) => {
+            cells.into_iter().try_for_each(|cell| cell.add_postgres(&mut arguments))?
+        }
         Values::Columns(mut cells, kinds) => {
             for (i, kind) in kinds.iter().enumerate() {
                 add_array(&mut arguments, &mut cells, (i, kinds.len()), *kind)?;
@@ -107,11 +124,14 @@ impl Conn {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .pragma("wal_autocheckpoint", "0")
-                    .pragma("cache_size", "-16384");
-                if let Some(bytes) = config.database_bytes_max {
-                    options = options.pragma("max_page_count", (bytes / 4096).max(1).to_string());
+                    .pragma("cache_size", "-4096");
+                let pages_max = config.database_bytes_max.map(|bytes| (bytes / 4096).max(1));
+                if let Some(pages) = pages_max {
+                    options = options.pragma("max_page_count", pages.to_string());
                 }
-                Inner::Sqlite(options.connect().await?)
+                let conn = options.connect().await?;
+                let options = WriterOptions { path: path.clone(), pages_max };
+                Inner::Sqlite(Box::new(Sqlite { conn, options, writer: None }))
             }
             Database::Postgres { url } => {
                 let connect = postgres_options(url)?;
@@ -136,9 +156,9 @@ impl Conn {
         add(&self.counters.statements, 1);
         add(&self.counters.rows, rows);
         match &mut self.inner {
-            Inner::Sqlite(conn) => {
+            Inner::Sqlite(sqlite) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(values)?);
-                Ok(query.execute(conn).await?.rows_affected())
+                Ok(query.execute(&mut sqlite.conn).await?.rows_affected())
             }
             Inner::Postgres(conn) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(values)?);
@@ -152,9 +172,9 @@ impl Conn {
         add(&self.counters.statements, 1);
         let Statement { text, values, .. } = query.into();
         match &mut self.inner {
-            Inner::Sqlite(conn) => {
+            Inner::Sqlite(sqlite) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(values)?);
-                Ok(query.fetch(conn).map_ok(Row::Sqlite).try_collect().await?)
+                Ok(query.fetch(&mut sqlite.conn).map_ok(Row::Sqlite).try_collect().await?)
             }
             Inner::Postgres(conn) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(values)?);
@@ -168,7 +188,7 @@ impl Conn {
         add(&self.counters.statements, 1);
         let query = sqlx::raw_sql(AssertSqlSafe(text));
         match &mut self.inner {
-            Inner::Sqlite(conn) => query.execute(conn).await.map(drop)?,
+            Inner::Sqlite(sqlite) => query.execute(&mut sqlite.conn).await.map(drop)?,
             Inner::Postgres(conn) => query.execute(&mut **conn).await.map(drop)?,
         }
         Ok(())
@@ -176,32 +196,14 @@ impl Conn {
 
     /// Runs `statements` in one transaction on SQLite. After an error nothing of them is there.
     pub(crate) async fn transact(&mut self, statements: Vec<Statement>) -> Result<(), DbError> {
-        let done = self.send_all(statements).await;
-        if done.is_err() {
-            // What failed may have ended the transaction already; then there is nothing to roll back.
-            self.raw("rollback").await.ok();
+        let rows = statements.iter().map(|statement| statement.rows).sum();
+        // Each row is a statement run once; two more open the transaction and end it.
+        add(&self.counters.statements, rows + 2);
+        add(&self.counters.rows, rows);
+        match &mut self.inner {
+            Inner::Sqlite(sqlite) => sqlite.writer().await?.transact(statements).await,
+            Inner::Postgres(_) => Err(DbError::Other("only SQLite's transactions go to the thread that writes".into())),
         }
-        done
-    }
-
-    async fn send_all(&mut self, statements: Vec<Statement>) -> Result<(), DbError> {
-        let width: usize = statements.iter().map(Statement::width).sum();
-        // A numbered placeholder means a value of the whole text, a bare one the next value: they cannot stand together.
-        let numbered = statements.iter().any(|statement| statement.text.contains('$'));
-        if width <= JOINED_VALUES_MAX && !numbered {
-            return self.execute(joined(statements)).await.map(drop);
-        }
-        let last = statements.len().saturating_sub(1);
-        for (i, mut statement) in statements.into_iter().enumerate() {
-            if i == 0 {
-                statement.text = format!("begin immediate;{}", statement.text).into();
-            }
-            if i == last {
-                statement.text = format!("{};commit", statement.text).into();
-            }
-            self.execute(statement).await?;
-        }
-        Ok(())
     }
 
     /// The open connection to PostgreSQL, for what only it can do.
@@ -215,7 +217,12 @@ impl Conn {
     /// Drops all prepared statements, since the tables have changed.
     pub(crate) async fn forget_statements(&mut self) -> Result<(), DbError> {
         match &mut self.inner {
-            Inner::Sqlite(conn) => conn.clear_cached_statements().await?,
+            Inner::Sqlite(sqlite) => {
+                if let Some(writer) = &sqlite.writer {
+                    writer.forget_statements().await?;
+                }
+                sqlite.conn.clear_cached_statements().await?;
+            }
             Inner::Postgres(conn) => conn.clear_cached_statements().await?,
         }
         Ok(())
@@ -223,27 +230,16 @@ impl Conn {
 
     pub(crate) async fn close(self) -> Result<(), DbError> {
         match self.inner {
-            Inner::Sqlite(conn) => conn.close().await?,
+            Inner::Sqlite(sqlite) => {
+                if let Some(writer) = sqlite.writer {
+                    writer.close().await;
+                }
+                sqlite.conn.close().await?;
+            }
             Inner::Postgres(conn) => conn.close().await?,
         }
         Ok(())
     }
-}
-
-/// A transaction as one text.
-fn joined(statements: Vec<Statement>) -> Statement {
-    let mut text = String::from("begin immediate;");
-    let mut cells = Vec::new();
-    let mut rows = 0;
-    for statement in statements {
-        text.push_str(&statement.text);
-        text.push(';');
-        rows += statement.rows;
-        let (Values::Single(more) | Values::Columns(more, _)) = statement.values;
-        cells.extend(more);
-    }
-    text.push_str("commit");
-    Statement { text: text.into(), values: Values::Single(cells), rows }
 }
 
 /// Connections that only read.

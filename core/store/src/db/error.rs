@@ -48,7 +48,7 @@ impl From<sqlx::Error> for DbError {
 }
 
 /// SQLite's primary result codes stand in the low byte of the extended ones.
-fn of_sqlite(code: i32, message: String) -> DbError {
+pub(super) fn of_sqlite(code: i32, message: String) -> DbError {
     match code & 0xff {
         5 | 6 => DbError::Busy(message),
         10 | 11 | 26 => DbError::Broken(message),

@@ -18,6 +18,8 @@ pub(crate) enum Values {
     Single(Vec<Cell>),
     /// Rows, one after another, each as wide as there are kinds; bound as one array per column. PostgreSQL alone.
     Columns(Vec<Cell>, Arc<[Kind]>),
+    /// Rows of this width, one after another; the statement runs once for each. In SQLite's transactions alone.
+    Rows(Vec<Cell>, usize),
 }
 
 /// A statement with its values.
@@ -29,29 +31,40 @@ pub(crate) struct Statement {
     pub(crate) rows: usize,
 }
 
-impl Statement {
-    /// How many values it binds.
-    pub(crate) const fn width(&self) -> usize {
-        match &self.values {
-            Values::Single(cells) | Values::Columns(cells, _) => cells.len(),
-        }
-    }
-}
-
 /// A statement over any number of rows: `head`, the rows as a table with columns `column1`, `column2` and so on, `tail`.
 #[derive(Debug, Clone)]
 pub(crate) struct RowStatement {
     head: Arc<str>,
     tail: Arc<str>,
     kinds: Arc<[Kind]>,
+    /// `head` alone is the text for one row, with numbered placeholders.
+    whole: bool,
 }
 
 impl RowStatement {
     pub(crate) fn new(head: &str, tail: &str, kinds: &[Kind]) -> Self {
-        Self { head: head.into(), tail: tail.into(), kinds: kinds.into() }
+        Self { head: head.into(), tail: tail.into(), kinds: kinds.into(), whole: false }
     }
 
-    /// The statements that write the rows in `cells`, which stand one after another.
+    /// A text with placeholders `?1`, `?2` and so on that is run for each row. In SQLite's transactions alone.
+    pub(crate) fn for_each(text: &str, kinds: &[Kind]) -> Self {
+        Self { head: text.into(), tail: "".into(), kinds: kinds.into(), whole: true }
+    }
+
+    /// The statements that write the rows in `cells`, which stand one after another, as part of a transaction.
+    pub(crate) fn writes(&self, dialect: Dialect, cells: Vec<Cell>) -> Vec<Statement> {
+        let width = self.kinds.len();
+        let rows = cells.len() / width;
+        match dialect {
+            _ if rows == 0 => Vec::new(),
+            Dialect::Postgres => self.statements(dialect, cells),
+            Dialect::Sqlite => {
+                vec![Statement { text: self.text(dialect, 1), values: Values::Rows(cells, width), rows }]
+            }
+        }
+    }
+
+    /// The queries over the rows in `cells`, which stand one after another.
     pub(crate) fn statements(&self, dialect: Dialect, mut cells: Vec<Cell>) -> Vec<Statement> {
         let width = self.kinds.len();
         let mut rows = cells.len() / width;
@@ -74,6 +87,9 @@ impl RowStatement {
     }
 
     fn text(&self, dialect: Dialect, rows: usize) -> Arc<str> {
+        if self.whole {
+            return self.head.clone();
+        }
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + 32 + rows * self.kinds.len() * 2);
         text.push_str(&self.head);
         match dialect {
@@ -146,12 +162,21 @@ mod tests {
     fn no_statement_passes_the_limit_of_placeholders() {
         let wide = RowStatement::new("insert into t ", "", &[Kind::Int; 500]);
         let statements = wide.statements(Dialect::Sqlite, vec![Cell::Int(1); 500 * 128]);
-        assert!(statements.iter().all(|s| s.width() <= PLACEHOLDERS_MAX));
+        let width = |s: &Statement| s.text.matches('?').count();
+        assert!(statements.iter().all(|s| width(s) <= PLACEHOLDERS_MAX));
         assert_eq!(statements.iter().map(|s| s.rows).sum::<usize>(), 128);
     }
 
     #[test]
+    fn in_a_transaction_sqlite_gets_one_text_for_any_number_of_rows() {
+        let many = insert().writes(Dialect::Sqlite, vec![Cell::Int(1); 2_000]);
+        assert_eq!((many.len(), many[0].rows), (1, 1_000));
+        assert_eq!(&*many[0].text, "insert into t (a, b) values (?,?) on conflict do nothing");
+    }
+
+    #[test]
     fn nothing_to_write_makes_no_statement() {
+        assert!(insert().writes(Dialect::Sqlite, Vec::new()).is_empty());
         assert!(insert().statements(Dialect::Sqlite, Vec::new()).is_empty());
     }
 }

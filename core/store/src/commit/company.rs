@@ -1,0 +1,127 @@
+//! When a group of runs' units waits for company.
+//!
+//! A sync to disk costs a fraction of a millisecond whatever it carries. Behind a caller's commit there come, a moment later, the commits of the
+//! runs that it started, for which nobody waits, and then the caller's next one. Committed apart, each caller's commit waits for
+//! a sync that carries the runs of the one before; together they share one. So while callers come and go, a group that nobody
+//! waits for stays open for [`WAIT`]; the next caller's unit closes it at once.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Work;
+
+/// How long a group stays open for which nobody waits.
+const WAIT: Duration = Duration::from_millis(1);
+/// How long after its last answer a caller is expected to come again.
+const EXPECTED: Duration = Duration::from_millis(2);
+
+/// What is known of those who wait for their commits.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// The group at work has somebody who waits for it.
+    awaited: bool,
+    /// When somebody was answered last.
+    answered: Option<Instant>,
+}
+
+impl Company {
+    /// Waits for a caller's unit to join `waiting`, if one is to be expected and none is there.
+    pub(super) async fn wait(&mut self, waiting: &mut Vec<Work>, queue: &mut mpsc::Receiver<Work>, cap: usize) {
+        self.awaited = waiting.iter().any(is_awaited);
+        let expected = self.answered.is_some_and(|at| at.elapsed() < EXPECTED);
+        if self.awaited || !expected {
+            return;
+        }
+        let until = Instant::now() + WAIT;
+        while !self.awaited && waiting.len() < cap {
+            let known = waiting.len();
+            match tokio::time::timeout_at(until, queue.recv_many(waiting, cap - known)).await {
+                Ok(more) if more > 0 => self.awaited = waiting[known..].iter().any(is_awaited),
+                // The time is up, or the queue is closed.
+                _ => return,
+            }
+        }
+    }
+
+    /// Notes that the group has been answered.
+    pub(super) fn answered(&mut self) {
+        if self.awaited {
+            self.answered = Some(Instant::now());
+        }
+    }
+}
+
+/// Whether somebody outside waits for it: not for what a run commits.
+fn is_awaited(work: &Work) -> bool {
+    match work {
+        Work::Unit(pending) => pending.unit.run.is_none(),
+        Work::Purge { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rapport_model::{Actor, RunId, Timestamp};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::commit::Pending;
+    use crate::unit::UnitOfWork;
+
+    fn of_caller() -> Work {
+        Work::Unit(Box::new(Pending {
+            unit: UnitOfWork::new(Timestamp::EPOCH, Actor::System),
+            reply: oneshot::channel().0,
+        }))
+    }
+
+    fn of_run() -> Work {
+        let mut unit = UnitOfWork::new(Timestamp::EPOCH, Actor::System);
+        unit.run = Some(RunId::from_parts(0, [1; 10]));
+        Work::Unit(Box::new(Pending { unit, reply: oneshot::channel().0 }))
+    }
+
+    /// How long a group of one run's unit stays open, and how many units it has then.
+    async fn group(company: &mut Company, next: Option<Work>) -> (Duration, usize) {
+        let (sender, mut queue) = mpsc::channel(8);
+        if let Some(next) = next {
+            sender.send(next).await.unwrap();
+        }
+        let (began, mut waiting) = (Instant::now(), vec![of_run()]);
+        company.wait(&mut waiting, &mut queue, 8).await;
+        drop(sender);
+        (began.elapsed(), waiting.len())
+    }
+
+    async fn after_a_caller() -> Company {
+        let mut company = Company::default();
+        let (_sender, mut queue) = mpsc::channel(1);
+        company.wait(&mut vec![of_caller()], &mut queue, 8).await;
+        company.answered();
+        company
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_runs_commit_does_not_wait_when_no_caller_is_about() {
+        assert_eq!(group(&mut Company::default(), None).await, (Duration::ZERO, 1));
+        let mut company = after_a_caller().await;
+        tokio::time::advance(EXPECTED).await;
+        assert_eq!(group(&mut company, None).await, (Duration::ZERO, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_caller_closes_the_group_at_once() {
+        let mut company = after_a_caller().await;
+        assert_eq!(group(&mut company, Some(of_caller())).await, (Duration::ZERO, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_waits_no_longer_than_a_moment() {
+        let mut company = after_a_caller().await;
+        assert_eq!(group(&mut company, None).await, (WAIT, 1));
+        let mut company = after_a_caller().await;
+        assert_eq!(group(&mut company, Some(of_run())).await, (WAIT, 2));
+    }
+}
