@@ -30,6 +30,8 @@ pub(crate) struct Buffer {
     puts: Vec<Put>,
     /// The records as they were before the slice first wrote them.
     seen: HashMap<RecordId, Arc<Record>>,
+    /// What was known, when the slice began, of the records that it wrote since.
+    earlier: HashMap<RecordId, Option<Touched>>,
 }
 
 impl Buffer {
@@ -111,7 +113,8 @@ impl Buffer {
     }
 
     fn keep(&mut self, object: Name, id: RecordId, after: Option<Arc<Record>>) {
-        self.touched.insert(id, Touched { object, after });
+        let earlier = self.touched.insert(id, Touched { object, after });
+        self.earlier.entry(id).or_insert(earlier);
     }
 
     /// How many records were written.
@@ -123,10 +126,22 @@ impl Buffer {
     pub(crate) fn start_slice(&mut self) {
         self.puts.clear();
         self.read.clear();
+        self.earlier.clear();
     }
 
-    /// Each record that the puts touched: its field changes, its state in `before`, its state now.
-    pub(crate) fn changes_since(&self, before: &Self) -> Vec<Changed> {
+    /// Takes back what was written since [`Self::start_slice`].
+    pub(crate) fn take_back(&mut self) {
+        for (id, earlier) in self.earlier.drain() {
+            match earlier {
+                Some(touched) => drop(self.touched.insert(id, touched)),
+                None => drop(self.touched.remove(&id)),
+            }
+        }
+        self.start_slice();
+    }
+
+    /// Each record that was put since [`Self::start_slice`]: its field changes, its state then, its state now.
+    pub(crate) fn changes(&self) -> Vec<Changed> {
         let mut changed: Vec<(RecordId, Vec<(Name, Change)>)> = Vec::new();
         for put in &self.puts {
             match changed.iter_mut().find(|(id, _)| *id == put.id) {
@@ -134,9 +149,12 @@ impl Buffer {
                 None => changed.push((put.id, put.changes.clone())),
             }
         }
-        let state = |buffer: &Self, id| buffer.touched.get(&id).and_then(|t| t.after.clone());
-        let first_seen = |id| state(before, id).or_else(|| self.seen.get(&id).cloned());
-        changed.into_iter().map(|(id, changes)| (changes, first_seen(id), state(self, id))).collect()
+        let now = |id| self.touched.get(&id).and_then(|t| t.after.clone());
+        let then = |id| match self.earlier.get(&id) {
+            Some(Some(touched)) => touched.after.clone(),
+            _ => self.seen.get(&id).cloned(),
+        };
+        changed.into_iter().map(|(id, changes)| (changes, then(id), now(id))).collect()
     }
 
     /// The versions seen and the puts, for the unit of work.

@@ -132,7 +132,6 @@ impl Engine {
             error: None,
             trace: None,
         };
-        let before = trial.buffer.clone();
         let mut host = host(&self.inner, &run, &event, version.clone());
         host.buffer = std::mem::take(&mut trial.buffer);
         host.buffer.start_slice();
@@ -143,7 +142,8 @@ impl Engine {
         line.runs += 1;
         if report.outcome.is_err() {
             line.failures += 1;
-            trial.buffer = before;
+            host.buffer.take_back();
+            trial.buffer = std::mem::take(&mut host.buffer);
             return Ok(Vec::new());
         }
         line.writes += host.buffer.writes() as u64;
@@ -152,7 +152,7 @@ impl Engine {
         let actor = Actor::Automation(found.automation.clone());
         let context = (event.time, actor, event.depth.saturating_add(1));
         let mut caused: Vec<Pending> = host.events.into_iter().map(|e| trial.emitted(e, &context)).collect();
-        for (put, was, is) in trial.buffer.changes_since(&before) {
+        for (put, was, is) in trial.buffer.changes() {
             let (record, kind, change) = match (&was, &is) {
                 (None, Some(is)) => (is, RecordEventKind::Created, image::creation(is)),
                 (Some(was), None) => (was, RecordEventKind::Deleted, image::deletion(was)),

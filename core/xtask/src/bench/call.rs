@@ -5,6 +5,8 @@ use anyhow::{Result, bail};
 use super::figure::Figure;
 use crate::workspace::{cargo, output};
 
+/// The rows of one pass of the engine's bench.
+const ENGINE_ROWS: f64 = 500.0;
 /// The crates that have such benches.
 const CRATES: [&str; 2] = ["rapport-sandbox", "rapport-engine"];
 
@@ -19,7 +21,9 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
             crate::workspace::root().join("core").join(name.trim_start_matches("rapport-")).join("benches/call.rs");
         if manifest.exists() {
             let text = output(cargo().args(["bench", "--package", name, "--bench", "call"]))?;
-            figures.extend(times(&text).into_iter().map(|(bench, micros)| figure(&bench, micros)));
+            let found = times(&text);
+            figures.extend(found.iter().filter_map(|(bench, micros)| sandbox_figure(bench, *micros)));
+            figures.extend(engine_figures(&found));
         }
     }
     if figures.is_empty() {
@@ -28,15 +32,26 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn figure(bench: &str, micros: f64) -> Figure {
-    let figure = Figure::new(format!("call: {bench}"), micros, "µs");
-    if bench.contains("script") {
-        figure.under(15.0)
-    } else if bench.contains("plugin") {
-        figure.under(60.0)
-    } else {
-        figure
+/// A call of the sandbox alone, with a host that does nothing. Checks are no calls.
+fn sandbox_figure(bench: &str, micros: f64) -> Option<Figure> {
+    let figure = Figure::new(format!("call, sandbox alone: {bench}"), micros, "µs");
+    match bench.split(':').next() {
+        Some("script") if !bench.contains("check") => Some(figure.under(15.0)),
+        Some("plugin") => Some(figure.under(60.0)),
+        _ => None,
     }
+}
+
+/// What a run costs in the engine beyond the database: rows with an automation less the same rows without.
+fn engine_figures(found: &[(String, f64)]) -> Vec<Figure> {
+    let time = |what: &str| found.iter().find(|(bench, _)| bench == &format!("engine/{what}")).map(|(_, micros)| *micros);
+    let run = |rows: &str, with: &str| {
+        let each = (time(&format!("{rows} with {with}"))? - time(&format!("{rows} without automation"))?) / ENGINE_ROWS;
+        Some(Figure::new(format!("call, through the engine: a run of {with}"), each, "µs"))
+    };
+    let overhead = run("orders", "an empty script").map(|figure| figure.under(15.0));
+    let plugin = run("customers", "the plugin tiers").map(|figure| figure.under(60.0));
+    [overhead, run("orders", "the points rule"), plugin].into_iter().flatten().collect()
 }
 
 /// The middle estimates in what criterion prints, in microseconds.
@@ -66,6 +81,14 @@ fn times(text: &str) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_costs_what_rows_cost_more_with_it() {
+        let found = [("engine/orders without automation".to_owned(), 1_000.0), ("engine/orders with an empty script".to_owned(), 8_500.0)];
+        let figures = engine_figures(&found);
+        assert_eq!((figures.len(), figures[0].ours), (1, 15.0));
+        assert!(engine_figures(&found[1..]).is_empty());
+    }
 
     #[test]
     fn times_are_read_from_what_criterion_prints() {
