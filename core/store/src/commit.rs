@@ -11,9 +11,10 @@
 //!                        └──── look up all that was assumed ◀──┘ (rolled back)
 //! ```
 //!
-//! On PostgreSQL the committer's session holds the workspace's advisory lock, so that one process writes at a time, and each
-//! transaction first locks the head row ([`crate::head`]). If the head is not where this process left it, another process has
-//! written in between, and everything in memory is forgotten before the group is decided.
+//! On PostgreSQL the committer's session holds the workspace's advisory lock, so that one process writes at a time, and a group
+//! is one statement, which fails unless the head row ([`crate::head`]) is where this process left it; what is not a matter of
+//! rows alone is a transaction that locks the head first. If the head has moved, another process has written in between, and
+//! everything in memory is forgotten before the group is decided.
 
 mod checkpoint;
 mod company;
@@ -83,6 +84,8 @@ const GROUP_PUTS_MAX: usize = 4_096;
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) conn: Conn,
+    /// A transaction is open on PostgreSQL.
+    pub(crate) open: bool,
     pub(crate) head: Head,
     pub(crate) known_runs: HashMap<RunId, KnownRun>,
     pub(crate) salts: Salts,
@@ -161,7 +164,7 @@ impl Committer {
         match error {
             StoreError::Full => StoreError::Full,
             StoreError::Unavailable(why) if self.conn.dialect() == Dialect::Postgres => {
-                self.reconnect().await;
+                self.reconnect_if_gone().await;
                 StoreError::Unavailable(why)
             }
             // SQLite is here or it is broken.
@@ -202,6 +205,11 @@ impl Committer {
                     waits += 1;
                     tokio::time::sleep(BUSY_WAIT * waits).await;
                 }
+                Failure::Moved if waits < BUSY_TRIES => {
+                    waits += 1;
+                    self.take_up().await?;
+                }
+                Failure::Moved => return Err(StoreError::Unavailable("another process writes here too".into())),
                 Failure::Busy(why) => {
                     let outcomes = refuse_all(units, &StoreError::Unavailable(why));
                     return Ok(Done { outcomes, events: Vec::new(), runs: Vec::new() });
@@ -239,6 +247,8 @@ enum Failure {
     Objected(Option<Box<Assumed>>),
     /// Somebody else holds a lock.
     Busy(String),
+    /// Another process has moved the head.
+    Moved,
     Store(StoreError),
 }
 
@@ -253,6 +263,7 @@ impl From<DbError> for Failure {
         match error {
             DbError::Constraint(_) => Self::Objected(None),
             DbError::Busy(why) => Self::Busy(why),
+            DbError::Moved => Self::Moved,
             other => Self::Store(other.into()),
         }
     }
@@ -307,7 +318,7 @@ impl Committer {
     /// One try. After a failure nothing was changed; on PostgreSQL the transaction may still be open.
     async fn try_once(&mut self, units: &[UnitOfWork], facts: &Facts, order: Order) -> Result<Done, Failure> {
         let hooks = self.shared.hooks.load_full();
-        let extra = self.begin(units).await?;
+        let extra = self.begin(units, order).await?;
         let schema = extra.as_ref().map_or_else(|| self.shared.schema.load_full(), |extra| extra.schema.clone());
         let mut loaded = self.load(units, facts).await?;
         if extra.is_some() {
@@ -347,26 +358,31 @@ impl Committer {
         }
     }
 
-    /// Opens the transaction on PostgreSQL, and plans what changes the registry or what is live.
-    async fn begin(&mut self, units: &[UnitOfWork]) -> Result<Option<Extra>, Failure> {
-        if self.conn.dialect() == Dialect::Postgres {
+    /// Plans what changes the registry or what is live. For that, and for a careful order, PostgreSQL needs an open transaction.
+    async fn begin(&mut self, units: &[UnitOfWork], order: Order) -> Result<Option<Extra>, Failure> {
+        let alone = match units {
+            [unit] if !unit.schema.is_empty() || !unit.automations.is_empty() => Some(unit),
+            _ => None,
+        };
+        if self.conn.dialect() == Dialect::Postgres && (alone.is_some() || order == Order::Careful) {
             self.lock_head().await?;
         }
-        match units {
-            [unit] if !unit.schema.is_empty() || !unit.automations.is_empty() => {
-                let schema = self.shared.schema.load_full();
-                Ok(Some(solo::plan(&mut self.conn, &schema, self.shared.clock.now(), unit).await?))
-            }
-            _ => Ok(None),
-        }
+        let Some(unit) = alone else { return Ok(None) };
+        let schema = self.shared.schema.load_full();
+        Ok(Some(solo::plan(&mut self.conn, &schema, self.shared.clock.now(), unit).await?))
     }
 
     async fn roll_back(&mut self) -> Result<(), DbError> {
-        if self.conn.dialect() == Dialect::Postgres { self.conn.raw("rollback").await } else { Ok(()) }
+        if std::mem::take(&mut self.open) { self.conn.raw("rollback").await } else { Ok(()) }
     }
 
-    async fn write(&mut self, statements: Vec<crate::db::Statement>, head: &Head) -> Result<(), Failure> {
-        let done = match self.conn.dialect() {
+    async fn write(&mut self, mut statements: Vec<crate::db::Statement>, head: &Head) -> Result<(), Failure> {
+        let dialect = self.conn.dialect();
+        if dialect == Dialect::Postgres && !self.open {
+            return Ok(self.commit_at_once(statements, head).await?);
+        }
+        statements.push(write::move_head(head, dialect));
+        let done = match dialect {
             Dialect::Sqlite => self.conn.transact(statements).await,
             Dialect::Postgres => self.commit_postgres(statements, head).await,
         };

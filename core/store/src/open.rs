@@ -64,6 +64,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
     let committer = Committer {
         shared: shared.clone(),
         conn,
+        open: false,
         head,
         known_runs: HashMap::new(),
         salts: Salts::default(),

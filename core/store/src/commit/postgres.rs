@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Committer;
+use super::{Committer, write};
 use crate::db::{Conn, DbError, Query, Statement};
 use crate::error::StoreError;
 use crate::head::{self, Head};
@@ -30,10 +30,21 @@ pub(crate) async fn lock_workspace(conn: &mut Conn) -> Result<(), StoreError> {
 }
 
 impl Committer {
-    /// Opens the transaction and locks the head. Whatever is in memory is forgotten if somebody else has moved it.
+    /// Opens a transaction and locks the head. Whatever is in memory is forgotten if somebody else has moved it.
     pub(super) async fn lock_head(&mut self) -> Result<(), StoreError> {
         self.conn.raw("begin").await?;
+        self.open = true;
         let head = head::lock(&mut self.conn).await?;
+        self.adopt_head(head).await
+    }
+
+    /// Takes up where the log stands now.
+    pub(super) async fn take_up(&mut self) -> Result<(), StoreError> {
+        let head = head::load(&mut self.conn).await?;
+        self.adopt_head(head).await
+    }
+
+    async fn adopt_head(&mut self, head: Head) -> Result<(), StoreError> {
         if !head.is_at(&self.head) {
             let schema = registry::load(&mut self.conn).await?;
             self.shared.schema.store(schema.into());
@@ -44,20 +55,38 @@ impl Committer {
         Ok(())
     }
 
-    /// Runs `statements` and commits. If the connection breaks at the commit, the head tells what came of it.
+    /// Runs `statements` as one, which is its own transaction: one round trip. Nothing is changed unless the head is where
+    /// this process left it.
+    pub(super) async fn commit_at_once(&mut self, statements: Vec<Statement>, head: &Head) -> Result<(), DbError> {
+        let joined = Statement::at_once(statements, write::move_head_from(&self.head, head));
+        let done = self.conn.execute(joined).await.map(drop);
+        self.settle(done, head).await
+    }
+
+    /// Runs `statements` and commits the open transaction.
     pub(super) async fn commit_postgres(&mut self, statements: Vec<Statement>, head: &Head) -> Result<(), DbError> {
         for statement in statements {
             self.conn.execute(statement).await?;
         }
-        match self.conn.raw("commit").await {
-            Err(DbError::Disconnected(why)) => {
-                self.reconnect().await;
-                match head::load(&mut self.conn).await {
-                    Ok(found) if found.is_at(head) => Ok(()),
-                    _ => Err(DbError::Disconnected(why)),
-                }
-            }
-            done => done,
+        self.open = false;
+        let done = self.conn.raw("commit").await;
+        self.settle(done, head).await
+    }
+
+    /// If the connection broke at the commit, the head tells what came of it.
+    async fn settle(&mut self, done: Result<(), DbError>, head: &Head) -> Result<(), DbError> {
+        let Err(DbError::Disconnected(why)) = done else { return done };
+        self.reconnect().await;
+        match head::load(&mut self.conn).await {
+            Ok(found) if found.is_at(head) => Ok(()),
+            _ => Err(DbError::Disconnected(why)),
+        }
+    }
+
+    /// Opens the connection anew unless it answers.
+    pub(super) async fn reconnect_if_gone(&mut self) {
+        if self.conn.raw("select 1").await.is_err() {
+            self.reconnect().await;
         }
     }
 
@@ -66,7 +95,7 @@ impl Committer {
         let opened = Conn::open(&self.shared.config, self.shared.counters.clone()).await;
         let Ok(mut conn) = opened else { return };
         match lock_workspace(&mut conn).await {
-            Ok(()) => self.conn = conn,
+            Ok(()) => (self.conn, self.open) = (conn, false),
             Err(StoreError::Locked { what }) => self.shared.stop(&format!("another process has taken {what}")),
             Err(_) => {}
         }

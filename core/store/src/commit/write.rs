@@ -1,7 +1,7 @@
 //! Turns a group into statements: few, set-based, in an order in which no constraint objects for the order's sake.
 //!
 //! For a group of any size: one insert for events, one for new runs, one update for run states, and for each object
-//! one insert, one update and one delete, each with the last state of each record; then the head. PostgreSQL gets the rows of a
+//! one insert, one update and one delete, each with the last state of each record; the head comes last. PostgreSQL gets the rows of a
 //! statement at once, SQLite one after another.
 
 use std::collections::BTreeMap;
@@ -55,6 +55,9 @@ const MOVE_HEAD: &str = "update log_head set position = ?, hash = ?, commits = ?
 const MOVE_HEAD_POSTGRES: &str =
     "update log_head set position = $1, hash = $2, commits = $3, run_counts = $4 where id = 1";
 
+const MOVE_HEAD_FROM: &str = "update log_head set position = $1, hash = $2, commits = $3, run_counts = $4 \
+     where id = 1 and commits = $5 and hash = $6 returning 1";
+
 /// In which order records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -72,7 +75,7 @@ struct ObjectRows {
     deletes: Vec<RecordId>,
 }
 
-/// The statements that write `group`, the head last.
+/// The statements that write `group`, but for the head.
 pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, dialect: Dialect) -> Vec<Statement> {
     let mut all = insert_events(&group.events, dialect);
     all.extend(insert_runs(&group.runs, dialect));
@@ -97,7 +100,6 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
             all.extend(record_sql::delete(name, &rows.deletes, dialect));
         }
     }
-    all.push(move_head(&group.head, dialect));
     all
 }
 
@@ -234,9 +236,23 @@ fn put_keys(puts: &[IdempotencyPut], order: Order, dialect: Dialect) -> Vec<Stat
     RowStatement::new(PUT_KEYS, end, &KEY_KINDS).writes(dialect, cells)
 }
 
-fn move_head(head: &Head, dialect: Dialect) -> Statement {
+/// Moves the head, from wherever it is.
+pub(super) fn move_head(head: &Head, dialect: Dialect) -> Statement {
     let text = if dialect == Dialect::Sqlite { MOVE_HEAD } else { MOVE_HEAD_POSTGRES };
     let counts = write_counts(&head.run_counts);
     let (position, hash) = (Cell::Int(head.position), Cell::Bytes(head.hash.0.to_vec()));
     Query::new(text, vec![position, hash, Cell::Int(head.commits), Cell::Owned(counts)]).into()
+}
+
+/// Moves the head if it stands at `before`; the rows that this returns tell whether it did. PostgreSQL alone.
+pub(super) fn move_head_from(before: &Head, head: &Head) -> Statement {
+    let cells = vec![
+        Cell::Int(head.position),
+        Cell::Bytes(head.hash.0.to_vec()),
+        Cell::Int(head.commits),
+        Cell::Owned(write_counts(&head.run_counts)),
+        Cell::Int(before.commits),
+        Cell::Bytes(before.hash.0.to_vec()),
+    ];
+    Query::new(MOVE_HEAD_FROM, cells).into()
 }

@@ -21,6 +21,16 @@ use crate::stats::{Counters, add};
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 400;
+/// The session that writes finds rows by their keys alone, many at a time: one plan serves all, and a table that is small when
+/// the plan is made will not stay so. Acknowledged is durable, whatever the server's default.
+const WRITER_SETTINGS: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("synchronous_commit", "on"),
+];
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -94,24 +104,32 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, DbError> {
 
 fn sqlite_arguments(values: Values) -> Result<SqliteArguments, DbError> {
     let mut arguments = SqliteArguments::default();
-    let (Values::Single(cells) | Values::Columns(cells, _) | Values::Rows(cells, _)) = values;
-    cells.into_iter().try_for_each(|cell| cell.add_sqlite(&mut arguments))?;
+    match values {
+        Values::Single(cells) | Values::Columns(cells, _) | Values::Rows(cells, _) => {
+            cells.into_iter().try_for_each(|cell| cell.add_sqlite(&mut arguments))?;
+        }
+        Values::Several(_) => return Err(DbError::Other("SQLite takes no statements joined into one".into())),
+    }
     Ok(arguments)
 }
 
 fn postgres_arguments(values: Values) -> Result<PgArguments, DbError> {
     let mut arguments = PgArguments::default();
+    add_postgres(&mut arguments, values)?;
+    Ok(arguments)
+}
+
+fn add_postgres(arguments: &mut PgArguments, values: Values) -> Result<(), DbError> {
     match values {
         Values::Single(cells) | Values::Rows(cells, _) => {
-            cells.into_iter().try_for_each(|cell| cell.add_postgres(&mut arguments))?
+            cells.into_iter().try_for_each(|cell| cell.add_postgres(arguments))
         }
         Values::Columns(mut cells, kinds) => {
-            for (i, kind) in kinds.iter().enumerate() {
-                add_array(&mut arguments, &mut cells, (i, kinds.len()), *kind)?;
-            }
+            let mut columns = kinds.iter().enumerate();
+            columns.try_for_each(|(i, kind)| add_array(arguments, &mut cells, (i, kinds.len()), *kind))
         }
+        Values::Several(parts) => parts.into_iter().try_for_each(|part| add_postgres(arguments, part)),
     }
-    Ok(arguments)
 }
 
 impl Conn {
@@ -134,7 +152,7 @@ impl Conn {
                 Inner::Sqlite(Box::new(Sqlite { conn, options, writer: None }))
             }
             Database::Postgres { url } => {
-                let connect = postgres_options(url)?;
+                let connect = postgres_options(url)?.options(WRITER_SETTINGS);
                 let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect.connect()).await;
                 let connection = connected.map_err(|_| DbError::Disconnected("no answer in 10 s".into()))??;
                 Inner::Postgres(Box::new(connection))

@@ -17,6 +17,9 @@ pub(crate) enum DbError {
     /// Somebody else holds a lock; trying again may help.
     #[error("locked: {0}")]
     Busy(String),
+    /// The head is not where it was expected: another process writes, too.
+    #[error("another process has written")]
+    Moved,
     /// Reading or writing the file failed: nothing is certain any more.
     #[error("input or output failed: {0}")]
     Broken(String),
@@ -62,6 +65,8 @@ pub(super) fn of_sqlite(code: i32, message: String) -> DbError {
 fn of_postgres(code: &str, message: String) -> DbError {
     match code {
         "53100" => DbError::Full,
+        // The one division that is ever sent counts the moved heads: see `Statement::at_once`.
+        "22012" => DbError::Moved,
         "40001" | "40P01" | "55P03" => DbError::Busy(message),
         _ if code.starts_with("23") => DbError::Constraint(message),
         _ if code.starts_with("08") || code.starts_with("57P") => DbError::Disconnected(message),
@@ -75,6 +80,7 @@ impl From<DbError> for StoreError {
         match error {
             DbError::Full => Self::Full,
             DbError::Disconnected(why) | DbError::Busy(why) => Self::Unavailable(why),
+            DbError::Moved => Self::Unavailable(DbError::Moved.to_string()),
             DbError::Broken(why) => Self::Corrupt { what: "the database".into(), why },
             DbError::Constraint(why) | DbError::Other(why) => Self::Corrupt { what: "a statement or row".into(), why },
         }

@@ -18,6 +18,8 @@ pub(crate) enum Values {
     Single(Vec<Cell>),
     /// Rows, one after another, each as wide as there are kinds; bound as one array per column. PostgreSQL alone.
     Columns(Vec<Cell>, Arc<[Kind]>),
+    /// Those of statements joined into one. PostgreSQL alone.
+    Several(Vec<Self>),
     /// Rows of this width, one after another; the statement runs once for each. In SQLite's transactions alone.
     Rows(Vec<Cell>, usize),
 }
@@ -29,6 +31,42 @@ pub(crate) struct Statement {
     pub(crate) values: Values,
     /// How many rows it means to write.
     pub(crate) rows: usize,
+}
+
+impl Statement {
+    /// All of `parts` as one statement, which fails as a whole unless `last` returns a row. PostgreSQL alone.
+    ///
+    /// The parts see the database as it was before any of them: no two may touch the same row.
+    pub(crate) fn at_once(parts: Vec<Self>, last: Self) -> Self {
+        let mut text = String::from("with ");
+        let (mut values, mut rows, mut bound) = (Vec::with_capacity(parts.len() + 1), last.rows, 0);
+        for (i, part) in parts.into_iter().enumerate() {
+            write!(text, "s{i} as (").expect("a text takes any text");
+            bound += renumber(&mut text, &part.text, bound);
+            text.push_str("), ");
+            rows += part.rows;
+            values.push(part.values);
+        }
+        text.push_str("last as (");
+        renumber(&mut text, &last.text, bound);
+        text.push_str(") select 1 / count(*) from last");
+        values.push(last.values);
+        Self { text: text.into(), values: Values::Several(values), rows }
+    }
+}
+
+/// Appends `part` with its placeholders moved up by `by`; says how many it has.
+fn renumber(text: &mut String, part: &str, by: usize) -> usize {
+    let mut most = 0;
+    let mut pieces = part.split('$');
+    text.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = piece[..digits].parse().unwrap_or(0);
+        most = most.max(number);
+        write!(text, "${}{}", number + by, &piece[digits..]).expect("a text takes any text");
+    }
+    most
 }
 
 /// A statement over any number of rows: `head`, the rows as a table with columns `column1`, `column2` and so on, `tail`.
@@ -156,6 +194,16 @@ mod tests {
         assert_eq!(few[0].text, many[0].text);
         let text = "insert into t (a, b) select * from unnest($1::bigint[],$2::text[]) as u(column1,column2) on conflict do nothing";
         assert_eq!(&*few[0].text, text);
+    }
+
+    #[test]
+    fn statements_joined_keep_their_values_apart() {
+        let rows = insert().writes(Dialect::Postgres, vec![Cell::Int(1); 4]).remove(0);
+        let last = Statement { text: "update h set a = $2 where b = $1".into(), values: Values::Single(Vec::new()), rows: 1 };
+        let joined = Statement::at_once(vec![rows], last);
+        let text = "with s0 as (insert into t (a, b) select * from unnest($1::bigint[],$2::text[]) as u(column1,column2) \
+             on conflict do nothing), last as (update h set a = $4 where b = $3) select 1 / count(*) from last";
+        assert_eq!((&*joined.text, joined.rows), (text, 3));
     }
 
     #[test]

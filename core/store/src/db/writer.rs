@@ -132,9 +132,12 @@ fn execute(connection: &Connection, statement: &Statement) -> Result<(), DbError
                 prepared.raw_execute()?;
             }
         }
-        Values::Single(cells) | Values::Columns(cells, _) => {
+        Values::Single(cells) => {
             bind(&mut prepared, cells)?;
             prepared.raw_execute()?;
+        }
+        Values::Columns(..) | Values::Several(_) => {
+            return Err(DbError::Other("SQLite takes rows one after another".into()));
         }
     }
     Ok(())

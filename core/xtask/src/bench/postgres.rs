@@ -26,6 +26,20 @@ insert into balance (customer, points) values (:customer, :amount) on conflict (
 commit;
 "#;
 
+/// The server of the tests need not survive a power failure; one that is measured must.
+const DURABLE: [&str; 4] = [
+    "alter system set fsync = on",
+    "alter system set full_page_writes = on",
+    "alter system set synchronous_commit = on",
+    "select pg_reload_conf()",
+];
+const AS_BEFORE: [&str; 4] = [
+    "alter system reset fsync",
+    "alter system reset full_page_writes",
+    "alter system reset synchronous_commit",
+    "select pg_reload_conf()",
+];
+
 /// Seconds that pgbench runs.
 const SECONDS: &str = "10";
 
@@ -38,16 +52,30 @@ pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let script = lab.folder().join("floor.sql");
     std::fs::write(&script, SCRIPT)?;
     let floor_database = rapport_test_support::pg::url();
+    send(&floor_database, &[TABLES])?;
+    send(&floor_database, &DURABLE)?;
+    let figures = measure(&lab, &floor_database, &script);
+    send(&floor_database, &AS_BEFORE)?;
+    figures
+}
+
+/// Sends statements, each by itself.
+fn send(database: &str, statements: &[&'static str]) -> Result<()> {
     runtime()?.block_on(async {
-        let mut connection = PgConnection::connect(&floor_database).await?;
-        sqlx::raw_sql(TABLES).execute(&mut connection).await?;
-        connection.close().await
-    })?;
+        let mut connection = PgConnection::connect(database).await?;
+        for statement in statements {
+            sqlx::raw_sql(*statement).execute(&mut connection).await?;
+        }
+        Ok(connection.close().await?)
+    })
+}
+
+fn measure(lab: &Lab, floor_database: &str, script: &Path) -> Result<Vec<Figure>> {
     let database = rapport_test_support::pg::url();
     let server = lab.shop("data", Place { core: None, database: Some(&database) })?;
     let mut figures = Vec::new();
     for connections in [16, 1] {
-        let floor = pgbench(&floor_database, &script, connections)?;
+        let floor = pgbench(floor_database, script, connections)?;
         let ours = load(Target::ours(&server, CUSTOMERS), connections, None)?;
         let name = format!("PostgreSQL: {connections} connection{}", if connections == 1 { "" } else { "s" });
         figures.push(Figure::new(format!("{name} (floor: pgbench)"), ours.rate, "events/s").floor(floor));
