@@ -65,7 +65,9 @@ fn calls(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(ROWS as u64));
     let rows = runtime.block_on(orders(&engine));
-    group.bench_function("orders without automation", |b| b.to_async(&runtime).iter(|| preview(&engine, "order", &rows)));
+    group.bench_function("orders without automation", |b| {
+        b.to_async(&runtime).iter(|| preview(&engine, "order", &rows))
+    });
     for (name, source) in [("an empty script", EMPTY), ("the points rule", POINTS)] {
         runtime.block_on(engine.activate_script(&caller, "bench", "bench.rhai", source)).unwrap();
         assert_eq!(runtime.block_on(preview(&engine, "order", &rows)), ROWS as u64);

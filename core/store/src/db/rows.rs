@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn statements_joined_keep_their_values_apart() {
         let rows = insert().writes(Dialect::Postgres, vec![Cell::Int(1); 4]).remove(0);
-        let last = Statement { text: "update h set a = $2 where b = $1".into(), values: Values::Single(Vec::new()), rows: 1 };
+        let last =
+            Statement { text: "update h set a = $2 where b = $1".into(), values: Values::Single(Vec::new()), rows: 1 };
         let joined = Statement::at_once(vec![rows], last);
         let text = "with s0 as (insert into t (a, b) select * from unnest($1::bigint[],$2::text[]) as u(column1,column2) \
              on conflict do nothing), last as (update h set a = $4 where b = $3) select 1 / count(*) from last";

@@ -6,10 +6,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::figure::Figure;
-use super::lab::{Lab, Place, is_idle, wait_until};
+use super::lab::{Lab, Place, is_idle, send_events, wait_until};
 use super::workload::{CUSTOMERS, Order};
 use super::{floor, rate, ratio, runtime};
-use crate::http::Connection;
 use crate::server::Server;
 
 /// Events that are sent.
@@ -52,7 +51,7 @@ fn measure(server: &Server) -> Result<Vec<Figure>> {
     let lines: Vec<String> = (0..EVENTS).map(|n| Order::new(n, CUSTOMERS).event("bulk")).collect();
     let processor = super::lab::processor_time(server.id())?;
     let began = Instant::now();
-    send(server, &lines)?;
+    send_events(server, "/v1/events", &lines)?;
     let accepted = began.elapsed();
     wait_until("the runs", || is_idle(server))?;
     let took = began.elapsed();
@@ -70,28 +69,6 @@ fn measure(server: &Server) -> Result<Vec<Figure>> {
         Figure::new("bulk: transactions per event", each(2), "transactions"),
         Figure::new("bulk: fuel per event", each(3), "fuel"),
     ])
-}
-
-/// Streams the lines in one chunked request.
-fn send(server: &Server, lines: &[String]) -> Result<()> {
-    let mut connection = Connection::open(&server.address)?;
-    let head = format!(
-        "POST /v1/events HTTP/1.1\r\nHost: {}\r\n{}\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
-        server.address,
-        server.authorization()
-    );
-    connection.send(head.as_bytes())?;
-    for part in lines.chunks(500) {
-        let text = format!("{}\n", part.join("\n"));
-        connection.send(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())?;
-    }
-    connection.send(b"0\r\n\r\n")?;
-    let answer = connection.answer()?;
-    let summary: serde_json::Value = serde_json::from_slice(&answer.body)?;
-    if summary["accepted"].as_u64() != Some(u64::try_from(lines.len())?) {
-        bail!("not all events were taken: {} {}", answer.status, answer.excerpt());
-    }
-    Ok(())
 }
 
 /// Holds the sum of all points against what was sent.

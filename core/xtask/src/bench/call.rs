@@ -44,7 +44,8 @@ fn sandbox_figure(bench: &str, micros: f64) -> Option<Figure> {
 
 /// What a run costs in the engine beyond the database: rows with an automation less the same rows without.
 fn engine_figures(found: &[(String, f64)]) -> Vec<Figure> {
-    let time = |what: &str| found.iter().find(|(bench, _)| bench == &format!("engine/{what}")).map(|(_, micros)| *micros);
+    let time =
+        |what: &str| found.iter().find(|(bench, _)| bench == &format!("engine/{what}")).map(|(_, micros)| *micros);
     let run = |rows: &str, with: &str| {
         let each = (time(&format!("{rows} with {with}"))? - time(&format!("{rows} without automation"))?) / ENGINE_ROWS;
         Some(Figure::new(format!("call, through the engine: a run of {with}"), each, "µs"))
@@ -84,7 +85,10 @@ mod tests {
 
     #[test]
     fn a_run_costs_what_rows_cost_more_with_it() {
-        let found = [("engine/orders without automation".to_owned(), 1_000.0), ("engine/orders with an empty script".to_owned(), 8_500.0)];
+        let found = [
+            ("engine/orders without automation".to_owned(), 1_000.0),
+            ("engine/orders with an empty script".to_owned(), 8_500.0),
+        ];
         let figures = engine_figures(&found);
         assert_eq!((figures.len(), figures[0].ours), (1, 15.0));
         assert!(engine_figures(&found[1..]).is_empty());

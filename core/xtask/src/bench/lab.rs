@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::driver::Job;
 use super::workload::{self, CUSTOMERS, SCRIPT};
+use crate::http::Connection;
 use crate::server::{Server, Start};
 use crate::workspace::{command, output, succeeds};
 
@@ -88,6 +89,31 @@ pub(crate) fn add_customers(server: &Server, first: u64, last: u64) -> Result<()
     let taken = ["created", "unchanged"].map(|name| summary[name].as_u64().unwrap_or(0)).iter().sum::<u64>();
     if !answer.is_success() || taken != last + 1 - first {
         bail!("not all customers were taken: {} {}", answer.status, answer.excerpt());
+    }
+    Ok(())
+}
+
+/// Streams events as lines in one chunked request.
+///
+/// # Errors
+/// If not all are taken.
+pub(crate) fn send_events(server: &Server, path: &str, lines: &[String]) -> Result<()> {
+    let mut connection = Connection::open(&server.address)?;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\n{}\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
+        server.address,
+        server.authorization()
+    );
+    connection.send(head.as_bytes())?;
+    for part in lines.chunks(500) {
+        let text = format!("{}\n", part.join("\n"));
+        connection.send(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())?;
+    }
+    connection.send(b"0\r\n\r\n")?;
+    let answer = connection.answer()?;
+    let summary: Value = serde_json::from_slice(&answer.body).with_context(|| answer.excerpt())?;
+    if summary["accepted"].as_u64() != Some(u64::try_from(lines.len())?) {
+        bail!("not all events were taken: {} {}", answer.status, answer.excerpt());
     }
     Ok(())
 }
