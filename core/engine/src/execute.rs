@@ -15,7 +15,7 @@ use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
-use rapport_store::{RunUpdate, StoreError, UnitOfWork};
+use rapport_store::{RunUpdate, StoreError, UnitOfWork, crash_point};
 
 use crate::buffer::Buffer;
 use crate::engine::Inner;
@@ -45,6 +45,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     let mut conflicts = 0;
     let mut held: Option<Held<'_>> = None;
     loop {
+        crash_point("slice.taken");
         let done = match slice(inner, &item).await {
             Ok(done) => done,
             Err(error) => {
@@ -57,8 +58,12 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
+        crash_point("slice.executed");
         match inner.store.commit(done.unit).await {
-            Ok(_) => return settle(inner, item, status, wake_at),
+            Ok(_) => {
+                crash_point("slice.committed");
+                return settle(inner, item, status, wake_at);
+            }
             Err(error) if is_conflict(&error, conflicts) => {
                 conflicts += 1;
                 inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);

@@ -225,6 +225,7 @@ pub async fn open_store(storage: &StorageConfig, clock: Arc<dyn Clock>) -> Resul
     let mut config = StoreConfig::new(database(storage));
     config.cache_records = storage.cache_records;
     config.readers = storage.readers;
+    config.database_bytes_max = Some(storage.database_bytes_max).filter(|bytes| *bytes > 0);
     Store::open(config, clock).await
 }
 

@@ -88,11 +88,19 @@ pub struct StorageConfig {
     pub cache_records: usize,
     /// Connections that read.
     pub readers: u32,
+    /// Bytes that the embedded database may take; what would pass them is refused as on a full disk. 0: as many as there are.
+    pub database_bytes_max: u64,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data: "data".into(), database: Secret::default(), cache_records: 20_000, readers: 4 }
+        Self {
+            data: "data".into(),
+            database: Secret::default(),
+            cache_records: 20_000,
+            readers: 4,
+            database_bytes_max: 0,
+        }
     }
 }
 

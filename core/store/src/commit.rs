@@ -40,6 +40,7 @@ use self::facts::{Assumed, Facts, fetch_records};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
 use self::write::Order;
+use crate::crash::crash_point;
 use crate::db::{Cell, Conn, DbError, Kind, Query, RowStatement};
 use crate::error::StoreError;
 use crate::head::Head;
@@ -136,7 +137,9 @@ impl Committer {
 
     async fn commit(&mut self, group: Vec<Pending>) {
         let (units, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|p| (p.unit, p.reply)).unzip();
+        crash_point("commit.taken");
         let outcomes = self.decide(&units).await;
+        crash_point("commit.published");
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             let counters = &self.shared.counters;
             add(if outcome.is_ok() { &counters.units } else { &counters.refused }, 1);
@@ -346,8 +349,10 @@ impl Committer {
         statements.extend(write::statements(&group, &schema, order, self.conn.dialect()));
         let assumed = std::mem::take(&mut group.assumed);
         let parts = Parts::of(group);
+        crash_point("commit.decided");
         match self.write(statements, &parts.head).await {
             Ok(()) => {
+                crash_point("commit.durable");
                 if extra.is_some() {
                     self.adopt(&schema).await;
                 }

@@ -13,6 +13,7 @@ pub mod backup;
 mod cache;
 mod commit;
 mod config;
+mod crash;
 mod db;
 mod error;
 mod find;
@@ -33,6 +34,7 @@ mod store;
 mod unit;
 
 pub use config::{Database, StoreConfig};
+pub use crash::crash_point;
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
 pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};

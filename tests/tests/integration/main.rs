@@ -9,6 +9,8 @@ mod bulk;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod events;

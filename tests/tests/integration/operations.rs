@@ -16,6 +16,7 @@ on_both!(
     the_command_line_reads_and_writes_records,
     the_command_line_says_what_went_wrong_by_its_exit_code,
     a_database_newer_than_the_program_is_refused,
+    an_anchor_finds_a_log_that_was_cut_off,
 );
 
 async fn a_second_process_on_the_same_workspace_is_refused(database: Database) {
@@ -206,4 +207,67 @@ async fn a_database_newer_than_the_program_is_refused(database: Database) {
     assert_ne!(refused.code, 0);
     assert!(refused.text.contains("newer"), "{}", refused.text);
     drop(folder);
+}
+
+async fn an_anchor_finds_a_log_that_was_cut_off(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, url) = (folder.path().join("data"), database.url());
+    let (key, file) = (folder.path().join("key"), folder.path().join("anchor.json"));
+    let server = ServerProcess::start(&data, url.as_deref(), &[]).await;
+    for n in 0..5 {
+        server.client.post("/v1/records/customer", json!({ "customer_no": n.to_string() })).await.expect(201);
+    }
+    let anchor = ["audit", "anchor", file.to_str().unwrap()];
+    rapport(&anchor).to(&server.client, &key).run().expect(0);
+    let verify = ["audit", "verify", "--anchor", file.to_str().unwrap()];
+    rapport(&verify).to(&server.client, &key).run().expect(0);
+    let head: Value = server.client.get("/v1/audit/verify").await.expect(200).json();
+    assert_eq!(server.stop().await, 0);
+    // A stranger takes the last event away and sets the head back, so that the chain alone is whole.
+    let (position, place) = (head["head_position"].as_i64().unwrap() - 1, url.clone().unwrap_or_default());
+    for text in [
+        "delete from o_customer where customer_no = '4'".to_owned(),
+        format!("delete from event where position > {position}"),
+        format!(
+            "update log_head set position = {position}, hash = (select hash from event where position = {position})"
+        ),
+    ] {
+        crate::database::execute(database, &data, &place, &text).await;
+    }
+    let server = ServerProcess::start(&data, url.as_deref(), &[]).await;
+    rapport(&["audit", "verify"]).to(&server.client, &key).run().expect(0);
+    let told = rapport(&verify).to(&server.client, &key).run().expect(1);
+    assert!(told.text.contains("anchor"), "{}", told.text);
+    assert_eq!(server.stop().await, 0);
+}
+
+/// Only a file can be full on demand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
+    let bytes = |app: &TestApp| std::fs::metadata(app.folder.path().join("data/rapport.sqlite")).unwrap().len();
+    let app = TestApp::on(Database::Sqlite).points_script().start().await;
+    app.customer("1").await;
+    let app = app.restart(|setup| setup).await;
+    let max = bytes(&app) + 128 * 1_024;
+    let app = app.restart(|setup| setup.configure(|c| c.storage.database_bytes_max = max)).await;
+    let order = |n: u64| json!({ "order_no": n.to_string(), "customer": { "customer_no": "1" }, "amount": "7" });
+    let mut accepted = 0;
+    let refused = loop {
+        let reply = app.post("/v1/records/order", order(accepted)).await;
+        if reply.status != 201 {
+            break reply;
+        }
+        accepted += 1;
+    };
+    assert_eq!((refused.status, &refused.json()["code"]), (507, &json!("disk_full")), "{}", refused.text());
+    assert!(accepted > 10, "{accepted}");
+    // Reads go on, and with room again so does the rest: the runs that could not be written are not lost.
+    assert_eq!(app.all("order").await.len() as u64, accepted);
+    let app = app.restart(|setup| setup.configure(|c| c.storage.database_bytes_max = 0)).await;
+    app.run_until_idle().await;
+    assert_eq!(app.customer_field("1", "points").await, 7 * accepted);
+    app.post("/v1/records/order", order(accepted)).await.expect(201);
+    app.run_until_idle().await;
+    assert_eq!(app.customer_field("1", "points").await, 7 * (accepted + 1));
+    assert!(app.get("/v1/audit/verify").await.expect(200).json()["first_bad"].is_null());
 }

@@ -82,12 +82,23 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts a server on a data folder and waits until it answers.
     pub(crate) async fn start(data: &Path, database: Option<&str>, more: &[&str]) -> Self {
+        Self::start_in(&[], data, database, more).await
+    }
+
+    /// The same with an environment.
+    pub(crate) async fn start_in(
+        environment: &[(&str, &str)],
+        data: &Path,
+        database: Option<&str>,
+        more: &[&str],
+    ) -> Self {
         let address_file = data.join("server.addr");
         if address_file.exists() {
             std::fs::remove_file(&address_file).unwrap();
         }
         crate::harness::share_compiled_code(data);
         let (log, mut command) = Self::command(data, database, more);
+        command.0.envs(environment.iter().copied());
         let child = command.0.spawn().unwrap();
         let mut server = Self { child, client: Client { address: String::new(), key: None }, log };
         server.wait_until_ready(data).await;
@@ -131,6 +142,11 @@ impl ServerProcess {
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it has died by itself, and says whether a signal killed it.
+    pub(crate) fn died(mut self) -> bool {
+        self.child.wait().unwrap().code().is_none()
     }
 
     /// Ends it at once, as a power failure would.

@@ -13,11 +13,11 @@ use crate::process::ServerProcess;
 
 on_both!(killed_at_random_under_load_nothing_is_lost_or_doubled);
 
-const CUSTOMERS: u64 = 20;
+pub(crate) const CUSTOMERS: u64 = 20;
 const POSTERS: usize = 8;
 
 /// The rule of the script below, by which the points are held against the log.
-const SCRIPT: &str = r#"//! Points for paid orders.
+pub(crate) const SCRIPT: &str = r#"//! Points for paid orders.
 on("order.paid");
 uses("customer.points:write", "emit:points.given");
 field("customer", "points", "integer", #{ default: 0 });
@@ -45,7 +45,7 @@ impl Random {
     }
 }
 
-fn amount(n: u64) -> u64 {
+pub(crate) fn amount(n: u64) -> u64 {
     1 + n * 7_919 % 200
 }
 
@@ -107,7 +107,8 @@ async fn killed_at_random_under_load_nothing_is_lost_or_doubled(database: Databa
     assert_eq!(server.stop().await, 0);
 }
 
-async fn check(client: &Client, acknowledged: &[String]) {
+/// Waits for the end of every run and holds the whole workspace against its log: each event once, points as the log has them.
+pub(crate) async fn check(client: &Client, acknowledged: &[String]) {
     let idle = || async {
         let open = ["pending", "retrying"].map(|status| client.get_owned(format!("/v1/runs?status={status}&limit=1")));
         let [pending, retrying] = open;

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::cell::Cell;
 use super::error::{DbError, of_sqlite};
 use super::rows::{Statement, Values};
+use crate::crash::crash_point;
 
 /// How many prepared statements are kept.
 const STATEMENTS_KEPT: usize = 400;
@@ -115,7 +116,9 @@ fn work(connection: &Connection, queue: &mpsc::Receiver<Job>) {
 fn transact(connection: &Connection, statements: &[Statement]) -> Result<(), DbError> {
     let run = |text: &str| -> Result<(), DbError> { Ok(connection.prepare_cached(text)?.raw_execute().map(drop)?) };
     run("begin immediate")?;
-    let done = statements.iter().try_for_each(|s| execute(connection, s)).and_then(|()| run("commit"));
+    let written = statements.iter().try_for_each(|s| execute(connection, s));
+    crash_point("commit.written");
+    let done = written.and_then(|()| run("commit"));
     if done.is_err() {
         // What failed may have ended the transaction already; then there is nothing to roll back.
         run("rollback").ok();

@@ -1,3 +1,4 @@
+use rapport_model::Value;
 use rapport_store::{Database, Store, StoreConfig, StoreError};
 
 use crate::world::*;
@@ -11,6 +12,7 @@ on_both!(
     a_closed_store_refuses_and_can_be_opened_again,
     units_handed_over_before_close_are_committed,
     a_damaged_registry_is_named,
+    a_head_that_somebody_else_moved_is_taken_up,
 );
 
 async fn a_new_workspace_has_the_standard_objects(world: World) {
@@ -118,6 +120,22 @@ async fn a_damaged_registry_is_named(world: World) {
     world.tamper("update field_def set definition = '{}' where object = 'customer' and name = 'email'").await;
     let message = world.try_open().await.unwrap_err().to_string();
     assert!(message.starts_with("the registry's fields is damaged"), "{message}");
+}
+
+/// Whoever keeps out of the workspace's lock may still write: on PostgreSQL that is noticed, on SQLite the file's lock forbids it.
+async fn a_head_that_somebody_else_moved_is_taken_up(world: World) {
+    if matches!(world.database, Database::Sqlite { .. }) {
+        return;
+    }
+    let store = world.open().await;
+    let ada = customer(&store, "1").await;
+    world.tamper("update log_head set commits = commits + 7").await;
+    world.tamper("update o_customer set name = 'Ada'").await;
+    // The record in memory is forgotten with everything else: what the other one wrote is there.
+    let outcome = store.commit(puts(vec![update("customer", ada, vec![set("country", "France")])])).await.unwrap();
+    let after = outcome.records[0].1.clone().unwrap();
+    assert_eq!((after.get("name"), after.get("country")), (&Value::text("Ada"), &Value::text("France")));
+    assert!(store.verify(0, &|_| {}).await.unwrap().first_bad.is_none());
 }
 
 /// Only a file can be full on demand.
