@@ -87,7 +87,7 @@ impl Default for Limits {
             run_attempts_max: 6,
             run_backoff_ms: 200,
             run_backoff_ms_max: 60_000,
-            slices_in_flight_max: 256,
+            slices_in_flight_max: 1_024,
         }
     }
 }

@@ -110,6 +110,7 @@ impl Committer {
         let mut waiting: Vec<Work> = Vec::with_capacity(cap);
         let mut company = Company::default();
         while queue.recv_many(&mut waiting, cap).await > 0 {
+            Company::gather(&mut waiting, &mut queue, cap).await;
             company.wait(&mut waiting, &mut queue, cap).await;
             let mut units = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {

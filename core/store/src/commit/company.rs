@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use super::Work;
 
+/// How often a group lets others go first who are ready to hand over, as long as that brings more.
+const ROUNDS: u32 = 4;
 /// How long a group stays open for which nobody waits.
 const WAIT: Duration = Duration::from_millis(1);
 /// How long after its last answer a caller is expected to come again.
@@ -27,6 +29,22 @@ pub(super) struct Company {
 }
 
 impl Company {
+    /// Lets everybody who is ready to hand over a unit do so: that costs nobody time, since they would work before the next
+    /// group anyway.
+    pub(super) async fn gather(waiting: &mut Vec<Work>, queue: &mut mpsc::Receiver<Work>, cap: usize) {
+        for _ in 0..ROUNDS {
+            let known = waiting.len();
+            tokio::task::yield_now().await;
+            while waiting.len() < cap {
+                let Ok(work) = queue.try_recv() else { break };
+                waiting.push(work);
+            }
+            if waiting.len() == known || waiting.len() >= cap {
+                return;
+            }
+        }
+    }
+
     /// Waits for a caller's unit to join `waiting`, if one is to be expected and none is there.
     pub(super) async fn wait(&mut self, waiting: &mut Vec<Work>, queue: &mut mpsc::Receiver<Work>, cap: usize) {
         self.awaited = waiting.iter().any(is_awaited);
