@@ -24,6 +24,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::lookup::Lookup;
 use crate::registry::{Snapshot, Version};
+use crate::waits::Waits;
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
+    pub(crate) waits: Arc<Waits>,
     pub(crate) counters: Counters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
@@ -107,6 +109,7 @@ impl Engine {
             limits: config.limits,
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
+            waits: Arc::default(),
             counters: Counters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
@@ -122,9 +125,11 @@ impl Engine {
         inner.store.set_hooks(hooks);
         inner.lanes.expect_stored();
         inner.take_up_retries().await?;
+        inner.take_up_waits().await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch(inner.clone()));
         tasks.spawn(timers(inner.clone()));
+        tasks.spawn(waits(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 
@@ -272,6 +277,20 @@ async fn timers(inner: Arc<Inner>) {
     }
 }
 
+/// Wakes runs whose time or event has come.
+async fn waits(inner: Arc<Inner>) {
+    while !inner.is_stopping() {
+        if let Err(error) = inner.wake_waiting(inner.clock.now()).await {
+            tracing::warn!("waiting runs could not be woken, trying again: {error}");
+            inner.pause(Duration::from_millis(500)).await;
+        }
+        tokio::select! {
+            () = inner.waits.wake.notified() => {}
+            () = inner.pause(TIMER_TICK) => {}
+        }
+    }
+}
+
 /// What the store calls. Weak: the store must not keep the engine alive.
 struct EngineHooks(std::sync::Weak<Inner>);
 
@@ -284,6 +303,7 @@ impl Hooks for EngineHooks {
         let Some(inner) = self.0.upgrade() else { return };
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
+        inner.waits.note(events);
         if runs.is_empty() {
             return;
         }

@@ -7,6 +7,8 @@
 //! slice failed ─▶ commit of the failure alone ─▶ retrying or dead
 //! ```
 
+mod waiting;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -115,6 +117,16 @@ fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rap
             run.status = RunStatus::Retrying;
             inner.retry_later(when, Item { run: Arc::new(run), event: item.event });
         }
+        (RunStatus::Waiting, when) => {
+            if let Some(when) = when {
+                inner.waits.due_at(when);
+            }
+            inner.waits.wake.notify_one();
+        }
+        (RunStatus::Paused, _) => {
+            let run = &item.run;
+            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: its calls differ from its journal", run.id);
+        }
         (RunStatus::Completed, _) => _ = inner.counters.completed.fetch_add(1, Ordering::Relaxed),
         (RunStatus::Dead, _) => {
             inner.counters.dead.fetch_add(1, Ordering::Relaxed);
@@ -145,6 +157,9 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
             return Ok(failure_unit(inner, run, &report, &empty_trace(inner)));
         }
     };
+    if version.waits() {
+        return waiting::slice(inner, run, &event, version).await;
+    }
     let (record, current) = subject_record(inner, &event).await?;
     if !conditions_hold(inner, &version, &event, record.as_deref()).await? {
         return Ok(skipped(inner, run, &event));
@@ -175,6 +190,7 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         events: Vec::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
+        waits: inner.waits.clone(),
         version,
     }
 }
@@ -302,6 +318,7 @@ fn update(
         status,
         attempt: run.attempt.saturating_add(1),
         wake_at,
+        wake_event: run.wake_event,
         finished_at: (!status.is_open()).then(|| inner.clock.now()),
         error: None,
         trace,

@@ -64,6 +64,8 @@ struct State {
     lanes: HashMap<Uuid, Lane>,
     ready: VecDeque<Uuid>,
     known: HashSet<RunId>,
+    /// Runs that were woken before their slice was done.
+    again: HashMap<RunId, Item>,
     timers: BinaryHeap<Reverse<(Timestamp, u64)>>,
     sleeping: HashMap<u64, Item>,
     sequence: u64,
@@ -159,9 +161,16 @@ impl Lanes {
         (state.left_out.is_some() && state.queued <= self.queued_max / 2).then(|| state.last.clone())
     }
 
-    /// Queues one run that is due again, whatever its place.
+    /// Queues one run that is due again, whatever its place. If its slice before is not done with its lane yet, it is queued
+    /// after that.
     pub(crate) fn push_again(&self, item: Item) {
-        self.lock().enqueue(item);
+        let mut state = self.lock();
+        if state.known.contains(&item.run.id) {
+            state.again.insert(item.run.id, item);
+        } else {
+            state.enqueue(item);
+        }
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -218,6 +227,9 @@ impl Lanes {
         state.running -= 1;
         state.known.remove(&run.id);
         state.free(lane_of(run));
+        if let Some(item) = state.again.remove(&run.id) {
+            state.enqueue(item);
+        }
         drop(state);
         self.wake.notify_one();
         self.changed.notify_waiters();

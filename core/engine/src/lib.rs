@@ -18,6 +18,8 @@ mod error;
 mod execute;
 mod gate;
 mod ingest;
+mod journal;
+mod journaled;
 mod key;
 mod keys;
 mod lanes;
@@ -34,6 +36,7 @@ mod runs;
 mod schema;
 mod slice;
 mod trace;
+mod waits;
 
 pub use automations::Activated;
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};

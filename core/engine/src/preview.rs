@@ -20,6 +20,7 @@ use crate::bulk::{Batch, PreviewLine, Row, RowOutcome, outcome, refused};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::execute::host;
+use crate::journaled::WAITING;
 use crate::plan::Planner;
 
 /// Runs that one row may set off in a preview.
@@ -127,6 +128,7 @@ impl Engine {
             status: RunStatus::Pending,
             attempt: 0,
             wake_at: None,
+            wake_event: None,
             created_at: event.recorded_at,
             finished_at: None,
             error: None,
@@ -140,7 +142,7 @@ impl Engine {
         let line = trial.lines.entry(found.automation.to_string()).or_default();
         line.automation = found.automation.to_string();
         line.runs += 1;
-        if report.outcome.is_err() {
+        if report.outcome.as_ref().err().is_some_and(|failure| failure.code() != WAITING) {
             line.failures += 1;
             host.buffer.take_back();
             trial.buffer = std::mem::take(&mut host.buffer);

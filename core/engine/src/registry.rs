@@ -109,6 +109,11 @@ pub(crate) struct Condition {
 }
 
 impl Version {
+    /// Whether its runs may wait.
+    pub(crate) fn waits(&self) -> bool {
+        self.declaration.waits || self.program.imports_waits()
+    }
+
     /// The conditions of this version's triggers on `event` that look at other records; none if a trigger without such a
     /// look has fired.
     pub(crate) fn open_conditions(&self, event: &Event, record: Option<&Record>, schema: &Schema) -> Vec<Rule> {
@@ -142,15 +147,24 @@ impl Version {
 
 /// Whether `rule` holds for `event`, with the records it looks at.
 pub(crate) fn holds(rule: &Rule, event: &Event, record: Option<&Record>, referenced: &Referenced) -> bool {
-    let params = Params::none();
+    holds_with(rule, event, record, (referenced, &Params::none()))
+}
+
+/// The same with parameters.
+pub(crate) fn holds_with(
+    rule: &Rule,
+    event: &Event,
+    record: Option<&Record>,
+    (referenced, params): (&Referenced, &Params),
+) -> bool {
     match (&event.body, record) {
         (Some(Body::Change(change)), Some(record)) => {
             let lookup = ChangeLookup { record, change, kind: change_kind(&event.kind), referenced };
-            rule.eval(&Env { now: event.time, lookup: &lookup, params: &params }).unwrap_or(false)
+            rule.eval(&Env { now: event.time, lookup: &lookup, params }).unwrap_or(false)
         }
         (Some(Body::Data(data)), subject) => {
             let lookup = EventLookup { data, subject, referenced };
-            rule.eval(&Env { now: event.time, lookup: &lookup, params: &params }).unwrap_or(false)
+            rule.eval(&Env { now: event.time, lookup: &lookup, params }).unwrap_or(false)
         }
         _ => false,
     }
@@ -211,6 +225,11 @@ fn known_types(schema: &Schema) -> Vec<(EventType, Scope)> {
         all.push((kind.clone(), Scope::Event { kind: def.clone(), subject: None }));
     }
     all
+}
+
+/// What names mean in rules over events of `kind`; none if there is no such type.
+pub(crate) fn scope_of(schema: &Schema, kind: &EventType) -> Option<Scope> {
+    known_types(schema).into_iter().find(|(known, _)| known == kind).map(|(_, scope)| scope)
 }
 
 fn scopes(schema: &Schema, trigger: &Trigger) -> Vec<(EventType, Scope)> {

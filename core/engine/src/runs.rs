@@ -135,16 +135,16 @@ impl Engine {
         Ok(shown.collect())
     }
 
-    /// Starts a dead run again, with all its tries.
+    /// Starts a dead or paused run again, with all its tries. One that has waited goes on where it was.
     ///
     /// # Errors
-    /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if it is not dead.
+    /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if it is neither.
     pub async fn retry(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Write)?;
         self.inner.writable(None)?;
         let run = self.find_run(id).await?;
-        if run.status != RunStatus::Dead {
-            let message = format!("the run is {}: only dead runs are retried", run.status.as_str());
+        if !matches!(run.status, RunStatus::Dead | RunStatus::Paused) {
+            let message = format!("the run is {}: only dead and paused runs are retried", run.status.as_str());
             return Err(EngineError::Conflict(message));
         }
         let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
@@ -153,6 +153,7 @@ impl Engine {
             status: RunStatus::Pending,
             attempt: 0,
             wake_at: None,
+            wake_event: run.wake_event,
             finished_at: None,
             error: None,
             trace: None,

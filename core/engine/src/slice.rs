@@ -12,7 +12,9 @@ use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value};
-use rapport_sandbox::{FindRequest, GuestFields, Host, HostError, LogLevel, RecordData};
+use rapport_sandbox::{
+    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+};
 use rapport_store::{Direction, Store};
 
 use crate::buffer::Buffer;
@@ -20,11 +22,13 @@ use crate::draft::known_field;
 use crate::entropy::Stream;
 use crate::error::EngineError;
 use crate::gate::{allows, visible_object};
+use crate::journaled::WAITING;
 use crate::key::{self, Key};
 use crate::lookup::Lookup;
 use crate::query::{self, SliceQuery};
 use crate::registry::{AutomationKind, Version};
 use crate::trace::Trace;
+use crate::waits::Waits;
 
 /// What one slice may do at most, beside what the sandbox limits.
 #[derive(Debug, Clone, Copy)]
@@ -47,12 +51,14 @@ pub(crate) struct SliceHost {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
+    /// What runs wait for.
+    pub(crate) waits: Arc<Waits>,
 }
 
 type Answer<T> = Result<T, HostError>;
 
 impl SliceHost {
-    fn allow(&self, need: Need<'_>) -> Answer<()> {
+    pub(crate) fn allow(&self, need: Need<'_>) -> Answer<()> {
         if allows(&self.version.declaration.uses, need) {
             return Ok(());
         }
@@ -478,6 +484,27 @@ impl Host for SliceHost {
         let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
         Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
     }
+
+    // Alone, as in a preview, this host shows what a run does up to where it waits.
+    async fn sleep(&mut self, _: &str) -> Answer<()> {
+        waits_here()
+    }
+
+    async fn sleep_until(&mut self, _: Timestamp) -> Answer<()> {
+        waits_here()
+    }
+
+    async fn wait_for(&mut self, _: WaitRequest) -> Answer<Option<GuestEvent>> {
+        waits_here()
+    }
+
+    async fn ask(&mut self, _: Question) -> Answer<Reply> {
+        waits_here()
+    }
+}
+
+fn waits_here<T>() -> Answer<T> {
+    Err(HostError::ending(WAITING, "the run waits here"))
 }
 
 /// The seed of a run's random numbers and ids: it follows from the run alone, so that a slice tried again draws the same.

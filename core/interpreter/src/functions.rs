@@ -1,5 +1,6 @@
 //! What a script can call when it runs: the host's functions, and the properties of what they return.
 
+mod flow;
 mod records;
 mod views;
 
@@ -22,6 +23,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 pub(crate) fn register(engine: &mut Engine) {
     views::register(engine);
     records::register(engine);
+    flow::register(engine);
     register_events(engine);
     register_log(engine);
     register_time(engine);

@@ -119,6 +119,9 @@ pub struct Declaration {
     pub fields: Vec<FieldDeclaration>,
     /// Event types it adds.
     pub event_types: Vec<EventTypeDef>,
+    /// Whether its runs may wait (`sleep`, `wait_for`, `ask`): then their calls are journaled.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// A right that a script's `uses(…)` or a plugin's manifest asks for: `customer:read`, `customer.points:write`,

@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod automation;
+pub mod duration;
 pub mod event;
 pub mod id;
 pub mod image;

@@ -12,6 +12,10 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const OBJECT_FIELDS_MAX: usize = 500;
 /// The longest cause chain: an event deeper than this starts no run, and a trace names the loop.
 pub const CAUSE_DEPTH_MAX: u16 = 16;
+/// Entries of the journal of a run that waits: its calls over all its slices.
+pub const JOURNAL_ENTRIES_MAX: usize = 1_000;
+/// Bytes of the journal of a run that waits.
+pub const JOURNAL_BYTES_MAX: usize = 1 << 20;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 ///    │  ▲               skipped   (a condition that had to look at another record did not hold)
 ///    ▼  │ due
 /// retrying ──tries used up, or `fail`──▶ dead ──retry──▶ pending
+///
+/// pending ──sleep, wait_for, ask──▶ waiting ──what it waits for──▶ pending
+///                                      └──its calls differ from before──▶ paused ──resume──▶ pending
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,6 +25,10 @@ pub enum RunStatus {
     Pending,
     /// Failed, and will be tried again at `wake_at`.
     Retrying,
+    /// Waits for an instant, an event or people; costs no memory.
+    Waiting,
+    /// Stopped, since what it called differed from what it had called before it waited; kept until someone decides.
+    Paused,
     /// Done.
     Completed,
     /// Its condition did not hold when it was looked at.
@@ -32,7 +39,8 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Retrying, Self::Completed, Self::Skipped, Self::Dead];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Retrying, Self::Waiting, Self::Paused, Self::Completed, Self::Skipped, Self::Dead];
 
     /// Its name, as stored and shown.
     #[must_use]
@@ -40,6 +48,8 @@ impl RunStatus {
         match self {
             Self::Pending => "pending",
             Self::Retrying => "retrying",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Skipped => "skipped",
             Self::Dead => "dead",
@@ -55,7 +65,18 @@ impl RunStatus {
     /// Whether the engine still has something to do for it.
     #[must_use]
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Pending | Self::Retrying)
+        matches!(self, Self::Pending | Self::Retrying | Self::Waiting | Self::Paused)
+    }
+
+    /// Whether a run may go from here to `next`. Who is pending again has been woken, resumed or retried by one alone.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Pending | Self::Retrying => !matches!(next, Self::Pending),
+            Self::Waiting | Self::Paused => matches!(next, Self::Pending | Self::Dead),
+            Self::Dead => matches!(next, Self::Pending),
+            Self::Completed | Self::Skipped => false,
+        }
     }
 }
 
@@ -78,8 +99,10 @@ pub struct Run {
     pub status: RunStatus,
     /// How often it was tried.
     pub attempt: u16,
-    /// When it is tried next, if it is retrying.
+    /// When it is tried next, if it is retrying; when it is woken at the latest, if it waits.
     pub wake_at: Option<Timestamp>,
+    /// The position of the event that woke it last; none: its time had come.
+    pub wake_event: Option<i64>,
     /// When its event was committed.
     pub created_at: Timestamp,
     /// When it ended.

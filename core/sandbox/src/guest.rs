@@ -24,6 +24,8 @@ pub(crate) struct Guest {
     handle: ComponentExportIndex,
     limits: Arc<Limits>,
     ending: Ending,
+    /// It imports what makes runs wait.
+    pub(crate) waits: bool,
 }
 
 /// An instance and its store.
@@ -51,7 +53,9 @@ impl Guest {
         linker.define_unknown_imports_as_traps(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let handle = export(component, "handle")?;
-        Ok(Self { pre, handle, limits, ending })
+        let waits =
+            component.component_type().imports(engine).any(|(name, _)| name.starts_with("rapport:plugin/flow@"));
+        Ok(Self { pre, handle, limits, ending, waits })
     }
 
     /// An index of another export than `handle`.

@@ -45,6 +45,54 @@ pub struct FindRequest {
     pub after: String,
 }
 
+/// What a guest waits for beside time.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WaitRequest {
+    /// The type of the event.
+    pub kind: String,
+    /// A rule that must hold for it.
+    pub filter: String,
+    /// The rule's parameters.
+    pub params: GuestFields,
+    /// How long to wait, such as `7 days`; empty: for ever.
+    pub timeout: String,
+}
+
+/// What a guest asks people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Question {
+    /// Who is to answer: `role:shop-manager` or `user:NAME`.
+    pub who: String,
+    /// The question.
+    pub title: String,
+    /// What there is to know about it.
+    pub body: String,
+    /// What can be chosen; empty: any text.
+    pub choices: Vec<String>,
+    /// The record that it is about, as `object/key`; empty: the event's subject.
+    pub about: String,
+    /// How long to wait, such as `2 days`; empty: for ever.
+    pub timeout: String,
+}
+
+/// What people answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// What was chosen; empty if nobody answered in time.
+    pub choice: String,
+    /// Who answered.
+    pub by: String,
+    /// Whether the time was up first.
+    pub timed_out: bool,
+    /// The task, as `task/id`.
+    pub task: String,
+}
+
+/// What a guest is told by a host whose runs cannot wait.
+fn cannot_wait<T>() -> Result<T, HostError> {
+    Err(HostError::permanent("unsupported", "runs cannot wait here"))
+}
+
 /// A host call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -108,6 +156,22 @@ pub trait Host: Any + Send {
     /// # Errors
     /// [`HostError`] if no setting of that name is declared.
     fn setting(&mut self, name: &str) -> Result<Value, HostError>;
+    /// Waits for a span of time. A host that lets a run wait ends the slice here, and answers when it runs again.
+    async fn sleep(&mut self, _span: &str) -> Result<(), HostError> {
+        cannot_wait()
+    }
+    /// Waits until an instant.
+    async fn sleep_until(&mut self, _instant: Timestamp) -> Result<(), HostError> {
+        cannot_wait()
+    }
+    /// Waits for an event; none if the time was up first.
+    async fn wait_for(&mut self, _request: WaitRequest) -> Result<Option<GuestEvent>, HostError> {
+        cannot_wait()
+    }
+    /// Asks people and waits for their answer.
+    async fn ask(&mut self, _question: Question) -> Result<Reply, HostError> {
+        cannot_wait()
+    }
 }
 
 /// What a handler is called with.

@@ -1,5 +1,7 @@
 //! The interfaces of `rapport:plugin`, linked to the [`Host`](crate::Host) of the slice.
 
+mod flow;
+
 use wasmtime::component::{Linker, LinkerInstance};
 use wasmtime::{Result, StoreContextMut};
 
@@ -32,6 +34,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     link_changes(records)?;
     link_creations(records)?;
     link_events(&mut linker.instance("rapport:plugin/events@0.1.0")?)?;
+    flow::link(&mut linker.instance("rapport:plugin/flow@0.1.0")?)?;
     link_surroundings(linker)
 }
 

@@ -23,6 +23,8 @@ mod wasi;
 mod wire;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
-pub use host::{FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, RecordData};
+pub use host::{
+    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+};
 pub use manifest::Manifest;
 pub use sandbox::{Program, ProgramKind, Sandbox, SandboxConfig};

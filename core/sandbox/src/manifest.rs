@@ -126,6 +126,8 @@ fn read(text: &str) -> Result<Manifest, String> {
         objects: items(&table, "objects", object)?,
         fields: items(&table, "fields", field)?,
         event_types: items(&table, "event_types", event_type)?,
+        // Told by what the component imports, not by its manifest.
+        waits: false,
     };
     if declaration.triggers.is_empty() {
         return Err("nothing starts the plugin: add a `[[triggers]]` with `event`".into());

@@ -68,6 +68,7 @@ pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnos
         wrong.push(place(0, 0, "nothing starts this script".into(), help.into()));
     }
     for Call { function, object, fields, line, column } in outline.calls {
+        declaration.waits |= matches!(function.as_str(), "sleep" | "wait_for" | "ask");
         for right in missing(&declaration.uses, &function, &object, &fields) {
             let message = format!("`{function}` needs the right `{right}`, which the script does not declare");
             wrong.push(place(line, column, message, format!("write `uses(\"{right}\");` at the top level")));
@@ -95,6 +96,12 @@ fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> 
         "emit" => vec![Need::Emit(object)],
         // What `upsert` sets it may have to create; the fields of a new record need no right of their own.
         "create" | "upsert" => vec![Need::Create(object)],
+        "ask" => vec![Need::Create("task")],
+        // What happened to records is told to those who may read them.
+        "wait_for" => match object.rsplit_once('.') {
+            Some((of, "created" | "updated" | "deleted")) => vec![Need::Read(of)],
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     };
     if matches!(call, "update" | "increment" | "upsert") {

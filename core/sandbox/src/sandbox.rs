@@ -87,6 +87,12 @@ impl Program {
         self.0.digest
     }
 
+    /// Whether a component imports what makes runs wait. What a script calls is in its declaration.
+    #[must_use]
+    pub fn imports_waits(&self) -> bool {
+        matches!(&self.0.body, ProgramBody::Component(guest) if guest.waits)
+    }
+
     /// Whether it is a script or a component.
     #[must_use]
     pub fn kind(&self) -> ProgramKind {

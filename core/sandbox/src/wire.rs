@@ -11,7 +11,7 @@ use rapport_model::{Event, FieldDef, Record, Timestamp, Value};
 use rust_decimal::Decimal;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use crate::host::{GuestEvent, GuestFields, LogLevel, RecordData};
+use crate::host::{GuestEvent, GuestFields, LogLevel, Question, RecordData, Reply};
 
 /// The bytes that a field costs beside its texts, for the limits on input and output.
 const FIELD_BYTES: usize = 24;
@@ -129,6 +129,56 @@ pub(crate) struct InPage {
     pub(crate) order: String,
     pub(crate) limit: u32,
     pub(crate) after: String,
+}
+
+/// What a guest asks people.
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct InQuestion {
+    pub(crate) who: String,
+    pub(crate) title: String,
+    pub(crate) body: String,
+    pub(crate) choices: Vec<String>,
+    pub(crate) about: String,
+    pub(crate) timeout: String,
+}
+
+impl InQuestion {
+    /// The bytes that it costs the host.
+    pub(crate) fn bytes(&self) -> usize {
+        let choices: usize = self.choices.iter().map(|c| FIELD_BYTES + c.len()).sum();
+        self.who.len() + self.title.len() + self.body.len() + self.about.len() + self.timeout.len() + choices
+    }
+}
+
+impl From<InQuestion> for Question {
+    fn from(InQuestion { who, title, body, choices, about, timeout }: InQuestion) -> Self {
+        Self { who, title, body, choices, about, timeout }
+    }
+}
+
+/// What people answered, on its way to a guest.
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct OutReply {
+    choice: String,
+    by: String,
+    #[component(name = "timed-out")]
+    timed_out: bool,
+    task: String,
+}
+
+impl From<Reply> for OutReply {
+    fn from(Reply { choice, by, timed_out, task }: Reply) -> Self {
+        Self { choice, by, timed_out, task }
+    }
+}
+
+impl OutReply {
+    /// The bytes that this answer costs a guest.
+    pub(crate) fn bytes(&self) -> usize {
+        FIELD_BYTES + self.choice.len() + self.by.len() + self.task.len()
+    }
 }
 
 /// A handler's failure.

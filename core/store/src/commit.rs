@@ -460,7 +460,9 @@ impl Committer {
         });
         self.shared.cache.commit(changed.map(|((_, id), image)| (*id, image.now.as_ref())));
         for (id, run) in parts.known_runs {
-            if run.status.is_open() && self.known_runs.len() < KNOWN_RUNS_MAX {
+            // One that waits costs no memory.
+            let works = matches!(run.status, RunStatus::Pending | RunStatus::Retrying);
+            if works && self.known_runs.len() < KNOWN_RUNS_MAX {
                 self.known_runs.insert(id, run);
             } else {
                 self.known_runs.remove(&id);

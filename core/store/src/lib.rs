@@ -32,6 +32,7 @@ mod shared;
 mod stats;
 mod store;
 mod unit;
+mod waiting;
 
 pub use config::{Database, StoreConfig};
 pub use crash::crash_point;
@@ -42,5 +43,5 @@ pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut,
-    ReadVersion, RunUpdate, Triggers, UnitOfWork,
+    JournalStep, ReadVersion, RunUpdate, Triggers, UnitOfWork, WaitFor,
 };

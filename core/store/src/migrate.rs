@@ -14,14 +14,21 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    name: "0001_log",
-    sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
-    postgres: include_str!("../migrations/postgres/0001_log.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        name: "0001_log",
+        sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
+        postgres: include_str!("../migrations/postgres/0001_log.sql"),
+    },
+    Migration {
+        name: "0002_waiting",
+        sqlite: include_str!("../migrations/sqlite/0002_waiting.sql"),
+        postgres: include_str!("../migrations/postgres/0002_waiting.sql"),
+    },
+];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rapport_model::event::NewEvent;
 use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
-use rapport_model::{Actor, AutomationId, Digest, Event, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp};
+use rapport_model::{
+    Actor, AutomationId, Digest, Event, EventType, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp,
+};
 
 /// Everything that one slice, request row or import row changes. It commits whole or not at all.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct UnitOfWork {
     pub on_duplicate: Duplicate,
     /// The step that the run takes with this unit.
     pub run_state: Option<RunUpdate>,
+    /// What happens to the journal of the unit's run.
+    pub journal: JournalStep,
     /// Additions to the registry. A unit with some commits in a physical transaction of its own.
     pub schema: Vec<SchemaChange>,
     /// Changes of what is live. A unit with some commits in a physical transaction of its own.
@@ -55,12 +59,46 @@ impl UnitOfWork {
             events: Vec::new(),
             on_duplicate: Duplicate::Skip,
             run_state: None,
+            journal: JournalStep::None,
             schema: Vec::new(),
             automations: Vec::new(),
             idempotency: None,
             triggers: Triggers::Fire,
         }
     }
+}
+
+/// What happens to the journal of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalStep {
+    /// Nothing.
+    None,
+    /// The run waits: what its slice called is kept, and what wakes it.
+    Append {
+        /// The number of the slice, from 0.
+        slice: i64,
+        /// Its calls, as JSON text.
+        entries: String,
+        /// The event that wakes it, if one does.
+        wait: Option<WaitFor>,
+    },
+    /// The run was woken: it waits for nothing now.
+    Woken,
+    /// The run has ended: nobody needs its journal.
+    Clear,
+}
+
+/// The events that may wake a run: those of a type whose field has a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitFor {
+    /// The type.
+    pub kind: EventType,
+    /// The field.
+    pub field: Name,
+    /// Its value, as JSON text.
+    pub value: String,
+    /// Only events after this position count.
+    pub after: i64,
 }
 
 /// A record version that a unit was decided on.
@@ -92,7 +130,7 @@ pub enum Triggers {
     Skip,
 }
 
-/// The step that a run takes. It must be open, or dead and become pending again.
+/// The step that a run takes: one that [`RunStatus::may_become`] allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunUpdate {
     /// The run.
@@ -101,8 +139,10 @@ pub struct RunUpdate {
     pub status: RunStatus,
     /// How often it was tried.
     pub attempt: u16,
-    /// When it is tried next.
+    /// When it is tried next, or woken at the latest.
     pub wake_at: Option<Timestamp>,
+    /// The position of the event that wakes it.
+    pub wake_event: Option<i64>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// Why it failed.

@@ -13,6 +13,7 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use crate::bindings::rapport::plugin::log::Level;
 use crate::{Event, Fields, Record, Reference, Timestamp, Value};
@@ -53,6 +54,9 @@ struct World {
     made: u64,
     drawn: u8,
     answers: Option<Answers>,
+    slept: Vec<String>,
+    arrivals: VecDeque<Event>,
+    replies: VecDeque<String>,
 }
 
 thread_local! {
@@ -125,6 +129,22 @@ pub fn set_now(now: Timestamp) {
 /// Says what queries with a rule find.
 pub fn answer_queries(answers: impl Fn(&Asked) -> Vec<Record> + 'static) {
     world(|w| w.answers = Some(Box::new(answers)));
+}
+
+/// The spans and instants that the plugin has slept for so far. Nothing waits here.
+#[must_use]
+pub fn slept() -> Vec<String> {
+    world(|w| w.slept.clone())
+}
+
+/// Lets the next [`crate::flow::wait_for`] see `event`; without one, the time is up at once.
+pub fn arrive(event: Event) {
+    world(|w| w.arrivals.push_back(event));
+}
+
+/// Lets the next [`crate::flow::ask`] be answered with `choice`; without one, nobody answers in time.
+pub fn reply(choice: &str) {
+    world(|w| w.replies.push_back(choice.into()));
 }
 
 /// The event `<object>.updated` of a change of `record` that gave its fields the values `after`.

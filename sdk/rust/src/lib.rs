@@ -1,8 +1,8 @@
 //! Write plugins for Rapport in Rust.
 //!
 //! A plugin is a type that implements [`Plugin`], a library compiled for `wasm32-wasip2`, and a `plugin.toml` that says what it
-//! may do. It is called with an [`Event`], and asks the host for everything else: [`records`], [`events`], [`settings`],
-//! [`log`], [`clock`], [`random`]. What it writes is kept if the handler returns `Ok`, all of it or nothing.
+//! may do. It is called with an [`Event`], and asks the host for everything else: [`records`], [`events`], [`flow`],
+//! [`settings`], [`log`], [`clock`], [`random`]. What it writes is kept if the handler returns `Ok`, all of it or nothing.
 //!
 //! ```
 //! use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, records};
@@ -36,6 +36,7 @@ mod error;
 pub mod events;
 #[cfg(not(target_family = "wasm"))]
 pub mod fake;
+pub mod flow;
 pub mod log;
 pub mod random;
 mod record;

@@ -243,6 +243,12 @@ impl Setup {
         self
     }
 
+    /// Lets the workspace go by this clock.
+    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Starts it on a new database.
     pub(crate) async fn start(mut self) -> TestApp {
         let folder = self.folder.path();

@@ -39,4 +39,6 @@ mod rights;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod waiting;
+#[cfg(test)]
 mod watching;

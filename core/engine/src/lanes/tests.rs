@@ -17,6 +17,7 @@ fn item(position: i64, lane: u8) -> Item {
         status: RunStatus::Pending,
         attempt: 0,
         wake_at: None,
+        wake_event: None,
         created_at: Timestamp::EPOCH,
         finished_at: None,
         error: None,

@@ -12,6 +12,9 @@ use crate::nearest::nearest;
 /// The host's functions that need a right.
 const HOST_CALLS: [&str; 8] = ["get", "find", "count", "create", "update", "increment", "upsert", "delete"];
 
+/// The host's functions that wait.
+const WAITING_CALLS: [&str; 3] = ["sleep", "wait_for", "ask"];
+
 /// Every host call with a literal object or event type. What cannot be right goes to `problems`.
 pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
     let known: BTreeSet<(String, usize)> = language::signatures().into_iter().collect();
@@ -130,6 +133,10 @@ fn unknown(
 /// A host call whose object or event type stands in the text: the host holds it against the declared rights.
 fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
     let name = call.name.as_str();
+    if WAITING_CALLS.contains(&name) {
+        let first = call.args.first().and_then(text).unwrap_or_default();
+        return Some(placed(position, json!({ "call": name, "object": first, "fields": [] })));
+    }
     let first = text(call.args.first()?)?;
     let fields = match (name, call.args.len()) {
         ("emit" | "get" | "find" | "count" | "delete", _) => Vec::new(),

@@ -44,6 +44,11 @@ fn register_reads(engine: &mut Engine) {
         let Target { object, key } = Target::of(&target)?;
         get(&object, &key)
     });
+    // What a run read before it waited is as old as that: this reads it again.
+    engine.register_fn("refresh", |target: Dynamic| -> Answer<Dynamic> {
+        let Target { object, key } = Target::of(&target)?;
+        get(&object, &key)
+    });
     engine.register_fn("find", |object: &str, filter: &str| find(object, filter, &Map::new(), &Map::new()));
     engine.register_fn("find", |object: &str, filter: &str, params: Map| find(object, filter, &params, &Map::new()));
     engine

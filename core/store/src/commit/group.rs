@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::head::Head;
 use crate::hooks::Hooks;
 use crate::seal::{Salt, Salts};
-use crate::unit::{Committed, IdempotencyPut, RunUpdate, UnitOfWork};
+use crate::unit::{Committed, IdempotencyPut, JournalStep, RunUpdate, UnitOfWork};
 
 pub(crate) use run::KnownRun;
 
@@ -83,6 +83,8 @@ pub(crate) struct Group<'a> {
     pub(crate) runs: Vec<Arc<Run>>,
     pub(crate) run_updates: HashMap<RunId, RunUpdate>,
     pub(crate) idempotency: Vec<IdempotencyPut>,
+    /// What happens to the journals of runs.
+    pub(crate) journal: Vec<(RunId, JournalStep)>,
     origins: HashSet<Origin>,
     pub(crate) assumed: Assumed,
     /// Records that were not looked for, since a unit creates them.
@@ -123,6 +125,7 @@ impl<'a> Group<'a> {
             runs: Vec::new(),
             run_updates: HashMap::with_capacity(units),
             idempotency: Vec::new(),
+            journal: Vec::new(),
             origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
             unsure: HashSet::new(),
@@ -167,6 +170,8 @@ impl<'a> Group<'a> {
         }
         self.check_references(undo)?;
         self.check_deleted(undo)?;
+        // Nothing can fail any more: what follows needs no way back.
+        self.step_journal(unit);
         committed.events = self.events[undo.events..].iter().map(|sealed| sealed.event.clone()).collect();
         committed.runs = self.runs[undo.runs..].to_vec();
         committed.records = self.results(unit);
@@ -268,7 +273,8 @@ impl<'a> Group<'a> {
 
     /// Whether the database has anything to do for this group.
     pub(crate) fn changes_nothing(&self) -> bool {
-        self.events.is_empty() && self.run_updates.is_empty() && self.idempotency.is_empty()
+        let nothing = self.events.is_empty() && self.run_updates.is_empty() && self.idempotency.is_empty();
+        nothing && self.journal.is_empty()
     }
 }
 

@@ -4,6 +4,8 @@
 //! one insert, one update and one delete, each with the last state of each record; the head comes last. PostgreSQL gets the rows of a
 //! statement at once, SQLite one after another.
 
+mod journal;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,11 +44,12 @@ const INSERT_RUNS: &str =
 const RUN_KINDS: [Kind; 9] =
     [Kind::Id, Kind::Text, Kind::Bytes, Kind::Int, Kind::Id, Kind::Int, Kind::Text, Kind::Int, Kind::Int];
 const UPDATE_RUNS: &str = "update run set status = v.column2, attempt = v.column3, wake_at = v.column4, \
-     finished_at = v.column5, error = v.column6, trace = v.column7 from (";
+     finished_at = v.column5, error = v.column6, trace = v.column7, wake_event = v.column8 from (";
 const UPDATE_RUNS_END: &str = ") as v where run.id = v.column1";
-const UPDATE_RUN_SQLITE: &str =
-    "update run set status = ?2, attempt = ?3, wake_at = ?4, finished_at = ?5, error = ?6, trace = ?7 where id = ?1";
-const UPDATE_KINDS: [Kind; 7] = [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text];
+const UPDATE_RUN_SQLITE: &str = "update run set status = ?2, attempt = ?3, wake_at = ?4, finished_at = ?5, error = ?6, \
+     trace = ?7, wake_event = ?8 where id = ?1";
+const UPDATE_KINDS: [Kind; 8] =
+    [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text, Kind::Int];
 const PUT_KEYS: &str = "insert into idempotency (actor, key, fingerprint, response, expires_at) ";
 const PUT_KEYS_END: &str = " on conflict (actor, key) do update set fingerprint = excluded.fingerprint, \
      response = excluded.response, expires_at = excluded.expires_at where idempotency.expires_at <= excluded.expires_at";
@@ -81,6 +84,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(insert_runs(&group.runs, dialect));
     all.extend(update_runs(group.run_updates.values(), dialect));
     all.extend(put_keys(&group.idempotency, order, dialect));
+    all.extend(journal::statements(&group.journal, dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {
@@ -206,6 +210,7 @@ fn update_runs<'a>(updates: impl Iterator<Item = &'a RunUpdate>, dialect: Dialec
             Cell::maybe(update.finished_at, Kind::Int, |t| Cell::Int(t.micros())),
             Cell::maybe(update.error.as_deref(), Kind::Text, |e| Cell::Owned(storable(e))),
             Cell::maybe(update.trace.as_deref(), Kind::Text, |t| Cell::Owned(storable(t))),
+            Cell::maybe(update.wake_event, Kind::Int, Cell::Int),
         ]);
     }
     match dialect {

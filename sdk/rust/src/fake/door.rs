@@ -151,6 +151,51 @@ pub(crate) mod events {
     }
 }
 
+/// See `flow` in the contract.
+#[expect(clippy::unnecessary_wraps, reason = "the signatures are the contract's")]
+pub(crate) mod flow {
+    use super::{Field, WireError, world};
+    use crate::bindings::rapport::plugin::flow::{Answer, Question};
+    use crate::bindings::rapport::plugin::trigger::Event;
+
+    pub(crate) fn sleep(span: &str) -> Result<(), WireError> {
+        world(|w| w.slept.push(span.into()));
+        Ok(())
+    }
+
+    pub(crate) fn sleep_until(instant: i64) -> Result<(), WireError> {
+        world(|w| w.slept.push(instant.to_string()));
+        Ok(())
+    }
+
+    pub(crate) fn wait_for(_: &str, _: &str, _: &[Field], _: &str) -> Result<Option<Event>, WireError> {
+        Ok(world(|w| w.arrivals.pop_front()).map(|event| wire_event(&event)))
+    }
+
+    fn wire_event(event: &crate::Event) -> Event {
+        Event {
+            position: event.position,
+            kind: event.kind.clone(),
+            subject: event.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
+            time: event.time.0,
+            recorded_at: event.recorded_at.0,
+            actor: event.actor.clone(),
+            depth: event.depth,
+            data: event.data.to_wire(),
+            before: event.before.to_wire(),
+            after: event.after.to_wire(),
+            delta: event.delta.to_wire(),
+            record: event.record.as_ref().map(super::wire),
+        }
+    }
+
+    pub(crate) fn ask(_: &Question) -> Result<Answer, WireError> {
+        let choice = world(|w| w.replies.pop_front());
+        let timed_out = choice.is_none();
+        Ok(Answer { choice: choice.unwrap_or_default(), by: "user:fake".into(), timed_out, task: String::new() })
+    }
+}
+
 /// See `log` in the contract.
 pub(crate) mod log {
     pub(crate) use crate::bindings::rapport::plugin::log::Level;

@@ -93,6 +93,7 @@ impl Group<'_> {
                 status: RunStatus::Pending,
                 attempt: 0,
                 wake_at: None,
+                wake_event: None,
                 created_at: event.recorded_at,
                 finished_at: None,
                 error: None,

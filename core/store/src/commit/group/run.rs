@@ -5,7 +5,7 @@ use rapport_model::{AutomationId, RunId, RunStatus};
 use super::{Group, Undo, restore};
 use crate::error::StoreError;
 use crate::head::RunCounts;
-use crate::unit::{RunUpdate, UnitOfWork};
+use crate::unit::{JournalStep, RunUpdate, UnitOfWork};
 
 /// What the committer knows of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,7 @@ impl Group<'_> {
         let Some(update) = &unit.run_state else { return Ok(()) };
         let known = self.known_runs.get(&update.id).cloned();
         let status = known.as_ref().map(|known| known.status);
-        let may = match status {
-            Some(RunStatus::Dead) => update.status == RunStatus::Pending,
-            Some(status) => status.is_open(),
-            None => false,
-        };
+        let may = status.is_some_and(|status| status.may_become(update.status));
         let (true, Some(known)) = (may, known) else {
             let found = status.map_or("unknown", RunStatus::as_str);
             return Err(StoreError::RunMoved { run: update.id, found, wanted: update.status.as_str() });
@@ -42,6 +38,14 @@ impl Group<'_> {
         let before = self.run_updates.insert(update.id, update.clone());
         undo.run = Some(Step { id: update.id, known, to: update.status, before });
         Ok(())
+    }
+
+    /// Notes what happens to the journal of the unit's run.
+    pub(super) fn step_journal(&mut self, unit: &UnitOfWork) {
+        let run = unit.run_state.as_ref().map(|update| update.id).or(unit.run);
+        if let (Some(run), true) = (run, unit.journal != JournalStep::None) {
+            self.journal.push((run, unit.journal.clone()));
+        }
     }
 
     pub(super) fn take_back_run(&mut self, step: Step) {

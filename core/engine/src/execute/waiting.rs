@@ -1,0 +1,138 @@
+//! The slices of runs that may wait: begun anew from the journal each time, suspended where they wait.
+//!
+//! ```text
+//! journal ─▶ slice ─┬─ waits ─────────▶ commit: writes, journal, waiting
+//!                   ├─ done ──────────▶ commit: writes, completed; the journal goes
+//!                   ├─ differs ───────▶ commit: paused, with what differs; nothing of the slice
+//!                   └─ failed ────────▶ as any slice; the journal stays, so that a retry goes on where it was
+//! ```
+
+use std::sync::Arc;
+
+use rapport_model::limits::{JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
+use rapport_model::{Event, Run, RunStatus};
+use rapport_sandbox::{GuestEvent, GuestFailure, RecordData, SliceReport};
+use rapport_store::JournalStep;
+
+use super::{
+    Done, conditions_hold, empty_trace, failure_unit, host, no_report, skipped, subject_record, success_unit, unit,
+    update,
+};
+use crate::engine::Inner;
+use crate::entropy::Stream;
+use crate::error::EngineError;
+use crate::journal::Journal;
+use crate::journaled::{DIFFERS, JournaledHost, Suspension, WAITING, Woken};
+use crate::registry::Version;
+
+/// Runs the next slice of `run`.
+pub(super) async fn slice(
+    inner: &Arc<Inner>,
+    run: &Run,
+    event: &Arc<Event>,
+    version: Arc<Version>,
+) -> Result<Done, EngineError> {
+    let journal = match Journal::read(&inner.store.journal(run.id).await?) {
+        Ok(journal) => journal,
+        Err(why) => return Ok(failed(inner, run, "journal", why)),
+    };
+    let (slices, size) = (journal.slices, (journal.len(), journal.bytes));
+    let (record, current) = subject_record(inner, event).await?;
+    if slices == 0 && !conditions_hold(inner, &version, event, record.as_deref()).await? {
+        return Ok(skipped(inner, run, event));
+    }
+    let (events, woken) = what_woke(inner, run, &journal).await?;
+    let mut slice_host = host(inner, run, event, version.clone());
+    if slices > 0 {
+        // A slice draws ids and random numbers of its own: those of the slices before are taken.
+        let seed = [run.id.0.as_bytes().as_slice(), &slices.to_be_bytes()].concat();
+        slice_host.random = Stream::new(&seed);
+    }
+    let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
+    let first = journaled.first_record(event, record);
+    if let (Some(record), true) = (&first, current && slices == 0) {
+        journaled.inner.buffer.saw(record);
+    }
+    let guest_event = GuestEvent { event: event.clone(), record: first };
+    let (report, mut journaled) = inner.sandbox.call(&version.program, guest_event, journaled).await;
+    inner.counters.fuel.fetch_add(report.fuel, std::sync::atomic::Ordering::Relaxed);
+    if let Some(difference) = journaled.differs.take() {
+        return Ok(paused(inner, run, &report, (&journaled, difference)));
+    }
+    let code = report.outcome.as_ref().err().map(GuestFailure::code);
+    match (code, journaled.suspension.take()) {
+        (Some(WAITING), Some(suspension)) => Ok(suspended(inner, run, &report, (journaled, suspension, slices, size))),
+        (Some(_), _) => Ok(failure_unit(inner, run, &report, &journaled.inner.trace)),
+        (None, _) => {
+            let mut done = success_unit(inner, run, &report, journaled.inner);
+            if slices > 0 {
+                done.unit.journal = JournalStep::Clear;
+            }
+            Ok(done)
+        }
+    }
+}
+
+/// The events that the journal names and that which woke the run now, with the record that it is about.
+async fn what_woke(inner: &Inner, run: &Run, journal: &Journal) -> Result<(Vec<Arc<Event>>, Woken), EngineError> {
+    let mut events = Vec::new();
+    for position in journal.events() {
+        events.extend(inner.store.event(position).await?);
+    }
+    let woken = match run.wake_event {
+        _ if journal.is_empty() => Woken::First,
+        None => Woken::Time,
+        Some(position) => match inner.store.event(position).await? {
+            Some(event) => {
+                let (record, _): (Option<RecordData>, bool) = subject_record(inner, &event).await?;
+                Woken::Event(event, record)
+            }
+            None => Woken::Time,
+        },
+    };
+    Ok((events, woken))
+}
+
+fn suspended(
+    inner: &Inner,
+    run: &Run,
+    report: &SliceReport,
+    (host, suspension, slice, size): (JournaledHost, Suspension, i64, (usize, usize)),
+) -> Done {
+    let (entries, bytes) = host.size(size);
+    if entries > JOURNAL_ENTRIES_MAX || bytes > JOURNAL_BYTES_MAX {
+        let why = format!(
+            "the journal has {entries} entries and {bytes} bytes; {JOURNAL_ENTRIES_MAX} and {JOURNAL_BYTES_MAX} at most: let one \
+             automation end with an event, and another one begin with it"
+        );
+        return failed(inner, run, "journal_full", why);
+    }
+    if entries > JOURNAL_ENTRIES_MAX / 2 || bytes > JOURNAL_BYTES_MAX / 2 {
+        tracing::warn!(run.id = %run.id, "the journal of run {} is half full: {entries} entries, {bytes} bytes", run.id);
+    }
+    let step = JournalStep::Append { slice, entries: host.entries(), wait: suspension.wait };
+    let mut done = success_unit(inner, run, report, host.inner);
+    done.unit.journal = step;
+    done.status = RunStatus::Waiting;
+    done.wake_at = suspension.wake_at;
+    if let Some(state) = &mut done.unit.run_state {
+        (state.status, state.wake_at, state.finished_at, state.attempt) =
+            (RunStatus::Waiting, suspension.wake_at, None, 0);
+        state.wake_event = None;
+    }
+    done
+}
+
+/// Keeps a run whose calls differ from its journal, with nothing of the slice.
+fn paused(inner: &Inner, run: &Run, report: &SliceReport, (host, why): (&JournaledHost, String)) -> Done {
+    let mut unit = unit(run, inner.clock.now());
+    let mut state = update(inner, run, RunStatus::Paused, None, Some(host.inner.trace.finish(report)));
+    state.error = Some(format!("{DIFFERS} {why}"));
+    unit.run_state = Some(state);
+    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None }
+}
+
+fn failed(inner: &Inner, run: &Run, code: &'static str, message: String) -> Done {
+    let failure = GuestFailure::Failed { code: code.into(), message, retryable: false };
+    failure_unit(inner, run, &SliceReport { outcome: Err(failure), ..no_report() }, &empty_trace(inner))
+}

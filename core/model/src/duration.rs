@@ -1,0 +1,86 @@
+//! Spans of time as people write them: `3 days`, `90 minutes`, `1 week 12 hours`.
+
+/// The longest span: a hundred years.
+const MICROS_MAX: i64 = 100 * 366 * 86_400_000_000;
+
+/// The units, by their singular, in microseconds. A day is 24 hours, a week seven of them.
+const UNITS: [(&str, i64); 6] = [
+    ("millisecond", 1_000),
+    ("second", 1_000_000),
+    ("minute", 60_000_000),
+    ("hour", 3_600_000_000),
+    ("day", 86_400_000_000),
+    ("week", 604_800_000_000),
+];
+
+/// A text that is no span of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no span of time: write `90 seconds`, `3 days` or `1 week 12 hours`{hint}")]
+pub struct InvalidDuration {
+    text: String,
+    hint: String,
+}
+
+/// The microseconds of `text`: whole numbers, each with a unit from milliseconds to weeks; together a hundred years at most.
+///
+/// # Errors
+/// [`InvalidDuration`], with the nearest unit if one is misspelt.
+pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
+    let wrong = |hint: String| InvalidDuration { text: text.chars().take(60).collect(), hint };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() || words.len() % 2 != 0 || words.len() > 2 * UNITS.len() {
+        return Err(wrong(String::new()));
+    }
+    let mut sum = 0_i64;
+    for pair in words.chunks_exact(2) {
+        let plain = !pair[0].is_empty() && pair[0].bytes().all(|b| b.is_ascii_digit());
+        let number: i64 = pair[0].parse().ok().filter(|_| plain).ok_or_else(|| wrong(String::new()))?;
+        let unit = UNITS.iter().find(|(name, _)| pair[1] == *name || pair[1].strip_suffix('s') == Some(*name));
+        let (_, micros) = unit.ok_or_else(|| {
+            let near = crate::nearest::nearest(pair[1].trim_end_matches('s'), UNITS.iter().map(|u| u.0));
+            wrong(near.map(|near| format!("; did you mean `{near}s`?")).unwrap_or_default())
+        })?;
+        sum = number.checked_mul(*micros).and_then(|part| sum.checked_add(part)).unwrap_or(i64::MAX);
+    }
+    if sum > MICROS_MAX { Err(wrong("; a hundred years at most".into())) } else { Ok(sum) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_in_words() {
+        let all = [
+            ("0 seconds", 0),
+            ("1 second", 1_000_000),
+            ("250 milliseconds", 250_000),
+            ("90 minutes", 5_400_000_000),
+            ("  3   days ", 259_200_000_000),
+            ("1 week 12 hours", 648_000_000_000),
+        ];
+        for (text, micros) in all {
+            assert_eq!(parse(text), Ok(micros), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_says_what_to_write() {
+        for text in [
+            "",
+            "3",
+            "days",
+            "3 days and",
+            "-3 days",
+            "+3 days",
+            "1.5 hours",
+            "3days",
+            "9e9 days",
+            "999999999999999999999 days",
+        ] {
+            assert!(parse(text).unwrap_err().to_string().contains("write `90 seconds`"), "{text}");
+        }
+        assert!(parse("3 dais").unwrap_err().to_string().ends_with("did you mean `days`?"));
+        assert!(parse("200000 weeks").unwrap_err().to_string().ends_with("a hundred years at most"));
+    }
+}

@@ -1,0 +1,43 @@
+//! The journals of runs that wait, and what wakes them.
+
+use rapport_model::RunId;
+
+use crate::db::{Cell, Kind, RowStatement, Statement};
+use crate::rule_sql::Dialect;
+use crate::unit::JournalStep;
+
+const INSERT_JOURNAL: &str = "insert into journal (run, slice, entries) ";
+const JOURNAL_KINDS: [Kind; 3] = [Kind::Id, Kind::Int, Kind::Text];
+const INSERT_WAIT: &str = "insert into wait (run, type, field, value, after) ";
+const WAIT_KINDS: [Kind; 5] = [Kind::Id, Kind::Text, Kind::Text, Kind::Text, Kind::Int];
+const DELETE_JOURNAL: &str = "delete from journal where run in (";
+const DELETE_WAIT: &str = "delete from wait where run in (";
+
+/// The statements of these steps. A run takes one step in a group: between two it has to run.
+pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Vec<Statement> {
+    let (mut appended, mut waits, mut ended, mut woken) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (run, step) in steps {
+        let id = Cell::Id(run.0);
+        match step {
+            JournalStep::None => {}
+            JournalStep::Append { slice, entries, wait } => {
+                // PostgreSQL cannot store the character U+0000; in JSON it is written as an escape.
+                appended.extend([id.clone(), Cell::Int(*slice), Cell::text(entries)]);
+                if let Some(wait) = wait {
+                    let (kind, field) = (Cell::text(wait.kind.as_str()), Cell::text(wait.field.as_str()));
+                    waits.extend([id, kind, field, Cell::text(&wait.value), Cell::Int(wait.after)]);
+                }
+            }
+            JournalStep::Woken => woken.push(id),
+            JournalStep::Clear => {
+                ended.push(id.clone());
+                woken.push(id);
+            }
+        }
+    }
+    let mut all = RowStatement::new(INSERT_JOURNAL, "", &JOURNAL_KINDS).writes(dialect, appended);
+    all.extend(RowStatement::new(DELETE_JOURNAL, ")", &[Kind::Id]).writes(dialect, ended));
+    all.extend(RowStatement::new(DELETE_WAIT, ")", &[Kind::Id]).writes(dialect, woken));
+    all.extend(RowStatement::new(INSERT_WAIT, "", &WAIT_KINDS).writes(dialect, waits));
+    all
+}

@@ -1,0 +1,83 @@
+//! Reads of runs that wait: their journals, what wakes them, when.
+
+use std::sync::Arc;
+
+use rapport_model::{EventType, Name, Run, RunId, Timestamp};
+
+use crate::db::{Cell, DbError, Query, Row};
+use crate::error::StoreError;
+use crate::shared::Shared;
+use crate::store::Store;
+
+const SELECT_JOURNAL: &str = "select entries from journal where run = $1 order by slice";
+const NEXT_WAKE: &str =
+    "select wake_at from run where status = 'waiting' and wake_at is not null order by wake_at limit 1";
+/// Served by `wait_event`, whose leading columns these are.
+const WAITED_FOR: &str = "select type, field, min(after) from wait group by type, field order by type, field";
+const WAITING: &str = "select run, after from wait where type = $1 and field = $2 and value = $3 order by run";
+
+impl Store {
+    /// The calls that the slices of a run made before it waited, slice by slice, as JSON text.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn journal(&self, run: RunId) -> Result<Vec<String>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(SELECT_JOURNAL, vec![Cell::Id(run.0)])).await?;
+        Ok(rows.iter().map(|row| row.text(0)).collect::<Result<_, DbError>>()?)
+    }
+
+    /// Waiting runs whose time has come at `now`, the longest due first.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn due_runs(&self, now: Timestamp, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
+        self.shared().due_runs(now, limit).await
+    }
+
+    /// When the next waiting run is due.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(NEXT_WAKE, Vec::new())).await?;
+        Ok(rows.first().map(|row| row.micros(0)).transpose()?)
+    }
+
+    /// The types of events that runs wait for, each with a field by which and the position after which the first of them waits.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn waited_for(&self) -> Result<Vec<(EventType, Name, i64)>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(WAITED_FOR, Vec::new())).await?;
+        let read = |row: &Row| {
+            let damaged = |e: String| StoreError::Corrupt { what: "wait".into(), why: e };
+            let kind = EventType::new(&row.text(0)?).map_err(|e| damaged(e.to_string()))?;
+            let field = Name::new(&row.text(1)?).map_err(|e| damaged(e.to_string()))?;
+            Ok((kind, field, row.int(2)?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The runs that wait for an event of the type `kind` whose `field` has `value` (as JSON text), and the position after which.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn waiting_for(
+        &self,
+        kind: &EventType,
+        field: &Name,
+        value: &str,
+    ) -> Result<Vec<(RunId, i64)>, StoreError> {
+        let cells = vec![Cell::text(kind.as_str()), Cell::text(field.as_str()), Cell::text(value)];
+        let rows = self.shared().pool.fetch(Query::new(WAITING, cells)).await?;
+        Ok(rows.iter().map(|row| Ok((row.run_id(0)?, row.int(1)?))).collect::<Result<_, DbError>>()?)
+    }
+}
+
+impl Shared {
+    async fn due_runs(&self, now: Timestamp, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
+        let rest = format!(" where status = 'waiting' and wake_at <= $1 order by wake_at, id limit {limit}");
+        let runs = self.select_runs(&rest, vec![Cell::Int(now.micros())]).await?;
+        Ok(runs.into_iter().map(Arc::new).collect())
+    }
+}
