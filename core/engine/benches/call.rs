@@ -71,7 +71,9 @@ fn calls(criterion: &mut Criterion) {
     for (name, source) in [("an empty script", EMPTY), ("the points rule", POINTS)] {
         runtime.block_on(engine.activate_script(&caller, "bench", "bench.rhai", source)).unwrap();
         assert_eq!(runtime.block_on(preview(&engine, "order", &rows)), ROWS as u64);
-        let with = |b: &mut Bencher<'_>| b.to_async(&runtime).iter(|| preview(&engine, "order", &rows));
+        let with = |b: &mut Bencher<'_>| {
+            b.to_async(&runtime).iter(|| preview(&engine, "order", &rows));
+        };
         group.bench_function(format!("orders with {name}"), with);
     }
     runtime.block_on(engine.deactivate(&caller, "bench")).unwrap();

@@ -1,5 +1,7 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
+mod order;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +17,7 @@ use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value
 use rapport_sandbox::{
     FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
 };
-use rapport_store::{Direction, Store};
+use rapport_store::Store;
 
 use crate::buffer::Buffer;
 use crate::draft::known_field;
@@ -29,6 +31,8 @@ use crate::query::{self, SliceQuery};
 use crate::registry::{AutomationKind, Version};
 use crate::trace::Trace;
 use crate::waits::Waits;
+
+pub(crate) use self::order::read_order;
 
 /// What one slice may do at most, beside what the sandbox limits.
 #[derive(Debug, Clone, Copy)]
@@ -312,30 +316,6 @@ impl SliceHost {
         let object = self.object(object)?;
         Ok(Some(self.must_locate(&object, key).await?))
     }
-}
-
-/// Reads `-amount,order_no` as an order; `id` alone is the default order.
-pub(crate) fn read_order(object: &ObjectDef, text: &str) -> Result<Vec<(Name, Direction)>, EngineError> {
-    let mut order = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-        let (name, direction) = match part.strip_prefix('-') {
-            Some(rest) => (rest, Direction::Descending),
-            None => (part, Direction::Ascending),
-        };
-        let system = rapport_model::record::SYSTEM_FIELDS.contains(&name);
-        let known = object.field(name);
-        if !system && known.is_none() {
-            known_field(object, name)?;
-        }
-        if known.is_some_and(|f| matches!(f.kind, rapport_model::FieldKind::Json)) {
-            return Err(EngineError::invalid("/order", format!("`{name}` holds JSON, which has no order")));
-        }
-        order.push((Name::new(name).map_err(|e| EngineError::invalid("/order", e.to_string()))?, direction));
-    }
-    if matches!(order.as_slice(), [(name, Direction::Ascending)] if name.as_str() == "id") {
-        order.clear();
-    }
-    Ok(order)
 }
 
 fn limit(name: &'static str, verb: &str, max: u32, what: &str) -> HostError {

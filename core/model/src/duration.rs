@@ -28,7 +28,7 @@ pub struct InvalidDuration {
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     let wrong = |hint: String| InvalidDuration { text: text.chars().take(60).collect(), hint };
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || words.len() % 2 != 0 || words.len() > 2 * UNITS.len() {
+    if words.is_empty() || !words.len().is_multiple_of(2) || words.len() > 2 * UNITS.len() {
         return Err(wrong(String::new()));
     }
     let mut sum = 0_i64;

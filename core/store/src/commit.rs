@@ -20,32 +20,31 @@ mod checkpoint;
 mod company;
 mod facts;
 mod group;
+mod load;
 mod postgres;
 mod solo;
 mod write;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rapport_model::json::value_from_json;
-use rapport_model::{Event, Name, RecordId, Run, RunId, RunStatus, Schema, Timestamp};
+use rapport_model::{Event, Run, RunId, RunStatus, Schema, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use facts::{idempotent_query, read_idempotent};
 pub(crate) use postgres::lock_workspace;
 
 use self::company::Company;
-use self::facts::{Assumed, Facts, fetch_records};
+use self::facts::{Assumed, Facts};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
 use self::write::Order;
 use crate::crash::crash_point;
-use crate::db::{Cell, Conn, DbError, Kind, Query, RowStatement};
+use crate::db::{Cell, Conn, DbError, Query};
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::open::FileLock;
-use crate::record_sql;
 use crate::rule_sql::Dialect;
 use crate::seal::Salts;
 use crate::shared::Shared;
@@ -293,31 +292,6 @@ fn group_size(waiting: &[Pending]) -> usize {
     waiting.len()
 }
 
-/// Everything a group reads before it is decided.
-#[derive(Default)]
-struct Loaded {
-    images: HashMap<facts::Key, Image>,
-    runs: HashMap<RunId, KnownRun>,
-    /// Records that were not looked for, since a unit creates them.
-    unsure: HashSet<facts::Key>,
-}
-
-impl Loaded {
-    /// Moves images to the objects of `schema`: a unit that declares a field may use it at once.
-    fn adopt(&mut self, schema: &Schema) {
-        for ((name, _), image) in &mut self.images {
-            let (Some(now), Some(object)) = (&image.now, schema.object(name.as_str())) else { continue };
-            let mut next = (**now).clone();
-            for field in &object.fields[next.values.len().min(object.fields.len())..] {
-                let default = field.default.as_ref().and_then(|json| value_from_json(&field.kind, json).ok());
-                next.values.push(default.unwrap_or_default());
-            }
-            next.object = object.clone();
-            *image = Image::loaded(Some(Arc::new(next)));
-        }
-    }
-}
-
 impl Committer {
     /// One try. After a failure nothing was changed; on PostgreSQL the transaction may still be open.
     async fn try_once(&mut self, units: &[UnitOfWork], facts: &Facts, order: Order) -> Result<Done, Failure> {
@@ -395,62 +369,6 @@ impl Committer {
         Ok(done?)
     }
 
-    /// Loads the state of every record and run that the units name: from memory, else with one query for each object.
-    async fn load(&mut self, units: &[UnitOfWork], facts: &Facts) -> Result<Loaded, Failure> {
-        let schema = self.shared.schema.load_full();
-        let mut loaded = Loaded::default();
-        loaded.images.reserve(units.len());
-        loaded.runs.reserve(units.len());
-        let mut missing: HashMap<&Name, HashSet<RecordId>> = HashMap::new();
-        for (object, id, create) in units.iter().flat_map(named) {
-            let key = (object.clone(), id);
-            if loaded.images.contains_key(&key) {
-                continue;
-            }
-            let known = facts.absent.get(&key).cloned().flatten().or_else(|| self.shared.cache.get(object, id));
-            if create && known.is_none() && !facts.absent.contains_key(&key) {
-                loaded.unsure.insert(key.clone());
-            }
-            if known.is_some() || create {
-                loaded.images.insert(key, Image::loaded(known));
-            } else if schema.object(object.as_str()).is_some() {
-                loaded.images.insert(key, Image::default());
-                missing.entry(object).or_default().insert(id);
-            }
-        }
-        for (name, ids) in missing {
-            let Some(object) = schema.object(name.as_str()) else { continue };
-            let ids: Vec<RecordId> = ids.into_iter().collect();
-            let statements = record_sql::by_ids(object, &ids, self.conn.dialect());
-            for record in fetch_records(&mut self.conn, statements, object).await? {
-                loaded.images.insert((name.clone(), record.id), Image::loaded(Some(record)));
-            }
-        }
-        self.load_runs(units, &mut loaded).await?;
-        Ok(loaded)
-    }
-
-    async fn load_runs(&mut self, units: &[UnitOfWork], loaded: &mut Loaded) -> Result<(), Failure> {
-        let mut cells = Vec::new();
-        for update in units.iter().filter_map(|unit| unit.run_state.as_ref()) {
-            match self.known_runs.get(&update.id) {
-                Some(known) => drop(loaded.runs.insert(update.id, known.clone())),
-                None => cells.push(Cell::Id(update.id.0)),
-            }
-        }
-        let find = RowStatement::new("select id, automation, status from run where id in (", ")", &[Kind::Id]);
-        for statement in find.statements(self.conn.dialect(), cells) {
-            for row in self.conn.fetch(statement).await? {
-                let bad = |why: String| DbError::Other(format!("run: {why}"));
-                let automation = rapport_model::AutomationId::new(&row.text(1)?).map_err(|e| bad(e.to_string()))?;
-                let status = row.text(2)?;
-                let status = RunStatus::parse(&status).ok_or_else(|| bad(format!("the status `{status}`")))?;
-                loaded.runs.insert(row.run_id(0)?, KnownRun { automation, status });
-            }
-        }
-        Ok(())
-    }
-
     /// Brings memory up to the commit: head, cache, known runs.
     fn make_visible(&mut self, parts: Parts, outcomes: Vec<Outcome>) -> Done {
         let changed = parts.images.iter().filter(|(_, image)| match (&image.before, &image.now) {
@@ -506,13 +424,4 @@ impl Parts {
         let events = events.into_iter().map(|sealed| sealed.event).collect();
         Self { head, images, known_runs, events, runs }
     }
-}
-
-/// The records that a unit names, and whether it creates them.
-fn named(unit: &UnitOfWork) -> impl Iterator<Item = (&Name, RecordId, bool)> {
-    use rapport_model::record::PutKind;
-    let reads = unit.reads.iter().map(|read| (&read.object, read.id, false));
-    let puts = unit.puts.iter().map(|put| (&put.object, put.id, put.kind == PutKind::Create));
-    let subjects = unit.events.iter().filter_map(|event| event.subject.as_ref()).map(|s| (&s.object, s.id, false));
-    reads.chain(puts).chain(subjects)
 }

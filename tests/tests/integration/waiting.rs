@@ -160,7 +160,8 @@ fn run(event) {
         let paid = app.post("/v1/events", order_paid(&number, &number, "5"));
         let signal = event(&format!("late-{n}"), "test.signal", &about, json!({ "n": n }));
         let (paid, signal) = tokio::join!(paid, app.post("/v1/events", signal));
-        (paid.expect(202), signal.expect(202));
+        paid.expect(202);
+        signal.expect(202);
     }
     // Where the signal came before the run began, another one is needed.
     let rest = || async {

@@ -1,0 +1,260 @@
+//! The calls of a guest, each answered from the journal or done and noted.
+
+use async_trait::async_trait;
+use rapport_model::{Timestamp, Value, duration};
+use rapport_sandbox::{
+    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+};
+use serde_json::{Value as Json, json};
+
+use super::{Answer, JournaledHost, Step};
+use crate::journal;
+
+/// Whether an answer from the journal is a failure.
+pub(super) fn failure(json: &Json) -> Option<HostError> {
+    journal::read_error(json.get("error")?)
+}
+
+fn written_fields(fields: &GuestFields) -> Json {
+    journal::params_json(fields)
+}
+
+/// Answers a call from the journal, or does it and notes it.
+macro_rules! journaled {
+    ($self:ident, $name:literal, $arguments:expr, $live:expr, $write:expr, $read:expr) => {{
+        let arguments: String = $arguments.to_string();
+        match $self.step($name, &arguments)? {
+            Step::Known(json) | Step::Woken(json) => match failure(&json) {
+                Some(error) => Err(error),
+                None => Ok($read(&*$self, &json)),
+            },
+            Step::Live => {
+                let result = $live;
+                $self.noted($name, &arguments, result, $write)
+            }
+        }
+    }};
+}
+
+fn maybe_record(found: Option<&RecordData>) -> Json {
+    found.map(|record| &**record).map_or(Json::Null, journal::record_json)
+}
+
+#[async_trait]
+impl Host for JournaledHost {
+    async fn get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
+        journaled!(
+            self,
+            "get",
+            json!([object, key]),
+            self.inner.get(object, key).await,
+            |found: &Option<RecordData>| maybe_record(found.as_ref()),
+            |own: &Self, json| { journal::read_record(json, &own.inner.schema) }
+        )
+    }
+
+    async fn find(&mut self, query: FindRequest) -> Answer<Vec<RecordData>> {
+        let arguments =
+            json!([query.object, query.filter, written_fields(&query.params), query.order, query.limit, query.after]);
+        journaled!(
+            self,
+            "find",
+            arguments,
+            self.inner.find(query).await,
+            |rows: &Vec<RecordData>| rows.iter().map(|r| journal::record_json(r)).collect(),
+            |own: &Self, json| own.read_records(json)
+        )
+    }
+
+    async fn count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
+        let arguments = json!([object, filter, written_fields(&params)]);
+        journaled!(
+            self,
+            "count",
+            arguments,
+            self.inner.count(object, filter, params).await,
+            |n: &u64| json!(n),
+            |_: &Self, json: &Json| json.as_u64().unwrap_or(0)
+        )
+    }
+
+    async fn create(&mut self, object: &str, fields: GuestFields) -> Answer<RecordData> {
+        let arguments = json!([object, written_fields(&fields)]).to_string();
+        match self.step("create", &arguments)? {
+            Step::Known(json) | Step::Woken(json) => self.known_record(&json),
+            Step::Live => {
+                let result = self.inner.create(object, fields).await;
+                self.noted("create", &arguments, result, |record| journal::record_json(record))
+            }
+        }
+    }
+
+    async fn update(&mut self, object: &str, key: &str, fields: GuestFields) -> Answer<()> {
+        let arguments = json!([object, key, written_fields(&fields)]);
+        journaled!(
+            self,
+            "update",
+            arguments,
+            self.inner.update(object, key, fields).await,
+            |()| Json::Null,
+            |_: &Self, _| ()
+        )
+    }
+
+    async fn increment(&mut self, object: &str, key: &str, field: &str, delta: Value) -> Answer<()> {
+        let arguments = json!([object, key, field, journal::value_json(&delta)]);
+        journaled!(
+            self,
+            "increment",
+            arguments,
+            self.inner.increment(object, key, field, delta).await,
+            |()| Json::Null,
+            |_: &Self, _| ()
+        )
+    }
+
+    async fn upsert(&mut self, object: &str, by: &str, fields: GuestFields) -> Answer<RecordData> {
+        let arguments = json!([object, by, written_fields(&fields)]).to_string();
+        match self.step("upsert", &arguments)? {
+            Step::Known(json) | Step::Woken(json) => self.known_record(&json),
+            Step::Live => {
+                let result = self.inner.upsert(object, by, fields).await;
+                self.noted("upsert", &arguments, result, |record| journal::record_json(record))
+            }
+        }
+    }
+
+    async fn delete(&mut self, object: &str, key: &str) -> Answer<bool> {
+        journaled!(
+            self,
+            "delete",
+            json!([object, key]),
+            self.inner.delete(object, key).await,
+            |done: &bool| json!(done),
+            |_: &Self, json: &Json| json.as_bool().unwrap_or(false)
+        )
+    }
+
+    async fn emit(&mut self, kind: &str, subject: &str, data: GuestFields) -> Answer<()> {
+        let arguments = json!([kind, subject, written_fields(&data)]);
+        journaled!(
+            self,
+            "emit",
+            arguments,
+            self.inner.emit(kind, subject, data).await,
+            |()| Json::Null,
+            |_: &Self, _| ()
+        )
+    }
+
+    fn log(&mut self, level: LogLevel, message: &str) {
+        // What was logged before the run waited is not logged again.
+        if self.journal.is_empty() {
+            self.inner.log(level, message);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time
+    }
+
+    fn random(&mut self, count: u32) -> Vec<u8> {
+        let arguments = json!([count]).to_string();
+        match self.step("random", &arguments) {
+            Ok(Step::Known(json) | Step::Woken(json)) => {
+                let bytes = json.as_array().into_iter().flatten().filter_map(|b| u8::try_from(b.as_u64()?).ok());
+                bytes.collect()
+            }
+            Ok(Step::Live) => {
+                let bytes = self.inner.random(count);
+                self.note("random", &arguments, Ok(json!(bytes)));
+                bytes
+            }
+            // The next call that can say so ends the slice.
+            Err(_) => vec![0; usize::try_from(count).unwrap_or(0)],
+        }
+    }
+
+    fn setting(&mut self, name: &str) -> Answer<Value> {
+        let arguments = json!([name]);
+        journaled!(
+            self,
+            "setting",
+            arguments,
+            self.inner.setting(name),
+            journal::value_json,
+            |_: &Self, json: &Json| { journal::read_value(json).unwrap_or_default() }
+        )
+    }
+
+    async fn sleep(&mut self, span: &str) -> Answer<()> {
+        let arguments = json!([span]).to_string();
+        match self.step("sleep", &arguments)? {
+            Step::Known(json) => failure(&json).map_or(Ok(()), Err),
+            Step::Woken(_) => {
+                self.answered(&json!({}));
+                Ok(())
+            }
+            Step::Live => {
+                let micros = match duration::parse(span) {
+                    Ok(micros) => micros,
+                    Err(e) => {
+                        let wrong = Err(HostError::permanent("invalid", e.to_string()));
+                        return self.noted("sleep", &arguments, wrong, |()| Json::Null);
+                    }
+                };
+                self.sleep_live(("sleep", &arguments), self.inner.time.plus_micros(micros))
+            }
+        }
+    }
+
+    async fn sleep_until(&mut self, instant: Timestamp) -> Answer<()> {
+        let arguments = json!([instant.micros()]).to_string();
+        match self.step("sleep_until", &arguments)? {
+            Step::Known(json) => failure(&json).map_or(Ok(()), Err),
+            Step::Woken(_) => {
+                self.answered(&json!({}));
+                Ok(())
+            }
+            Step::Live => self.sleep_live(("sleep_until", &arguments), instant),
+        }
+    }
+
+    async fn wait_for(&mut self, request: WaitRequest) -> Answer<Option<GuestEvent>> {
+        let arguments =
+            json!([request.kind, request.filter, written_fields(&request.params), request.timeout]).to_string();
+        match self.step("wait_for", &arguments)? {
+            Step::Known(json) => failure(&json).map_or_else(|| Ok(self.read_event(&json)), Err),
+            Step::Woken(_) => Ok(self.woken_event()),
+            Step::Live => match self.wait_live(&request) {
+                Ok((wanted, suspension)) => self.suspend(("wait_for", &arguments), &wanted, suspension),
+                Err(error) => self.noted("wait_for", &arguments, Err(error), |_| Json::Null),
+            },
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> Answer<Reply> {
+        let Question { who, title, body, choices, about, timeout } = &question;
+        let arguments = json!([who, title, body, choices, about, timeout]).to_string();
+        match self.step("ask", &arguments)? {
+            Step::Known(json) => failure(&json).map_or_else(|| Ok(read_reply(&json)), Err),
+            Step::Woken(request) => {
+                let reply = self.reply(request["task"].as_str().unwrap_or_default());
+                self.answered(&json!({
+                    "choice": reply.choice, "by": reply.by, "timed_out": reply.timed_out, "task": reply.task,
+                }));
+                Ok(reply)
+            }
+            Step::Live => match self.ask_live(&question).await {
+                Ok((request, suspension)) => self.suspend(("ask", &arguments), &request, suspension),
+                Err(error) => self.noted("ask", &arguments, Err(error), |_| Json::Null),
+            },
+        }
+    }
+}
+
+fn read_reply(json: &Json) -> Reply {
+    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+    let timed_out = json["timed_out"].as_bool().unwrap_or(false);
+    Reply { choice: text("choice"), by: text("by"), timed_out, task: text("task") }
+}
