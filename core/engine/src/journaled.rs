@@ -10,7 +10,7 @@ mod waiting;
 use std::sync::Arc;
 
 use rapport_model::{Event, Timestamp, Value};
-use rapport_sandbox::{GuestEvent, Host, HostError, RecordData};
+use rapport_sandbox::{GuestEvent, HostError, RecordData};
 use rapport_store::WaitFor;
 use serde_json::{Value as Json, json};
 
