@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
+use crate::journal::Journal;
 use crate::key;
 use crate::lanes::{Item, Load};
 use crate::page::{Page, cursor, open_cursor, page_rows};
@@ -107,6 +108,12 @@ impl Engine {
         let mut json = run_to_json(&run);
         let trace = run.trace.as_deref().and_then(|text| serde_json::from_str::<Json>(text).ok());
         json["trace"] = trace.unwrap_or(Json::Null);
+        if run.status == RunStatus::Waiting
+            && let Some(waiting) =
+                Journal::read(&self.inner.store.journal(run.id).await?).ok().and_then(|j| j.waiting())
+        {
+            json["waits_in"] = json!({ "call": waiting.call, "for": waiting.request, "until": run.wake_at });
+        }
         if let Some(event) = self.inner.store.event(run.position).await? {
             json["trigger"] = event_to_json(&event);
         }
