@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod automation;
+pub mod cron;
 pub mod event;
 pub mod id;
 pub mod image;
@@ -19,9 +20,11 @@ pub mod schema;
 pub mod standard;
 pub mod time;
 pub mod value;
+pub mod zone;
 
 pub use actor::Actor;
 pub use automation::{AutomationId, Capability, Declaration, Trigger};
+pub use cron::Cron;
 pub use event::Event;
 pub use id::{Digest, RecordId, RunId};
 pub use limits::Limits;
@@ -31,3 +34,4 @@ pub use run::{Run, RunStatus};
 pub use schema::{FieldDef, FieldKind, ObjectDef, Schema};
 pub use time::{Clock, Timestamp};
 pub use value::Value;
+pub use zone::Zone;

@@ -14,6 +14,7 @@ mod audit;
 mod automation;
 mod backup;
 mod config_command;
+mod cron;
 mod discover;
 mod event;
 mod failure;
@@ -88,6 +89,9 @@ enum Command {
     /// Shows automations.
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
+    /// Tells when a cron expression comes, and what it says. Needs no server.
+    #[command(subcommand)]
+    Cron(cron::CronCommand),
     /// Works on scripts.
     #[command(subcommand)]
     Script(script::ScriptCommand),
@@ -159,6 +163,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Event(command) => event::run(&common, command),
         Command::Run(command) => run::run(&common, command),
         Command::Automation(command) => automation::run(&common, &command),
+        Command::Cron(command) => Ok(cron::run(&common, &command)),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),
         Command::Key(command) => key::run(&common, command),

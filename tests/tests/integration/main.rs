@@ -9,6 +9,8 @@ mod bulk;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod cron;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod events;
