@@ -15,6 +15,7 @@
 //! The crate croner knows which dates match; which instant a date is in a zone is decided here, because croner takes ranges in
 //! the hour field for wildcards, drops a time in a gap that ends on another day, and takes `*/2` beside a weekday as either.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -51,6 +52,9 @@ const NICKNAMES: [(&str, &str); 7] = [
 ];
 /// The days after which the calendar repeats, weekdays included: 400 years.
 const CALENDAR_DAYS: i64 = 146_097;
+
+/// How far the search for the last instants looks back first: each further look is eight times as far.
+const FIRST_LOOK_BACK_MICROS: i64 = 64 * 1_000_000;
 
 /// A cron expression that names at least one instant in every 400 years. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -115,6 +119,28 @@ impl Cron {
     /// The instants after `after`, in order.
     pub fn instants_after(&self, zone: &Zone, after: Timestamp) -> impl Iterator<Item = Timestamp> {
         std::iter::successors(self.next_after(zone, after), |last| self.next_after(zone, *last))
+    }
+
+    /// The last `limit` instants that are later than `after` and not later than `until`, in order.
+    ///
+    /// Takes time by `limit`, not by how many instants there are.
+    #[must_use]
+    pub fn last_between(&self, zone: &Zone, (after, until): (Timestamp, Timestamp), limit: usize) -> Vec<Timestamp> {
+        let mut span = FIRST_LOOK_BACK_MICROS;
+        loop {
+            let start = until.plus_micros(span.saturating_neg()).max(after);
+            let mut found = VecDeque::with_capacity(limit);
+            for instant in self.instants_after(zone, start).take_while(|instant| *instant <= until) {
+                if found.len() >= limit {
+                    found.pop_front();
+                }
+                found.push_back(instant);
+            }
+            if start <= after || found.len() >= limit {
+                return found.into();
+            }
+            span = span.saturating_mul(8);
+        }
     }
 
     /// What the expression says, in words: `at 10:00, on Monday`.

@@ -23,6 +23,7 @@ mod key;
 mod plugin;
 mod record;
 mod run;
+mod schedule;
 mod script;
 mod serve;
 mod user;
@@ -89,6 +90,9 @@ enum Command {
     /// Shows automations.
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
+    /// Shows schedules, pauses, resumes and runs them.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Tells when a cron expression comes, and what it says. Needs no server.
     #[command(subcommand)]
     Cron(cron::CronCommand),
@@ -163,6 +167,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Event(command) => event::run(&common, command),
         Command::Run(command) => run::run(&common, command),
         Command::Automation(command) => automation::run(&common, &command),
+        Command::Schedule(command) => schedule::run(&common, &command),
         Command::Cron(command) => Ok(cron::run(&common, &command)),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),

@@ -37,6 +37,8 @@ mod requests;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod watching;
