@@ -7,7 +7,7 @@ use rapport_model::time::SetClock;
 use serde_json::{Value, json};
 
 use crate::harness::{Database, Setup, TestApp, eventually, on_both};
-use crate::process::rapport;
+use crate::process::{ServerProcess, rapport};
 
 on_both!(
     an_instant_starts_one_run_that_knows_its_schedule,
@@ -20,6 +20,7 @@ on_both!(
     nobody_else_can_say_that_an_instant_has_come,
     the_command_line_shows_and_changes_schedules,
     a_plugin_has_schedules_too,
+    killed_between_instants_each_second_still_runs_once,
 );
 
 /// Writes one company for each instant: the name is the instant.
@@ -270,4 +271,43 @@ async fn a_plugin_has_schedules_too(database: Database) {
     let run = eventually("the plugin's run to end", ended).await;
     // This plugin only knows customers; what matters here is that it was started.
     app.expect_dead(u64::from(run["status"] == "dead"));
+}
+
+/// On the wall clock, since a kill needs a process: a schedule of every second, killed three times, makes up for all it missed.
+async fn killed_between_instants_each_second_still_runs_once(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, scripts, url) = (folder.path().join("data"), folder.path().join("scripts"), database.url());
+    std::fs::create_dir(&scripts).unwrap();
+    let every_second = noter("misfire: \"all\", overlap: \"queue\"").replace("0 10 * * *", "* * * * * *");
+    std::fs::write(scripts.join("noter.rhai"), every_second).unwrap();
+    let more = ["--scripts", scripts.to_str().unwrap()];
+    for pause in [1_300, 900, 1_700] {
+        let server = ServerProcess::start(&data, url.as_deref(), &more).await;
+        // The instant of the kill is what is tried here: no state can be waited for.
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        server.kill();
+    }
+    let server = ServerProcess::start(&data, url.as_deref(), &more).await;
+    let list = |path: &'static str| server.client.get_owned(path.to_owned());
+    let held = list("/v1/schedules").await.items().pop().unwrap();
+    let pause = crate::client::Request::new("POST", &address(&held, "pause")).json(&json!({}));
+    eventually("the missed instants to be made up for", || async {
+        let last = list("/v1/schedules").await.items().pop().unwrap()["last_at"].as_str().map(at);
+        last.filter(|last| *last > at(held["next_at"].as_str().unwrap()))
+    })
+    .await;
+    assert_eq!(server.client.try_send(pause).await.map(|reply| reply.status), Some(200));
+    eventually("the runs to end", || async { list("/v1/runs?status=pending").await.items().is_empty().then_some(()) })
+        .await;
+    let mut instants: Vec<i64> = list("/v1/records/company?limit=1000")
+        .await
+        .items()
+        .iter()
+        .map(|c| at(c["company_no"].as_str().unwrap()).micros())
+        .collect();
+    instants.sort_unstable();
+    assert!(instants.len() > 4, "{instants:?}");
+    assert!(instants.windows(2).all(|w| w[1] - w[0] == 1_000_000), "each second once, and none left out: {instants:?}");
+    assert_eq!(list("/v1/runs?limit=1000").await.items().len(), instants.len());
+    assert_eq!(server.stop().await, 0);
 }
