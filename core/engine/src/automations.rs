@@ -121,7 +121,9 @@ impl Engine {
         self.inner.snapshot.load().version(&name).ok_or_else(unknown)?;
         let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
         unit.automations.push(AutomationChange::Deactivate(name.clone()));
+        unit.puts = self.inner.schedule_puts(&name, &[], self.inner.clock.now());
         self.inner.store.commit(unit).await?;
+        self.inner.load_schedules().await?;
         self.inner.replace(|active| active.retain(|v| v.id != name));
         Ok(())
     }
@@ -147,6 +149,7 @@ impl Engine {
                 "path": row.path,
                 "title": declaration["title"],
                 "triggers": declaration["triggers"],
+                "schedules": declaration.get("schedules").cloned().unwrap_or_else(|| json!([])),
                 "uses": declaration["uses"],
                 "settings": declaration["settings"],
                 "activated_at": row.activated_at,
@@ -184,7 +187,9 @@ impl Inner {
         let answer = result(true);
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.automations = vec![AutomationChange::PutArtifact(artifact), AutomationChange::Activate(activation)];
+        unit.puts = self.schedule_puts(&id, &version.declaration.schedules, now);
         self.store.commit(unit).await?;
+        self.load_schedules().await?;
         let version = Arc::new(version);
         self.keep_version(version.clone());
         self.replace(|active| {

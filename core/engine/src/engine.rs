@@ -1,8 +1,9 @@
 //! The engine: joins store and sandbox, keeps the automations live, and drives the runs.
 //!
 //! [`Engine`] is a handle; its parts live in `Inner`. The store calls back through [`rapport_store::Hooks`] inside every
-//! commit (which automations react?) and after it (these runs are waiting). Two loops stand behind it, each thin around a
-//! function that a test can call: the dispatcher starts slices for lanes that are ready, the timer wakes runs that are due.
+//! commit (which automations react?) and after it (these runs are waiting). Three loops stand behind it, each thin around
+//! a function that a test can call: the dispatcher starts slices for lanes that are ready, the timer wakes runs that are due,
+//! the keeper of schedules starts the runs of instants that have come.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::lookup::Lookup;
 use crate::registry::{Snapshot, Version};
+use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
 
 /// Runs held in memory at one time; more wait in the database.
@@ -74,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
+    pub(crate) schedules: Schedules,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Versions by automation and digest: those live, and those that waiting runs started with.
     pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
@@ -113,6 +116,7 @@ impl Engine {
             counters: Counters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
+            schedules: Schedules::default(),
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
             activating: tokio::sync::Mutex::default(),
@@ -121,6 +125,7 @@ impl Engine {
         });
         inner.load_active().await?;
         inner.reopen_load().await?;
+        inner.load_schedules().await?;
         let hooks: Arc<dyn Hooks> = Arc::new(EngineHooks(Arc::downgrade(&inner)));
         inner.store.set_hooks(hooks);
         inner.lanes.expect_stored();
@@ -130,6 +135,7 @@ impl Engine {
         tasks.spawn(dispatch(inner.clone()));
         tasks.spawn(timers(inner.clone()));
         tasks.spawn(waits(inner.clone()));
+        tasks.spawn(schedules::keep(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 

@@ -11,6 +11,7 @@ use rapport_model::event::Body;
 use rapport_model::name::RecordEventKind;
 use rapport_model::rule::lookup::{ChangeLookup, EventLookup, Referenced};
 use rapport_model::rule::{Env, ParamTypes, Params, Rule, RuleError, Scope};
+use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
 use rapport_model::{AutomationId, Declaration, Digest, Event, EventType, Name, Record, Schema, Timestamp, Value};
 use rapport_sandbox::Program;
@@ -85,6 +86,9 @@ impl Snapshot {
     /// The automations that `event` starts. A condition that looks at other records counts as holding here: the slice
     /// looks at it again with those records at hand (see [`Version::open_conditions`]).
     pub(crate) fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
+        if event.kind.as_str() == DUE {
+            return self.scheduled(event).into_iter().collect();
+        }
         let Some(entries) = self.index.get(&event.kind) else { return Vec::new() };
         let mut found: Vec<Match> = Vec::new();
         for entry in entries {
@@ -94,6 +98,14 @@ impl Snapshot {
             }
         }
         found
+    }
+
+    /// The automation whose schedule an event of the core says is due.
+    fn scheduled(&self, event: &Event) -> Option<Match> {
+        let Some(Body::Data(data)) = &event.body else { return None };
+        let (_, name) = data.iter().find(|(name, _)| name.as_str() == "automation")?;
+        let version = self.active.iter().find(|v| Some(v.id.as_str()) == name.as_text())?;
+        Some(Match { automation: version.id.clone(), digest: version.digest })
     }
 }
 

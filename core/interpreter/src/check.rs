@@ -20,8 +20,9 @@ use crate::nearest::nearest;
 use crate::values::dynamic_to_json;
 
 /// The functions that declare, with the least and the most arguments they take.
-pub(crate) const DECLARATIONS: [(&str, usize, usize); 7] = [
+pub(crate) const DECLARATIONS: [(&str, usize, usize); 8] = [
     ("on", 1, 2),
+    ("every", 2, 3),
     ("on_change", 2, 3),
     ("uses", 1, 16),
     ("setting", 2, 2),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::{EventType, Name};
+use crate::schedule::ScheduleDef;
 use crate::schema::{EventTypeDef, FieldDef, ObjectDef};
 
 /// The declared name of an automation: `points`, `tiers`, `loyalty/points`. Survives renames of its file.
@@ -109,6 +110,9 @@ pub struct Declaration {
     pub title: String,
     /// What starts it.
     pub triggers: Vec<Trigger>,
+    /// When it starts by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleDef>,
     /// What it may do.
     pub uses: Vec<Capability>,
     /// What an operator can set.

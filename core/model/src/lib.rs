@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod automation;
+pub mod cron;
 pub mod duration;
 pub mod event;
 pub mod id;
@@ -16,19 +17,24 @@ pub mod nearest;
 pub mod record;
 pub mod rule;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 pub mod standard;
 pub mod time;
 pub mod value;
+pub mod zone;
 
 pub use actor::Actor;
 pub use automation::{AutomationId, Capability, Declaration, Trigger};
+pub use cron::Cron;
 pub use event::Event;
 pub use id::{Digest, RecordId, RunId};
 pub use limits::Limits;
 pub use name::{EventType, Name};
 pub use record::{Change, Record};
 pub use run::{Run, RunStatus};
+pub use schedule::ScheduleDef;
 pub use schema::{FieldDef, FieldKind, ObjectDef, Schema};
 pub use time::{Clock, Timestamp};
 pub use value::Value;
+pub use zone::Zone;

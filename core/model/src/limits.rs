@@ -24,6 +24,12 @@ pub const RULE_DEPTH_MAX: usize = 32;
 pub const RULE_NODES_MAX: usize = 512;
 /// The most items of a list that is a parameter of a rule.
 pub const RULE_LIST_ITEMS_MAX: usize = 1_000;
+/// The longest cron expression, in bytes.
+pub const CRON_BYTES_MAX: usize = 256;
+/// The most schedules of one automation.
+pub const SCHEDULES_PER_AUTOMATION_MAX: usize = 16;
+/// The most runs that make up for missed instants of a schedule at one time.
+pub const MISFIRE_RUNS_MAX: usize = 100;
 /// The most rows of one page.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// The rows of a page if none are asked for.

@@ -3,6 +3,7 @@
 //! The core knows no loyalty, no survey, no segment: those come from scripts and plugins.
 
 use crate::name::{EventType, Name};
+use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
 
 fn name(text: &str) -> Name {
@@ -185,6 +186,7 @@ fn contact_objects() -> Vec<ObjectDef> {
 fn system_objects() -> Vec<ObjectDef> {
     let system = Origin::System;
     vec![
+        schedule(),
         object(
             "user",
             system.clone(),
@@ -217,6 +219,26 @@ fn system_objects() -> Vec<ObjectDef> {
             vec![required(unique(text("name"))), required(choice("state", &["open", "closed"])), instant("last_time")],
         ),
     ]
+}
+
+/// Where each schedule of each automation stands.
+fn schedule() -> ObjectDef {
+    object(
+        schedule::OBJECT,
+        Origin::System,
+        None,
+        vec![
+            required(indexed(text("automation"))),
+            required(text("cron")),
+            required(text("zone")),
+            required(choice("misfire", Misfire::NAMES)),
+            required(choice("overlap", Overlap::NAMES)),
+            by_default(field("paused", FieldKind::Boolean), false),
+            instant("next_at"),
+            instant("last_at"),
+            by_default(field("skipped", FieldKind::Integer), 0),
+        ],
+    )
 }
 
 /// The event types that every workspace accepts from outside.

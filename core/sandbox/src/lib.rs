@@ -17,6 +17,7 @@ pub mod manifest;
 mod outline;
 mod runtime;
 pub mod sandbox;
+mod schedule;
 mod state;
 mod warm;
 mod wasi;

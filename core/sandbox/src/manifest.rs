@@ -15,6 +15,12 @@
 //! event = "customer.updated"
 //! changed = ["points"]
 //!
+//! [[schedules]]
+//! cron = "0 10 * * MON"
+//! zone = "Asia/Shanghai"
+//! misfire = "once"
+//! overlap = "skip"
+//!
 //! [[fields]]
 //! object = "customer"
 //! name = "tier"
@@ -32,7 +38,7 @@
 use rapport_model::automation::{Capability, FieldDeclaration, SettingDef};
 use rapport_model::nearest::nearest;
 use rapport_model::schema::{EventTypeDef, Origin};
-use rapport_model::{AutomationId, Declaration, FieldDef, Name, ObjectDef, Trigger};
+use rapport_model::{AutomationId, Declaration, FieldDef, Name, ObjectDef, ScheduleDef, Trigger};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
@@ -44,7 +50,7 @@ use crate::outline::{event_trigger_problem, field_def_of};
 /// The version of the contract that this host offers.
 pub const API: &str = "0.1";
 
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "id",
     "version",
     "api",
@@ -52,6 +58,7 @@ const TOP: [&str; 11] = [
     "title",
     "capabilities",
     "triggers",
+    "schedules",
     "fields",
     "objects",
     "event_types",
@@ -121,6 +128,7 @@ fn read(text: &str) -> Result<Manifest, String> {
     let declaration = Declaration {
         title,
         triggers: items(&table, "triggers", trigger)?,
+        schedules: items(&table, "schedules", schedule)?,
         uses: reasons.iter().map(|(c, _)| c.clone()).collect(),
         settings: settings(&table)?,
         objects: items(&table, "objects", object)?,
@@ -129,9 +137,12 @@ fn read(text: &str) -> Result<Manifest, String> {
         // Told by what the component imports, not by its manifest.
         waits: false,
     };
-    if declaration.triggers.is_empty() {
-        return Err("nothing starts the plugin: add a `[[triggers]]` with `event`".into());
+    if declaration.triggers.is_empty() && declaration.schedules.is_empty() {
+        return Err(
+            "nothing starts the plugin: add a `[[triggers]]` with `event`, or a `[[schedules]]` with `cron`".into()
+        );
     }
+    rapport_model::schedule::check(&declaration.schedules).map_err(|e| e.to_string())?;
     Ok(Manifest { id, version, api, publisher: required(&table, "publisher")?, declaration, reasons })
 }
 
@@ -190,6 +201,13 @@ fn trigger(table: &Table) -> Result<Trigger, String> {
     }
     let changed = changed.iter().map(|f| Name::new(f).map_err(|e| e.to_string())).collect::<Result<_, _>>()?;
     Ok(Trigger { event, changed, condition })
+}
+
+fn schedule(table: &Table) -> Result<ScheduleDef, String> {
+    known_keys(table, &["cron", "zone", "misfire", "overlap"], "")?;
+    let (cron, zone) = (required(table, "cron")?, required(table, "zone")?);
+    crate::schedule::read(&cron, &zone, &json_map(table)?)
+        .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
 }
 
 fn field(table: &Table) -> Result<FieldDeclaration, String> {

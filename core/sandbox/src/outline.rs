@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use crate::error::Diagnostic;
+use crate::schedule;
 
 /// What `check` of the interpreter returns.
 #[derive(Debug, Deserialize)]
@@ -45,7 +46,7 @@ struct Problem {
 }
 
 /// What is wrong, and what to write instead.
-type Wrong = (String, String);
+pub(crate) type Wrong = (String, String);
 
 /// Reads the outline of the script at `path`.
 ///
@@ -63,8 +64,9 @@ pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnos
             wrong.push(place(line, column, message, help));
         }
     }
-    if declaration.triggers.is_empty() && !broken && wrong.is_empty() {
-        let help = "write `on(\"order.created\")` or `on_change(\"customer\", [\"points\"])` at the top level";
+    if declaration.triggers.is_empty() && declaration.schedules.is_empty() && !broken && wrong.is_empty() {
+        let help = "write `on(\"order.created\")`, `on_change(\"customer\", [\"points\"])` or \
+                    `every(\"0 10 * * MON\", \"Asia/Shanghai\")` at the top level";
         wrong.push(place(0, 0, "nothing starts this script".into(), help.into()));
     }
     for Call { function, object, fields, line, column } in outline.calls {
@@ -115,6 +117,10 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
     match call {
         "on" => declaration.triggers.push(trigger(args)?),
         "on_change" => declaration.triggers.push(change_trigger(args)?),
+        "every" => {
+            declaration.schedules.push(schedule::of_call(args)?);
+            rapport_model::schedule::check(&declaration.schedules).map_err(|e| (e.to_string(), String::new()))?;
+        }
         "uses" => {
             for right in args.iter().flat_map(|a| a.as_array().map_or(std::slice::from_ref(a), Vec::as_slice)) {
                 declaration.uses.push(capability(right)?);
@@ -189,7 +195,7 @@ fn capability(json: &Json) -> Result<Capability, Wrong> {
     right.parse().map_err(|e: rapport_model::automation::InvalidCapability| (e.to_string(), String::new()))
 }
 
-fn text<'a>(json: &'a Json, what: &str) -> Result<&'a str, Wrong> {
+pub(crate) fn text<'a>(json: &'a Json, what: &str) -> Result<&'a str, Wrong> {
     json.as_str().ok_or_else(|| (format!("expected {what}, got {json}"), String::new()))
 }
 

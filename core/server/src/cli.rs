@@ -14,6 +14,7 @@ mod audit;
 mod automation;
 mod backup;
 mod config_command;
+mod cron;
 mod discover;
 mod event;
 mod failure;
@@ -22,6 +23,7 @@ mod key;
 mod plugin;
 mod record;
 mod run;
+mod schedule;
 mod script;
 mod serve;
 mod user;
@@ -88,6 +90,12 @@ enum Command {
     /// Shows automations.
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
+    /// Shows schedules, pauses, resumes and runs them.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Tells when a cron expression comes, and what it says. Needs no server.
+    #[command(subcommand)]
+    Cron(cron::CronCommand),
     /// Works on scripts.
     #[command(subcommand)]
     Script(script::ScriptCommand),
@@ -159,6 +167,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Event(command) => event::run(&common, command),
         Command::Run(command) => run::run(&common, command),
         Command::Automation(command) => automation::run(&common, &command),
+        Command::Schedule(command) => schedule::run(&common, &command),
+        Command::Cron(command) => Ok(cron::run(&common, &command)),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),
         Command::Key(command) => key::run(&common, command),

@@ -38,6 +38,7 @@ mod pump;
 mod records;
 mod route;
 mod runs;
+mod schedules;
 mod stream;
 mod users;
 
@@ -232,6 +233,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(stream::routes());
     all.extend(automations::routes());
     all.extend(runs::routes());
+    all.extend(schedules::routes());
     all.extend(keys::routes());
     all.extend(users::routes());
     all.extend(audit::routes());

@@ -18,8 +18,9 @@ pub(crate) const SCHEMA_CHANGED: &str = "schema.changed";
 pub(crate) const AUTOMATION_ACTIVATED: &str = "automation.activated";
 /// The type of the event that says that an automation was taken out of service.
 pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
-/// The types of events that the store itself appends.
-pub(crate) const CORE_TYPES: [&str; 3] = [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED];
+/// The types of events that come from the host itself.
+pub(crate) const CORE_TYPES: [&str; 4] =
+    [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED, rapport_model::schedule::DUE];
 
 /// Writes a body as JSON.
 pub(crate) fn write(body: &Body) -> String {
@@ -144,6 +145,12 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
         SCHEMA_CHANGED => &[("change", FieldKind::Json)],
         AUTOMATION_ACTIVATED => &[("automation", FieldKind::Text), ("digest", FieldKind::Text)],
         AUTOMATION_DEACTIVATED => &[("automation", FieldKind::Text)],
+        rapport_model::schedule::DUE => &[
+            ("automation", FieldKind::Text),
+            ("schedule", FieldKind::Text),
+            ("instant", FieldKind::Timestamp),
+            ("by_hand", FieldKind::Boolean),
+        ],
         _ => &[],
     };
     fields.iter().filter_map(|(name, kind)| Some(FieldDef::new(Name::new(name).ok()?, kind.clone()))).collect()
@@ -230,6 +237,8 @@ mod tests {
                         f.name.as_str(),
                         match f.kind {
                             FieldKind::Json => json_value(serde_json::json!({"x": 1})),
+                            FieldKind::Timestamp => Value::Time(rapport_model::Timestamp::EPOCH),
+                            FieldKind::Boolean => Value::Bool(true),
                             _ => Value::text("y"),
                         },
                     )

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rapport_model::Timestamp;
 use rapport_model::limits::Limits;
 use rapport_model::time::{Clock, WallClock};
 use rapport_server::app::{App, AppOptions};
@@ -104,6 +105,12 @@ impl TestApp {
         tokio::time::timeout(PATIENCE, engine.idle())
             .await
             .unwrap_or_else(|_| panic!("still busy: {:?}", engine.metrics()));
+    }
+
+    /// Deals with the schedules that are due at `now`, and waits until no run is left to do.
+    pub(crate) async fn tick(&self, now: Timestamp) {
+        self.app.as_ref().unwrap().engine().tick_schedules(now).await.unwrap();
+        self.run_until_idle().await;
     }
 
     /// Announces that `count` runs end dead in this story.
@@ -237,15 +244,15 @@ impl Setup {
         self.folder.path().join(name)
     }
 
-    /// Changes the configuration.
-    pub(crate) fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
+    /// Sets the clock that everything goes by.
+    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
-    /// Lets the workspace go by this clock.
-    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+    /// Changes the configuration.
+    pub(crate) fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
         self
     }
 

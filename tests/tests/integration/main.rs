@@ -11,6 +11,8 @@ mod client;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod cron;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod events;
@@ -36,6 +38,8 @@ mod records;
 mod requests;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod schedules;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]

@@ -124,3 +124,20 @@ fn what_is_no_toml_is_told_with_its_line() {
     assert!(problem(&format!("{HEAD}triggers = 1\n")).contains("write `[[triggers]]`"));
     assert!(problem(&format!("{HEAD}triggers = [1]\n")).contains("it is no table"));
 }
+
+#[test]
+fn a_plugin_may_be_started_by_a_schedule_alone() {
+    let schedule = "[[schedules]]\ncron = \"0 10 * * MON\"\nzone = \"Asia/Shanghai\"\nmisfire = \"skip\"\n";
+    let declared = Manifest::parse(&format!("{HEAD}{schedule}")).unwrap().declaration;
+    assert_eq!((declared.triggers.len(), declared.schedules.len()), (0, 1));
+    assert_eq!(declared.schedules[0].misfire, rapport_model::schedule::Misfire::Skip);
+    for (from, to, told) in [
+        ("cron =", "crn =", "[[schedules]] number 1: unknown key `crn`; did you mean `cron`?"),
+        ("MON", "32", "day of week `32`: write a number from 0 to 7"),
+        ("Shanghai", "Shangai", "did you mean `Asia/Shanghai`?"),
+        ("\"skip\"", "\"sometimes\"", "`misfire` cannot be \"sometimes\"; write one of skip, once, all"),
+    ] {
+        let told_by = problem(&format!("{HEAD}{}", schedule.replacen(from, to, 1)));
+        assert!(told_by.contains(told), "{told_by}");
+    }
+}

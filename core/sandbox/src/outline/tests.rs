@@ -99,3 +99,38 @@ fn a_trigger_is_a_type_a_prefix_or_everything() {
         assert!(event_trigger_problem(bad).is_some(), "{bad}");
     }
 }
+
+#[test]
+fn a_schedule_alone_starts_a_script() {
+    let every = |args: Json| json!([{ "call": "every", "args": args, "line": 2, "column": 1 }]);
+    let options = json!({ "misfire": "all", "overlap": "queue" });
+    let read_one = |args: Json| read("x.rhai", &outline(&every(args), &json!([])));
+    let declared = read_one(json!(["0 10 * * MON", "Asia/Shanghai", options])).unwrap();
+    assert_eq!(declared.schedules[0].cron.as_str(), "0 10 * * MON");
+    assert_eq!(
+        serde_json::to_value(&declared.schedules).unwrap(),
+        json!([{ "cron": "0 10 * * MON", "zone": "Asia/Shanghai", "misfire": "all", "overlap": "queue" }])
+    );
+    for (args, told) in [
+        (json!(["0 10 * * MUN", "UTC"]), "day of week `MUN`: did you mean `MON`?"),
+        (json!(["0 10 * * MON", "Asia/Shangai"]), "did you mean `Asia/Shanghai`?"),
+        (json!([10, "UTC"]), "expected a cron expression such as \"0 10 * * MON\", got 10"),
+        (json!(["0 10 * * *", "UTC", { "misfires": "once" }]), "a schedule has no option `misfires`"),
+        (json!(["0 10 * * *", "UTC", { "overlap": "never" }]), "`overlap` cannot be \"never\""),
+        (json!(["0 10 * * *", "UTC", 7]), "expected a map of options, got 7"),
+    ] {
+        let wrong = read_one(args).unwrap_err();
+        assert!(wrong[0].line == 2 && wrong[0].message.contains(told), "{wrong:?}");
+    }
+}
+
+#[test]
+fn schedules_are_held_against_each_other() {
+    let one = |cron: String| json!({ "call": "every", "args": [cron, "UTC"], "line": 2, "column": 1 });
+    let read_all = |all: Vec<Json>| read("x.rhai", &outline(&json!(all), &json!([])));
+    let many = |count: usize| (0..count).map(|minute| one(format!("{minute} * * * *"))).collect();
+    assert_eq!(read_all(many(16)).unwrap().schedules.len(), 16);
+    assert!(read_all(many(17)).unwrap_err()[0].message.contains("at most 16 schedules"));
+    let twice = vec![one("0 1 * * *".into()), one("0 1 * * *".into())];
+    assert!(read_all(twice).unwrap_err()[0].message.contains("is declared twice"));
+}
