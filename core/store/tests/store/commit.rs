@@ -17,6 +17,7 @@ on_both!(
     increments_of_concurrent_units_add_up,
     a_version_that_moved_is_a_conflict,
     a_read_of_nothing_conflicts_once_something_is_there,
+    a_read_of_nothing_is_looked_at_though_a_refused_unit_would_have_created_it,
     an_outside_event_counts_once,
     a_duplicate_can_be_refused,
     an_idempotency_key_is_answered_once_and_may_be_used_anew_when_expired,
@@ -315,4 +316,20 @@ async fn every_kind_of_value_reads_back_as_it_was_written(world: World) {
         assert_eq!(record(&store, "sample", expected.id).await.unwrap(), expected);
         assert_eq!(store.event(event.position).await.unwrap().unwrap(), event);
     }
+}
+
+/// Found by the random units: a creation is not looked up beforehand, and a refused one proves nothing.
+async fn a_read_of_nothing_is_looked_at_though_a_refused_unit_would_have_created_it(world: World) {
+    let store = world.open().await;
+    let ada = customer(&store, "1").await;
+    store.close().await.unwrap();
+    // Opened anew, the store has nothing in memory.
+    let store = world.open().await;
+    let nobody = create("order", new_id(), vec![set("order_no", "1"), set("customer", new_id())]);
+    let refused = puts(vec![create("customer", ada, vec![]), nobody]);
+    let mut reads = unit();
+    reads.reads = vec![ReadVersion { object: name("customer"), id: ada, version: 0 }];
+    let outcomes = in_one_group(&store, vec![refused, reads]).await;
+    assert!(outcomes[0].is_err());
+    assert!(matches!(outcomes[1], Err(StoreError::Conflict { found: 1, .. })), "{:?}", outcomes[1]);
 }
