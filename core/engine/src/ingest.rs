@@ -268,7 +268,7 @@ impl Engine {
 }
 
 /// Whether `caller` may see `event`: not those about the host's own objects, nor about objects it is not bound to.
-fn visible(caller: &Caller, schema: &Schema, event: &rapport_model::Event) -> bool {
+pub(crate) fn visible(caller: &Caller, schema: &Schema, event: &rapport_model::Event) -> bool {
     let Some(subject) = &event.subject else {
         // What the core says of the registry and of automations names objects of all kinds.
         return caller.objects.is_none() || schema.event_type(event.kind.as_str()).is_some();

@@ -116,7 +116,7 @@ impl Engine {
         Ok(json)
     }
 
-    async fn find_run(&self, id: &str) -> Result<Arc<Run>, EngineError> {
+    pub(crate) async fn find_run(&self, id: &str) -> Result<Arc<Run>, EngineError> {
         let missing = || EngineError::not_found(format!("run `{}`", id.chars().take(64).collect::<String>()));
         let id: RunId = id.parse().map_err(|_| missing())?;
         self.inner.store.run(id).await?.map(Arc::new).ok_or_else(missing)

@@ -16,6 +16,7 @@ mod backup;
 mod config_command;
 mod discover;
 mod event;
+mod explain;
 mod failure;
 mod import;
 mod key;
@@ -82,7 +83,7 @@ enum Command {
     /// Sends events and follows the log.
     #[command(subcommand)]
     Event(event::EventCommand),
-    /// Shows runs of automations and starts them again.
+    /// Shows and explains runs of automations, and starts them again.
     #[command(subcommand)]
     Run(run::RunCommand),
     /// Shows automations.

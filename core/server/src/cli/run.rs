@@ -1,11 +1,11 @@
-//! `rapport run`: shows runs and starts them again.
+//! `rapport run`: shows and explains runs, and starts them again.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, explain};
 use crate::client::Address;
 
 /// What can be done with runs.
@@ -15,6 +15,11 @@ pub(super) enum RunCommand {
     List(ListArgs),
     /// Shows a run with its trace.
     Show {
+        /// Its id.
+        id: String,
+    },
+    /// Says why a run came about, and what came of it.
+    Explain {
         /// Its id.
         id: String,
     },
@@ -63,6 +68,9 @@ pub(super) fn run(common: &Common, command: RunCommand) -> Outcome {
             output.list(&client.get(&path)?, &["id", "automation", "position", "status", "attempt", "error"]);
         }
         RunCommand::Show { id } => output.one(&client.get(&Address::of(&["v1", "runs", &id]).text())?),
+        RunCommand::Explain { id } => {
+            output.show(&client.get(&Address::of(&["v1", "runs", &id, "explain"]).text())?, explain::run);
+        }
         RunCommand::Retry { id } => {
             output.one(&client.post(&Address::of(&["v1", "runs", &id, "retry"]).text(), &json!({}))?);
         }

@@ -1,4 +1,4 @@
-//! Runs: lists, traces, and trying again.
+//! Runs: lists, traces, explanations, and trying again.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -27,6 +27,9 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(MethodFilter::GET, "/v1/runs/{id}", "read", get)
             .about("runs", "Gives a run with its trace: each host call, what it read and changed, fuel and time")
             .answers(200, "The run"),
+        Route::new(MethodFilter::GET, "/v1/runs/{id}/explain", "read", explain)
+            .about("runs", "Says why a run came about, back to the outside event, and what came of it")
+            .answers(200, "The run, the chain of its causes, and the tree of what it changed and started"),
         Route::new(MethodFilter::POST, "/v1/runs/{id}/retry", "write", retry)
             .about("runs", "Starts a dead run again")
             .answers(200, "The run, pending"),
@@ -61,6 +64,11 @@ async fn counts(State(api): State<Api>, Auth(caller): Auth) -> Answer {
 async fn get(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
     let run = api.engine.run(&caller, &id).await.map_err(Problem::of_query)?;
     Ok(json_response(StatusCode::OK, &run))
+}
+
+async fn explain(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
+    let json = api.engine.explain_run(&caller, &id).await.map_err(Problem::of_query)?;
+    Ok(json_response(StatusCode::OK, &json))
 }
 
 async fn retry(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
