@@ -101,7 +101,7 @@ const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
 }
 
 /// After the commit: a run that is to be tried again sleeps until then.
-fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rapport_model::Timestamp>) {
+pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rapport_model::Timestamp>) {
     inner.counters.slices.fetch_add(1, Ordering::Relaxed);
     match (status, wake_at) {
         (RunStatus::Retrying, Some(when)) => {

@@ -62,6 +62,7 @@ impl Engine {
         let run = self.find_run(id).await?;
         let mut explainer = Explainer::new(&self.inner.store, caller);
         let mut json = json!({ "run": explainer.run_brief(&run).await? });
+        json["undone_by"] = json!(self.inner.undo_of(run.id).await?.map(|undo| undo.id));
         let trigger = explainer.event(run.position).await?;
         if let Some(trigger) = trigger {
             json["because"] = explainer.chain_from(&trigger).await?.into();

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rapport_model::{AutomationId, Event, RecordId, Run, RunId, Timestamp};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use uuid::Uuid;
 
 /// A run, with its event if that is at hand.
@@ -232,6 +233,11 @@ impl Lanes {
             sleeping: state.sleeping.len(),
             more: state.left_out.is_some(),
         }
+    }
+
+    /// Tells when a run next leaves its lane.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Waits until `is_so` holds for the load.

@@ -36,6 +36,8 @@ mod runs;
 mod schema;
 mod slice;
 mod trace;
+mod undo;
+mod undos;
 
 pub use automations::Activated;
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};
@@ -53,3 +55,5 @@ pub use present::event_to_json;
 pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
 pub use runs::{EngineMetrics, RunFilter};
+pub use undo::UndoOptions;
+pub use undos::UndoMany;

@@ -113,6 +113,7 @@ impl Engine {
         let query = rapport_store::EventQuery { run: Some(run.id), limit: 1_000, ..Default::default() };
         let appended = self.inner.store.events(&query).await?;
         json["events"] = appended.iter().map(|event| event_to_json(event)).collect();
+        json["undone_by"] = json!(self.inner.undo_of(run.id).await?.map(|undo| undo.id));
         Ok(json)
     }
 

@@ -210,6 +210,7 @@ fn system_objects() -> Vec<ObjectDef> {
                 instant("revoked_at"),
             ],
         ),
+        undo_job(),
         object(
             "history_load",
             Origin::System,
@@ -217,6 +218,19 @@ fn system_objects() -> Vec<ObjectDef> {
             vec![required(unique(text("name"))), required(choice("state", &["open", "closed"])), instant("last_time")],
         ),
     ]
+}
+
+/// The undoing of many runs, as far as it has come.
+fn undo_job() -> ObjectDef {
+    let counts = ["runs_total", "runs_done", "changes_done", "changes_left", "runs_failed"];
+    let mut fields = vec![
+        required(field("request", FieldKind::Json)),
+        required(text("actor")),
+        required(choice("state", &["running", "done", "cancelled", "failed"])),
+        text("error"),
+    ];
+    fields.extend(counts.map(|name| by_default(field(name, FieldKind::Integer), 0)));
+    object("undo_job", Origin::System, None, fields)
 }
 
 /// The event types that every workspace accepts from outside.

@@ -25,6 +25,7 @@ mod record;
 mod run;
 mod script;
 mod serve;
+mod undo;
 mod user;
 mod version;
 

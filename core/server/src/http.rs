@@ -39,6 +39,7 @@ mod records;
 mod route;
 mod runs;
 mod stream;
+mod undos;
 mod users;
 
 pub use extract::API_LIMITS;
@@ -232,6 +233,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(stream::routes());
     all.extend(automations::routes());
     all.extend(runs::routes());
+    all.extend(undos::routes());
     all.extend(keys::routes());
     all.extend(users::routes());
     all.extend(audit::routes());

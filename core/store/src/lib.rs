@@ -35,6 +35,7 @@ mod unit;
 pub use config::{Database, StoreConfig};
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
+pub use payload::UNDO_REQUESTED;
 pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};
 pub use stats::StoreStats;
 pub use store::Store;

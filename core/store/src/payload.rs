@@ -18,8 +18,10 @@ pub(crate) const SCHEMA_CHANGED: &str = "schema.changed";
 pub(crate) const AUTOMATION_ACTIVATED: &str = "automation.activated";
 /// The type of the event that says that an automation was taken out of service.
 pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
-/// The types of events that the store itself appends.
-pub(crate) const CORE_TYPES: [&str; 3] = [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED];
+/// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
+pub const UNDO_REQUESTED: &str = "undo.requested";
+/// The types of events that come from the core alone, beside those of record changes.
+pub(crate) const CORE_TYPES: [&str; 4] = [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED, UNDO_REQUESTED];
 
 /// Writes a body as JSON.
 pub(crate) fn write(body: &Body) -> String {
@@ -138,12 +140,13 @@ impl<'de> Deserialize<'de> for Ordered {
     }
 }
 
-/// The fields of the events that the store itself appends.
+/// The fields of the events that come from the core alone.
 fn core_fields(kind: &EventType) -> Vec<FieldDef> {
     let fields: &[(&str, FieldKind)] = match kind.as_str() {
         SCHEMA_CHANGED => &[("change", FieldKind::Json)],
         AUTOMATION_ACTIVATED => &[("automation", FieldKind::Text), ("digest", FieldKind::Text)],
         AUTOMATION_DEACTIVATED => &[("automation", FieldKind::Text)],
+        UNDO_REQUESTED => &[("run", FieldKind::Text), ("automation", FieldKind::Text), ("reaction", FieldKind::Text)],
         _ => &[],
     };
     fields.iter().filter_map(|(name, kind)| Some(FieldDef::new(Name::new(name).ok()?, kind.clone()))).collect()

@@ -39,4 +39,8 @@ mod rights;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod undo;
+#[cfg(test)]
+mod undo_any;
+#[cfg(test)]
 mod watching;

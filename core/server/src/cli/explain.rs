@@ -1,5 +1,7 @@
 //! Explanations and histories as people read them: trees of indented lines.
 
+use std::fmt::Write as _;
+
 use serde_json::Value as Json;
 
 use crate::output::{cell, plain};
@@ -155,10 +157,10 @@ pub(super) fn author(by: &Json) -> String {
         Some("automation") => {
             let mut text = versioned(by);
             if let Some(path) = by["path"].as_str() {
-                text.push_str(&format!(", {path}{}", line_numbers(by)));
+                let _ = write!(text, ", {path}{}", line_numbers(by));
             }
             if let Some(run) = by["run"].as_str() {
-                text.push_str(&format!(", run {run}"));
+                let _ = write!(text, ", run {run}");
             }
             text
         }

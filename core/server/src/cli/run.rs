@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Common, Outcome, explain};
+use super::{Common, Outcome, explain, undo};
 use crate::client::Address;
 
 /// What can be done with runs.
@@ -23,6 +23,10 @@ pub(super) enum RunCommand {
         /// Its id.
         id: String,
     },
+    /// Takes back what a run changed, or all runs of an automation; the undo is a run itself and can be undone.
+    Undo(undo::UndoArgs),
+    /// Shows the undoings of many runs that were begun.
+    Undos(undo::UndosArgs),
     /// Starts a dead run again.
     Retry {
         /// Its id.
@@ -71,6 +75,8 @@ pub(super) fn run(common: &Common, command: RunCommand) -> Outcome {
         RunCommand::Explain { id } => {
             output.show(&client.get(&Address::of(&["v1", "runs", &id, "explain"]).text())?, explain::run);
         }
+        RunCommand::Undo(args) => return undo::undo(common, &args),
+        RunCommand::Undos(args) => return undo::list(common, &args),
         RunCommand::Retry { id } => {
             output.one(&client.post(&Address::of(&["v1", "runs", &id, "retry"]).text(), &json!({}))?);
         }
