@@ -54,6 +54,7 @@ pub(crate) struct Counters {
     pub(crate) slices: AtomicU64,
     pub(crate) completed: AtomicU64,
     pub(crate) dead: AtomicU64,
+    pub(crate) retries: AtomicU64,
     pub(crate) conflicts: AtomicU64,
     pub(crate) fuel: AtomicU64,
     pub(crate) events: AtomicU64,

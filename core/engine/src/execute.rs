@@ -105,6 +105,7 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
     inner.counters.slices.fetch_add(1, Ordering::Relaxed);
     match (status, wake_at) {
         (RunStatus::Retrying, Some(when)) => {
+            inner.counters.retries.fetch_add(1, Ordering::Relaxed);
             let mut run = (*item.run).clone();
             run.attempt += 1;
             run.status = RunStatus::Retrying;

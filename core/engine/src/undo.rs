@@ -98,7 +98,8 @@ fn origin_of(run: RunId) -> Origin {
 
 impl Engine {
     /// Undoes the run `id`: waits until it is done and says what was taken back and what was left, or, in a dry run, what
-    /// would be. Of a run that was undone and brought back, what brought it back is undone.
+    /// would be. Of a run that was undone and brought back, what brought it back is undone. Runs that it caused and that have
+    /// not begun are cancelled, if those that it caused are meant.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`], [`EngineError::LoadOpen`]; [`EngineError::Conflict`] if it was
@@ -108,16 +109,20 @@ impl Engine {
         self.inner.writable(None)?;
         let named = self.find_run(id).await?;
         let standing = self.inner.standing(named.clone()).await?.into_undoable(&named)?;
+        must_have_ended(&standing)?;
         let lane = RecordId(lane_of(&standing));
         let runs = if options.with_caused {
             self.inner.with_caused(vec![standing], RUNS_AT_ONCE_MAX).await?
         } else {
             vec![standing]
         };
-        runs.iter().try_for_each(|run| must_have_ended(run))?;
+        let (runs, open): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.status.has_ended());
         if options.dry_run {
-            return self.inner.dry_run(&runs, options).await;
+            let mut told = self.inner.dry_run(&runs, options).await?;
+            told["cancelled"] = open.iter().map(|run| json!(run.id)).collect();
+            return Ok(told);
         }
+        let cancelled = self.cancel_open(caller, &open).await?;
         let runs = self.inner.that_changed_something(runs).await?;
         let reaction = options.reaction();
         let undos = self.inner.request(caller, &runs, reaction, lane).await?;
@@ -127,7 +132,9 @@ impl Engine {
             let ended = tokio::time::timeout_at(deadline, self.inner.ended(undo.id)).await;
             shown.push(undone_json(run, &ended.unwrap_or(Ok((*undo).clone()))?));
         }
-        Ok(answer(options, &shown))
+        let mut told = answer(options, &shown);
+        told["cancelled"] = json!(cancelled);
+        Ok(told)
     }
 }
 
@@ -152,17 +159,18 @@ impl Standing {
                 format!("run {} has been undone by run {}: undo that one to bring it back", named.id, by.id)
             }
             Self::Moving(by) => format!("run {} is at it: wait until that is done", by.id),
-            Self::Failed(by) => format!("run {} should undo it and failed: retry that one", by.id),
+            Self::Failed(by) => format!("run {} should undo it and is {}: retry that one", by.id, by.status.as_str()),
         };
         Err(EngineError::Conflict(message))
     }
 }
 
 fn must_have_ended(run: &Run) -> Result<(), EngineError> {
-    if !run.status.is_open() {
+    if run.status.has_ended() {
         return Ok(());
     }
-    Err(EngineError::Conflict(format!("run {} is {}: wait until it is done", run.id, run.status.as_str())))
+    let message = format!("run {} is {}: wait until it is done, or cancel it", run.id, run.status.as_str());
+    Err(EngineError::Conflict(message))
 }
 
 impl Inner {
@@ -181,8 +189,8 @@ impl Inner {
         while let Some(undo) = self.undo_of(last.id).await? {
             match undo.status {
                 RunStatus::Completed => undone = !undone,
-                RunStatus::Dead if undone => break,
-                RunStatus::Dead => return Ok(Standing::Failed(Arc::new(undo))),
+                RunStatus::Dead | RunStatus::Cancelled if undone => break,
+                RunStatus::Dead | RunStatus::Cancelled => return Ok(Standing::Failed(Arc::new(undo))),
                 _ => return Ok(Standing::Moving(Arc::new(undo))),
             }
             last = Arc::new(undo);

@@ -14,7 +14,9 @@ use crate::time::Timestamp;
 ///    │  ▲               skipped   (a condition that had to look at another record did not hold)
 ///    ▼  │ due
 /// retrying ──tries used up, or `fail`──▶ dead ──retry──▶ pending
+///    └──pause──▶ paused ──resume──▶ pending
 /// ```
+/// Whatever has not ended can be cancelled; what was cancelled can be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
@@ -28,11 +30,16 @@ pub enum RunStatus {
     Skipped,
     /// Failed for good; kept with its trace until someone retries it.
     Dead,
+    /// Someone holds it back until it is resumed.
+    Paused,
+    /// Someone ended it before it was done.
+    Cancelled,
 }
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Retrying, Self::Completed, Self::Skipped, Self::Dead];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Retrying, Self::Completed, Self::Skipped, Self::Dead, Self::Paused, Self::Cancelled];
 
     /// Its name, as stored and shown.
     #[must_use]
@@ -43,6 +50,8 @@ impl RunStatus {
             Self::Completed => "completed",
             Self::Skipped => "skipped",
             Self::Dead => "dead",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -56,6 +65,12 @@ impl RunStatus {
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::Retrying)
+    }
+
+    /// Whether something may still come of it without anybody starting it again.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        !matches!(self, Self::Pending | Self::Retrying | Self::Paused)
     }
 }
 

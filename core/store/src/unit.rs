@@ -94,7 +94,8 @@ pub enum Triggers {
     Skip,
 }
 
-/// The step that a run takes. It must be open, or dead and become pending again.
+/// The step that a run takes. It must be open; or dead or paused, and become pending or cancelled; or cancelled, and become
+/// pending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunUpdate {
     /// The run.

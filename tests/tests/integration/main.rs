@@ -39,6 +39,8 @@ mod rights;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod steering;
+#[cfg(test)]
 mod undo;
 #[cfg(test)]
 mod undo_any;

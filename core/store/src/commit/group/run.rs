@@ -28,7 +28,10 @@ impl Group<'_> {
         let known = self.known_runs.get(&update.id).cloned();
         let status = known.as_ref().map(|known| known.status);
         let may = match status {
-            Some(RunStatus::Dead) => update.status == RunStatus::Pending,
+            Some(RunStatus::Dead | RunStatus::Paused) => {
+                matches!(update.status, RunStatus::Pending | RunStatus::Cancelled)
+            }
+            Some(RunStatus::Cancelled) => update.status == RunStatus::Pending,
             Some(status) => status.is_open(),
             None => false,
         };
