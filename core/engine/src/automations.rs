@@ -20,6 +20,7 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::registry::{AutomationKind, Snapshot, Version, check_triggers};
 use crate::schema::{changes_of, with_changes};
+use crate::undo::RESERVED;
 
 /// Versions kept ready beside the live ones, for runs that started with them.
 const VERSIONS_KEPT_MAX: usize = 256;
@@ -60,6 +61,12 @@ impl Engine {
     ) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
         let id = AutomationId::new(id).map_err(|e| EngineError::invalid("/id", e.to_string()))?;
+        if id.as_str().starts_with(RESERVED) {
+            return Err(EngineError::invalid(
+                "/id",
+                format!("names with `{RESERVED}` are the host's own: use another"),
+            ));
+        }
         let declaration = self.check_script(path, source).await?;
         let artifact = Artifact {
             digest: Digest::of(source.as_bytes()),

@@ -27,6 +27,7 @@ use crate::lookup::Lookup;
 use crate::registry::{Snapshot, Version};
 use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
+use crate::{undo, undos};
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -56,6 +57,7 @@ pub(crate) struct Counters {
     pub(crate) slices: AtomicU64,
     pub(crate) completed: AtomicU64,
     pub(crate) dead: AtomicU64,
+    pub(crate) retries: AtomicU64,
     pub(crate) conflicts: AtomicU64,
     pub(crate) fuel: AtomicU64,
     pub(crate) events: AtomicU64,
@@ -82,6 +84,9 @@ pub(crate) struct Inner {
     pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
     /// Serialises changes of what is live.
     pub(crate) activating: tokio::sync::Mutex<()>,
+    /// There is a new undo of many runs.
+    pub(crate) undo_asked: Notify,
+    pub(crate) undo_targets: undo::Targets,
     stopping: AtomicBool,
     stop: Notify,
 }
@@ -120,6 +125,8 @@ impl Engine {
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
             activating: tokio::sync::Mutex::default(),
+            undo_asked: Notify::new(),
+            undo_targets: undo::Targets::new(),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         });
@@ -136,6 +143,7 @@ impl Engine {
         tasks.spawn(timers(inner.clone()));
         tasks.spawn(waits(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
+        tasks.spawn(undos::drive(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 
@@ -177,6 +185,7 @@ impl Engine {
         self.inner.stopping.store(true, Ordering::SeqCst);
         self.inner.stop.notify_waiters();
         self.inner.lanes.wake.notify_one();
+        self.inner.undo_asked.notify_one();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
         self.inner.lanes.until(|load| load.running == 0).await;
@@ -271,7 +280,11 @@ async fn run_one(inner: Arc<Inner>, item: Item) {
         }
     }
     let free = Free(inner.clone(), item.run.clone());
-    execute::work(&inner, item).await;
+    if item.run.automation.as_str() == undo::UNDO {
+        undo::work(&inner, item).await;
+    } else {
+        execute::work(&inner, item).await;
+    }
     drop(free);
 }
 
@@ -302,6 +315,9 @@ struct EngineHooks(std::sync::Weak<Inner>);
 
 impl Hooks for EngineHooks {
     fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
+        if let Some(own) = undo::started_by(event) {
+            return vec![own];
+        }
         self.0.upgrade().map(|inner| inner.snapshot.load().matches(event, record)).unwrap_or_default()
     }
 

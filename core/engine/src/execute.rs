@@ -108,10 +108,11 @@ const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
 }
 
 /// After the commit: a run that is to be tried again sleeps until then.
-fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rapport_model::Timestamp>) {
+pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rapport_model::Timestamp>) {
     inner.counters.slices.fetch_add(1, Ordering::Relaxed);
     match (status, wake_at) {
         (RunStatus::Retrying, Some(when)) => {
+            inner.counters.retries.fetch_add(1, Ordering::Relaxed);
             let mut run = (*item.run).clone();
             run.attempt += 1;
             run.status = RunStatus::Retrying;

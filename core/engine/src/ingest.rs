@@ -19,6 +19,7 @@ use crate::gate::{Act, Caller};
 use crate::key::{self, Key};
 use crate::plan::Planner;
 use crate::schema::is_record_event;
+use crate::undo::RESERVED;
 
 /// The longest source or id of an event, in bytes.
 const ORIGIN_BYTES_MAX: usize = 512;
@@ -268,7 +269,7 @@ impl Engine {
 }
 
 /// Whether `caller` may see `event`: not those about the host's own objects, nor about objects it is not bound to.
-fn visible(caller: &Caller, schema: &Schema, event: &rapport_model::Event) -> bool {
+pub(crate) fn visible(caller: &Caller, schema: &Schema, event: &rapport_model::Event) -> bool {
     let Some(subject) = &event.subject else {
         // What the core says of the registry and of automations names objects of all kinds.
         return caller.objects.is_none() || schema.event_type(event.kind.as_str()).is_some();
@@ -311,6 +312,9 @@ fn read_event(
         data => draft::read(schema, fields, data).map_err(|e| draft::below("data", &e))?,
     };
     let origin = Origin { source: checked("source", event.source)?, id: checked("id", event.id)? };
+    if origin.source.trim_start_matches('/').starts_with(RESERVED) {
+        return Err(EngineError::invalid("/source", format!("`{}` is the host's own: use another", origin.source)));
+    }
     Ok(Read { def: def.clone(), subject, draft, origin, time: event.time.unwrap_or(now) })
 }
 

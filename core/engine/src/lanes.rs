@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rapport_model::{AutomationId, Event, RecordId, Run, RunId, Timestamp};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use uuid::Uuid;
 
 /// A run, with its event if that is at hand.
@@ -64,7 +65,7 @@ struct State {
     lanes: HashMap<Uuid, Lane>,
     ready: VecDeque<Uuid>,
     known: HashSet<RunId>,
-    /// Runs that were woken before their slice was done.
+    /// Runs to be queued once more when they leave their lane: they were started again while they did.
     again: HashMap<RunId, Item>,
     timers: BinaryHeap<Reverse<(Timestamp, u64)>>,
     sleeping: HashMap<u64, Item>,
@@ -161,8 +162,7 @@ impl Lanes {
         (state.left_out.is_some() && state.queued <= self.queued_max / 2).then(|| state.last.clone())
     }
 
-    /// Queues one run that is due again, whatever its place. If its slice before is not done with its lane yet, it is queued
-    /// after that.
+    /// Queues one run that is due again, whatever its place. One that is just leaving its lane is queued once it has left.
     pub(crate) fn push_again(&self, item: Item) {
         let mut state = self.lock();
         if state.known.contains(&item.run.id) {
@@ -172,6 +172,29 @@ impl Lanes {
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Forgets a run that waits or sleeps. One that works goes on; its commit will be refused.
+    pub(crate) fn forget(&self, run: &Run) {
+        let mut state = self.lock();
+        let asleep: Vec<u64> = state.sleeping.iter().filter(|(_, i)| i.run.id == run.id).map(|(n, _)| *n).collect();
+        let mut found = !asleep.is_empty();
+        for sequence in asleep {
+            state.sleeping.remove(&sequence);
+        }
+        if let Some(lane) = state.lanes.get_mut(&lane_of(run)) {
+            let before = lane.queue.len();
+            lane.queue.retain(|item| item.run.id != run.id);
+            let gone = before - lane.queue.len();
+            found |= gone > 0;
+            state.queued -= gone;
+        }
+        if found {
+            state.known.remove(&run.id);
+        }
+        state.again.remove(&run.id);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// Keeps a run until `when`.
@@ -226,10 +249,10 @@ impl Lanes {
         let mut state = self.lock();
         state.running -= 1;
         state.known.remove(&run.id);
-        state.free(lane_of(run));
         if let Some(item) = state.again.remove(&run.id) {
             state.enqueue(item);
         }
+        state.free(lane_of(run));
         drop(state);
         self.wake.notify_one();
         self.changed.notify_waiters();
@@ -244,6 +267,11 @@ impl Lanes {
             sleeping: state.sleeping.len(),
             more: state.left_out.is_some(),
         }
+    }
+
+    /// Tells when a run next leaves its lane.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Waits until `is_so` holds for the load.

@@ -7,7 +7,7 @@ use rapport_model::record::{PutKind, SYSTEM_FIELDS};
 use rapport_model::rule::{ParamTypes, Params, Scope};
 use rapport_model::schema::ObjectDef;
 use rapport_model::{Digest, FieldKind, Name, Record, RecordId, Schema, Value};
-use rapport_store::{Direction, EventQuery, IdempotencyPut, ReadVersion, RecordQuery, StoreError, UnitOfWork};
+use rapport_store::{Direction, IdempotencyPut, ReadVersion, RecordQuery, StoreError, UnitOfWork};
 use serde_json::Value as Json;
 
 use crate::draft::{self, Draft, known_field};
@@ -17,7 +17,6 @@ use crate::gate::{Act, Caller};
 use crate::key::{self, Key};
 use crate::page::{Page, cursor, open_cursor, page_rows};
 use crate::plan::{Planned, Planner, Target};
-use crate::present::event_to_json;
 use crate::slice::read_order;
 
 /// How often a write is decided anew when others are faster.
@@ -298,68 +297,6 @@ impl Engine {
         self.inner.store.commit(unit).await?;
         Ok(())
     }
-
-    /// What happened to a record, oldest first; also to one that is deleted, if it is named by id.
-    ///
-    /// # Errors
-    /// [`EngineError::Forbidden`], [`EngineError::NotFound`], [`EngineError::UnknownField`].
-    pub async fn history(
-        &self,
-        caller: &Caller,
-        object: &str,
-        key: &str,
-        page: &HistoryPage,
-    ) -> Result<Page<Json>, EngineError> {
-        let object = caller.object(&self.inner.store.schema(), object, Act::Read)?;
-        if let Some(field) = &page.field {
-            known_field(&object, field)?;
-        }
-        let parsed = key::parse(&object, key)?;
-        let missing = || EngineError::not_found(format!("{} `{key}`", object.name));
-        let id = match (&parsed, self.locate(&object, &parsed).await?) {
-            (_, Some(record)) => record.id,
-            (Key::Id(id), None) => *id,
-            (Key::Field(..), None) => return Err(missing()),
-        };
-        let limit = page_rows(page.limit)?;
-        let mut query = EventQuery { subject: Some(id), after: page.after, limit, ..EventQuery::default() };
-        let mut items = Vec::new();
-        loop {
-            let events = self.inner.store.events(&query).await?;
-            let full = events.len() >= limit as usize;
-            let own = |e: &&Arc<rapport_model::Event>| e.subject.as_ref().is_some_and(|s| s.object == object.name);
-            let shown = events.iter().filter(own).filter(|e| touches(e, page.field.as_deref()));
-            items.extend(shown.map(|e| (e.position, event_to_json(e))));
-            query.after = events.last().map(|e| e.position).or(query.after);
-            if items.len() >= limit as usize || !full {
-                break;
-            }
-        }
-        if items.is_empty() && page.after.is_none() && page.field.is_none() {
-            return Err(missing());
-        }
-        let more = items.len() >= limit as usize;
-        items.truncate(limit as usize);
-        let next = items.last().filter(|_| more).map(|(position, _)| position.to_string());
-        Ok(Page { items: items.into_iter().map(|(_, json)| json).collect(), next })
-    }
-}
-
-/// Which part of a history.
-#[derive(Debug, Clone, Default)]
-pub struct HistoryPage {
-    /// Only changes of this field.
-    pub field: Option<String>,
-    /// After this position in the log.
-    pub after: Option<i64>,
-    /// Events of the page.
-    pub limit: Option<u32>,
-}
-
-fn touches(event: &rapport_model::Event, field: Option<&str>) -> bool {
-    let Some(field) = field else { return true };
-    let named = |fields: &rapport_model::event::Fields| fields.iter().any(|(name, _)| name.as_str() == field);
-    event.change().is_some_and(|change| named(&change.before) || named(&change.after))
 }
 
 /// Nested records are writes of their own objects: the gate is asked for each.

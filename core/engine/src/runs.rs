@@ -1,10 +1,10 @@
-//! Runs as callers from outside see them, and the retry of dead ones.
+//! Runs as callers from outside see them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rapport_model::{AutomationId, Run, RunId, RunStatus};
-use rapport_store::{RunQuery, RunUpdate, UnitOfWork};
+use rapport_store::RunQuery;
 use serde_json::{Value as Json, json};
 
 use crate::engine::Engine;
@@ -12,7 +12,7 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::journal::Journal;
 use crate::key;
-use crate::lanes::{Item, Load};
+use crate::lanes::Load;
 use crate::page::{Page, cursor, open_cursor, page_rows};
 use crate::present::{event_to_json, run_to_json};
 
@@ -44,6 +44,8 @@ pub struct EngineMetrics {
     pub completed_total: u64,
     /// Runs that went to the dead letters.
     pub dead_total: u64,
+    /// Failed slices that are tried again.
+    pub retries_total: u64,
     /// Slices tried again because others had been faster.
     pub conflicts_total: u64,
     /// Events committed.
@@ -120,10 +122,11 @@ impl Engine {
         let query = rapport_store::EventQuery { run: Some(run.id), limit: 1_000, ..Default::default() };
         let appended = self.inner.store.events(&query).await?;
         json["events"] = appended.iter().map(|event| event_to_json(event)).collect();
+        json["undone_by"] = json!(self.inner.undo_of(run.id).await?.map(|undo| undo.id));
         Ok(json)
     }
 
-    async fn find_run(&self, id: &str) -> Result<Arc<Run>, EngineError> {
+    pub(crate) async fn find_run(&self, id: &str) -> Result<Arc<Run>, EngineError> {
         let missing = || EngineError::not_found(format!("run `{}`", id.chars().take(64).collect::<String>()));
         let id: RunId = id.parse().map_err(|_| missing())?;
         self.inner.store.run(id).await?.map(Arc::new).ok_or_else(missing)
@@ -142,41 +145,12 @@ impl Engine {
         Ok(shown.collect())
     }
 
-    /// Starts a dead or paused run again, with all its tries. One that has waited goes on where it was.
+    /// The run that has waited longest for its lane, if any does.
     ///
     /// # Errors
-    /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if it is neither.
-    pub async fn retry(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
-        caller.everywhere(Act::Write)?;
-        self.inner.writable(None)?;
-        let run = self.find_run(id).await?;
-        if !matches!(run.status, RunStatus::Dead | RunStatus::Paused) {
-            let message = format!("the run is {}: only dead and paused runs are retried", run.status.as_str());
-            return Err(EngineError::Conflict(message));
-        }
-        let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
-        unit.run_state = Some(RunUpdate {
-            id: run.id,
-            status: RunStatus::Pending,
-            attempt: 0,
-            wake_at: None,
-            wake_event: run.wake_event,
-            finished_at: None,
-            error: None,
-            trace: None,
-        });
-        self.inner.store.commit(unit).await?;
-        let again = Run {
-            status: RunStatus::Pending,
-            attempt: 0,
-            finished_at: None,
-            error: None,
-            trace: None,
-            ..(*run).clone()
-        };
-        let json = run_to_json(&again);
-        self.inner.lanes.push_again(Item { run: Arc::new(again), event: None });
-        Ok(json)
+    /// [`EngineError::Unavailable`].
+    pub async fn oldest_waiting(&self) -> Result<Option<Arc<Run>>, EngineError> {
+        Ok(self.inner.store.open_runs(None, 1).await?.pop())
     }
 
     /// What the engine has done, and what there is to do. Cheap.
@@ -189,6 +163,7 @@ impl Engine {
             slices_total: counters.slices.load(Ordering::Relaxed),
             completed_total: counters.completed.load(Ordering::Relaxed),
             dead_total: counters.dead.load(Ordering::Relaxed),
+            retries_total: counters.retries.load(Ordering::Relaxed),
             conflicts_total: counters.conflicts.load(Ordering::Relaxed),
             events_total: counters.events.load(Ordering::Relaxed),
             runs_total: counters.runs.load(Ordering::Relaxed),

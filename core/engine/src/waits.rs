@@ -292,7 +292,7 @@ impl Inner {
             let Some(value) = value_in(event, record.as_deref(), field) else { continue };
             for (id, after) in self.store.waiting_for(&event.kind, field, &text_of(&value)).await? {
                 if event.position > after
-                    && self.is_wanted(id, event, record.as_deref()).await?
+                    && self.is_awaited(id, event, record.as_deref()).await?
                     && let Some(run) = self.store.run(id).await?
                 {
                     found.push(Arc::new(run));
@@ -302,7 +302,7 @@ impl Inner {
         Ok(found)
     }
 
-    async fn is_wanted(&self, run: RunId, event: &Event, record: Option<&Record>) -> Result<bool, EngineError> {
+    async fn is_awaited(&self, run: RunId, event: &Event, record: Option<&Record>) -> Result<bool, EngineError> {
         let journal = Journal::read(&self.store.journal(run).await?).map_err(EngineError::Internal)?;
         let Some(wanted) = journal.waiting().and_then(|waiting| Wanted::read(&waiting.request)) else {
             return Ok(false);

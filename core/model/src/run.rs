@@ -14,10 +14,12 @@ use crate::time::Timestamp;
 ///    │  ▲               skipped   (a condition that had to look at another record did not hold)
 ///    ▼  │ due
 /// retrying ──tries used up, or `fail`──▶ dead ──retry──▶ pending
+///    └──pause──▶ paused ──resume──▶ pending
 ///
 /// pending ──sleep, wait_for, ask──▶ waiting ──what it waits for──▶ pending
-///                                      └──its calls differ from before──▶ paused ──resume──▶ pending
+///              └──its calls differ from those before it waited──▶ paused
 /// ```
+/// Whatever has not ended can be cancelled; what was cancelled can be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
@@ -27,7 +29,7 @@ pub enum RunStatus {
     Retrying,
     /// Waits for an instant, an event or people; costs no memory.
     Waiting,
-    /// Stopped, since what it called differed from what it had called before it waited; kept until someone decides.
+    /// Held back by someone, or since what it called differed from what it had called before it waited; until it is resumed.
     Paused,
     /// Done.
     Completed,
@@ -35,12 +37,22 @@ pub enum RunStatus {
     Skipped,
     /// Failed for good; kept with its trace until someone retries it.
     Dead,
+    /// Someone ended it before it was done.
+    Cancelled,
 }
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Pending, Self::Retrying, Self::Waiting, Self::Paused, Self::Completed, Self::Skipped, Self::Dead];
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Retrying,
+        Self::Waiting,
+        Self::Paused,
+        Self::Completed,
+        Self::Skipped,
+        Self::Dead,
+        Self::Cancelled,
+    ];
 
     /// Its name, as stored and shown.
     #[must_use]
@@ -53,6 +65,7 @@ impl RunStatus {
             Self::Completed => "completed",
             Self::Skipped => "skipped",
             Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -73,10 +86,17 @@ impl RunStatus {
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Pending | Self::Retrying => !matches!(next, Self::Pending),
-            Self::Waiting | Self::Paused => matches!(next, Self::Pending | Self::Dead),
-            Self::Dead => matches!(next, Self::Pending),
+            Self::Waiting => matches!(next, Self::Pending | Self::Dead | Self::Cancelled),
+            Self::Paused | Self::Dead => matches!(next, Self::Pending | Self::Cancelled),
+            Self::Cancelled => matches!(next, Self::Pending),
             Self::Completed | Self::Skipped => false,
         }
+    }
+
+    /// Whether nothing comes of it any more, unless somebody starts it again.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        !self.is_open()
     }
 }
 

@@ -212,6 +212,7 @@ fn system_objects() -> Vec<ObjectDef> {
                 instant("revoked_at"),
             ],
         ),
+        undo_job(),
         object(
             "history_load",
             Origin::System,
@@ -239,6 +240,19 @@ fn schedule() -> ObjectDef {
             by_default(field("skipped", FieldKind::Integer), 0),
         ],
     )
+}
+
+/// The undoing of many runs, as far as it has come.
+fn undo_job() -> ObjectDef {
+    let counts = ["runs_total", "runs_done", "changes_done", "changes_left", "runs_failed"];
+    let mut fields = vec![
+        required(field("request", FieldKind::Json)),
+        required(text("actor")),
+        required(choice("state", &["running", "done", "cancelled", "failed"])),
+        text("error"),
+    ];
+    fields.extend(counts.map(|name| by_default(field(name, FieldKind::Integer), 0)));
+    object("undo_job", Origin::System, None, fields)
 }
 
 /// The event types that every workspace accepts from outside.

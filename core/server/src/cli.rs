@@ -17,6 +17,7 @@ mod config_command;
 mod cron;
 mod discover;
 mod event;
+mod explain;
 mod failure;
 mod import;
 mod key;
@@ -26,6 +27,7 @@ mod run;
 mod schedule;
 mod script;
 mod serve;
+mod undo;
 mod user;
 mod version;
 
@@ -84,7 +86,7 @@ enum Command {
     /// Sends events and follows the log.
     #[command(subcommand)]
     Event(event::EventCommand),
-    /// Shows runs of automations and starts them again.
+    /// Shows and explains runs of automations, and starts them again.
     #[command(subcommand)]
     Run(run::RunCommand),
     /// Shows automations.

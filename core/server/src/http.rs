@@ -40,6 +40,7 @@ mod route;
 mod runs;
 mod schedules;
 mod stream;
+mod undos;
 mod users;
 
 pub use extract::API_LIMITS;
@@ -234,6 +235,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(automations::routes());
     all.extend(runs::routes());
     all.extend(schedules::routes());
+    all.extend(undos::routes());
     all.extend(keys::routes());
     all.extend(users::routes());
     all.extend(audit::routes());

@@ -150,6 +150,18 @@ fn schemas() -> Json {
             ("expires_at", json!({"type": "string", "format": "date-time"})), ("user", text()),
         ]),
         "User": closed("A person", &["name", "roles"], &[("name", text()), ("email", text()), ("roles", list(text()))]),
+        "RunSelection": closed("Which runs are meant; a status or an automation must be named", &[], &[
+            ("status", text()), ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
+            ("until", json!({"type": "string", "format": "date-time"})),
+        ]),
+        "Undo": closed("How a run is undone", &[], &[
+            ("with_caused", flag()), ("dry_run", flag()), ("automations", json!({"enum": ["fire", "skip"]})),
+        ]),
+        "UndoMany": closed("Which runs are undone, and how", &["automation", "since"], &[
+            ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
+            ("until", json!({"type": "string", "format": "date-time"})), ("digest", text()),
+            ("with_caused", flag()), ("dry_run", flag()), ("automations", json!({"enum": ["fire", "skip"]})),
+        ]),
         "Anchor": object("A signed statement of where the log stood", &["position", "hash", "signature"], &[]),
     })
 }

@@ -38,6 +38,7 @@ pub use config::{Database, StoreConfig};
 pub use crash::crash_point;
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
+pub use payload::UNDO_REQUESTED;
 pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};
 pub use stats::StoreStats;
 pub use store::Store;

@@ -158,6 +158,10 @@ fn event_conditions(query: &EventQuery) -> Conditions {
     if let Some(cause) = query.cause {
         conditions.add("run in (select r.id from run as r where r.position = ?)", Cell::Int(cause));
     }
+    if let Some(origin) = &query.origin {
+        conditions.add("source = ?", Cell::Text(origin.source.clone()));
+        conditions.add("source_id = ?", Cell::Text(origin.id.clone()));
+    }
     conditions
 }
 
@@ -168,7 +172,8 @@ fn event_conditions(query: &EventQuery) -> Conditions {
 fn event_query(query: &EventQuery, schema: &Schema) -> Option<Query> {
     let way = if query.direction == Direction::Ascending { "" } else { " desc" };
     let end = format!(" order by position{way} limit {}", query.limit);
-    let narrow = query.subject.is_some() || query.lane.is_some() || query.run.is_some() || query.cause.is_some();
+    let about = query.subject.is_some() || query.lane.is_some() || query.origin.is_some();
+    let narrow = about || query.run.is_some() || query.cause.is_some();
     let prefix = query.kind.as_deref().and_then(|kind| kind.strip_suffix('*')).filter(|_| !narrow);
     let Some(prefix) = prefix else {
         let Conditions { text, cells } = event_conditions(query);
@@ -198,6 +203,43 @@ fn known_types(schema: &Schema) -> Vec<String> {
     all
 }
 
+fn run_conditions(query: &RunQuery) -> Conditions {
+    let mut conditions = Conditions::default();
+    if let Some(status) = query.status {
+        // As a word of the text, not as a value, so that the partial indexes serve it.
+        conditions.add_bare(&format!("status = '{}'", status.as_str()));
+    }
+    if let Some(automation) = &query.automation {
+        conditions.add("automation = ?", Cell::text(automation.as_str()));
+    }
+    if let Some(lane) = query.lane {
+        conditions.add("lane = ?", Cell::id(lane));
+    }
+    if let Some(subject) = query.subject {
+        conditions.add("position in (select e.position from event as e where e.subject_id = ?)", Cell::id(subject));
+    }
+    if let Some(position) = query.position {
+        conditions.add("position = ?", Cell::Int(position));
+    }
+    if let Some(run) = query.caused_by {
+        conditions.add("position in (select e.position from event as e where e.run = ?)", Cell::Id(run.0));
+    }
+    if let Some(since) = query.since {
+        conditions.add("created_at >= ?", Cell::Int(since.micros()));
+    }
+    if let Some(until) = query.until {
+        conditions.add("created_at < ?", Cell::Int(until.micros()));
+    }
+    if let Some((position, automation)) = &query.before {
+        conditions.add("position <= ?", Cell::Int(*position));
+        let here = Cell::Int(*position);
+        conditions.cells.push(Cell::text(automation.as_str()));
+        let place = conditions.cells.len();
+        conditions.add(&format!("(position < ? or automation < ${place})"), here);
+    }
+    conditions
+}
+
 impl Shared {
     pub(crate) async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Event>>, StoreError> {
         let Some(select) = event_query(query, &self.schema.load()) else { return Ok(Vec::new()) };
@@ -222,28 +264,7 @@ impl Shared {
     }
 
     pub(crate) async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        let mut conditions = Conditions::default();
-        if let Some(status) = query.status {
-            // As a word of the text, not as a value, so that the partial indexes serve it.
-            conditions.add_bare(&format!("status = '{}'", status.as_str()));
-        }
-        if let Some(automation) = &query.automation {
-            conditions.add("automation = ?", Cell::text(automation.as_str()));
-        }
-        if let Some(lane) = query.lane {
-            conditions.add("lane = ?", Cell::id(lane));
-        }
-        if let Some(subject) = query.subject {
-            conditions.add("position in (select e.position from event as e where e.subject_id = ?)", Cell::id(subject));
-        }
-        if let Some((position, automation)) = &query.before {
-            conditions.add("position <= ?", Cell::Int(*position));
-            let here = Cell::Int(*position);
-            conditions.cells.push(Cell::text(automation.as_str()));
-            let place = conditions.cells.len();
-            conditions.add(&format!("(position < ? or automation < ${place})"), here);
-        }
-        let Conditions { text, cells } = conditions;
+        let Conditions { text, cells } = run_conditions(query);
         let limit = query.limit;
         self.select_runs(&format!("{text} order by position desc, automation desc limit {limit}"), cells).await
     }

@@ -18,9 +18,11 @@ pub(crate) const SCHEMA_CHANGED: &str = "schema.changed";
 pub(crate) const AUTOMATION_ACTIVATED: &str = "automation.activated";
 /// The type of the event that says that an automation was taken out of service.
 pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
-/// The types of events that come from the host itself.
-pub(crate) const CORE_TYPES: [&str; 4] =
-    [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED, rapport_model::schedule::DUE];
+/// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
+pub const UNDO_REQUESTED: &str = "undo.requested";
+/// The types of events that come from the core alone, beside those of record changes.
+pub(crate) const CORE_TYPES: [&str; 5] =
+    [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED, rapport_model::schedule::DUE, UNDO_REQUESTED];
 
 /// Writes a body as JSON.
 pub(crate) fn write(body: &Body) -> String {
@@ -139,7 +141,7 @@ impl<'de> Deserialize<'de> for Ordered {
     }
 }
 
-/// The fields of the events that the store itself appends.
+/// The fields of the events that come from the core alone.
 fn core_fields(kind: &EventType) -> Vec<FieldDef> {
     let fields: &[(&str, FieldKind)] = match kind.as_str() {
         SCHEMA_CHANGED => &[("change", FieldKind::Json)],
@@ -151,6 +153,7 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("instant", FieldKind::Timestamp),
             ("by_hand", FieldKind::Boolean),
         ],
+        UNDO_REQUESTED => &[("run", FieldKind::Text), ("automation", FieldKind::Text), ("reaction", FieldKind::Text)],
         _ => &[],
     };
     fields.iter().filter_map(|(name, kind)| Some(FieldDef::new(Name::new(name).ok()?, kind.clone()))).collect()

@@ -1,5 +1,6 @@
 //! What can be asked of the store.
 
+use rapport_model::event::Origin;
 use rapport_model::rule::{Params, Rule};
 use rapport_model::{AutomationId, Name, RecordId, RunId, RunStatus, Timestamp, Value};
 
@@ -57,6 +58,8 @@ pub struct EventQuery {
     pub run: Option<RunId>,
     /// Only events appended by runs that reacted to the event at this position.
     pub cause: Option<i64>,
+    /// Only the event of this outside identity.
+    pub origin: Option<Origin>,
     /// Oldest or newest first.
     pub direction: Direction,
     /// The most events to return.
@@ -74,6 +77,14 @@ pub struct RunQuery {
     pub lane: Option<RecordId>,
     /// Only runs started by events about this record.
     pub subject: Option<RecordId>,
+    /// Only runs started by the event at this position.
+    pub position: Option<i64>,
+    /// Only runs started by events that this run appended.
+    pub caused_by: Option<RunId>,
+    /// Only runs whose event was committed at this instant or later.
+    pub since: Option<Timestamp>,
+    /// Only runs whose event was committed before this instant.
+    pub until: Option<Timestamp>,
     /// Where the page before ended: only runs before this one.
     pub before: Option<(i64, AutomationId)>,
     /// The most runs to return.

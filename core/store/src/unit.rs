@@ -122,10 +122,12 @@ pub enum Duplicate {
 }
 
 /// Whether events start automations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Triggers {
     /// They do.
     Fire,
+    /// They do, but for this automation.
+    FireExcept(AutomationId),
     /// They do not, and never will.
     Skip,
 }

@@ -17,6 +17,8 @@ mod database;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod imports;
@@ -42,6 +44,12 @@ mod rights;
 mod schedules;
 #[cfg(test)]
 mod slow;
+#[cfg(test)]
+mod steering;
+#[cfg(test)]
+mod undo;
+#[cfg(test)]
+mod undo_any;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `rapport event`: sends an event, follows the log.
+//! `rapport event`: sends an event, follows the log, explains what is in it.
 
 use std::io::{BufRead, BufReader};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use ureq::http::Method;
 
 use super::record::assignments;
-use super::{Common, Failure, Outcome};
+use super::{Common, Failure, Outcome, explain};
 use crate::client::{Address, Call, Client};
 use crate::output::{self, plain};
 
@@ -24,6 +24,11 @@ pub(super) enum EventCommand {
     Send(SendArgs),
     /// Follows the log; goes on by itself after a lost connection.
     Tail(TailArgs),
+    /// Says why an event is in the log, and what it started.
+    Explain {
+        /// Its position in the log.
+        position: u64,
+    },
 }
 
 /// What `event send` takes.
@@ -69,6 +74,11 @@ pub(super) fn run(common: &Common, command: EventCommand) -> Outcome {
     match command {
         EventCommand::Send(args) => send(common, &args),
         EventCommand::Tail(args) => tail(common, &args),
+        EventCommand::Explain { position } => {
+            let path = Address::of(&["v1", "events", &position.to_string(), "explain"]).text();
+            common.output().show(&common.client()?.get(&path)?, explain::event);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

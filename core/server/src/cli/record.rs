@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json};
 use ureq::http::Method;
 
-use super::{Common, Failure, Outcome};
+use super::{Common, Failure, Outcome, explain};
 use crate::client::{Address, Call};
 use crate::strict_json;
 
@@ -24,6 +24,22 @@ pub(super) enum RecordCommand {
         /// Show its history instead.
         #[arg(long)]
         history: bool,
+    },
+    /// Shows what happened to a record, oldest first: who or what made each change, and because of what.
+    History {
+        /// The object, such as `customer`.
+        object: String,
+        /// Its id, or `field:value` of a unique field; a deleted record by its id.
+        key: String,
+        /// Only changes of this field.
+        #[arg(long)]
+        field: Option<String>,
+        /// After this position in the log.
+        #[arg(long)]
+        after: Option<u64>,
+        /// Changes of the page.
+        #[arg(long)]
+        limit: Option<u32>,
     },
     /// Sets fields of a record; one named by a unique field is created if it is missing.
     Set {
@@ -70,6 +86,15 @@ pub(super) fn run(common: &Common, command: RecordCommand) -> Outcome {
             } else {
                 common.output().one(&client.get(&Address::of(&["v1", "records", &object, &key]).text())?);
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        RecordCommand::History { object, key, field, after, limit } => {
+            let path = Address::of(&["v1", "records", &object, &key, "history"])
+                .query("field", field.as_deref())
+                .query("after", after.map(|n| n.to_string()).as_deref())
+                .query("limit", limit.map(|n| n.to_string()).as_deref())
+                .text();
+            common.output().show(&common.client()?.get(&path)?, explain::history);
             Ok(ExitCode::SUCCESS)
         }
         RecordCommand::Set { object, key, fields } => {

@@ -1,12 +1,12 @@
-//! `rapport run`: shows runs and starts them again.
+//! `rapport run`: shows and explains runs, and starts them again.
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use serde_json::json;
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Value as Json, json};
 
-use super::{Common, Outcome};
-use crate::client::Address;
+use super::{Common, Failure, Outcome, explain, undo};
+use crate::client::{Address, Client};
 
 /// What can be done with runs.
 #[derive(Debug, Subcommand)]
@@ -18,11 +18,23 @@ pub(super) enum RunCommand {
         /// Its id.
         id: String,
     },
-    /// Starts a dead run again.
-    Retry {
+    /// Says why a run came about, and what came of it.
+    Explain {
         /// Its id.
         id: String,
     },
+    /// Takes back what a run changed, or all runs of an automation; the undo is a run itself and can be undone.
+    Undo(undo::UndoArgs),
+    /// Shows the undoings of many runs that were begun.
+    Undos(undo::UndosArgs),
+    /// Starts a dead or cancelled run again, or all that are meant: `run retry --status dead --automation points`.
+    Retry(Which),
+    /// Ends a run before it is done, or all that are meant.
+    Cancel(Which),
+    /// Holds a run back that waits, or all that are meant.
+    Pause(Which),
+    /// Lets a paused run go on, or all that are meant.
+    Resume(Which),
     /// Counts runs by automation and status.
     Counts,
 }
@@ -30,7 +42,7 @@ pub(super) enum RunCommand {
 /// What `run list` takes.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// pending, retrying, completed, skipped or dead.
+    /// pending, retrying, completed, skipped, dead, paused or cancelled.
     #[arg(long)]
     status: Option<String>,
     /// Only runs of this automation.
@@ -45,6 +57,42 @@ pub(super) struct ListArgs {
     /// `next` of the page before.
     #[arg(long)]
     cursor: Option<String>,
+}
+
+/// One run, or all that are meant.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).multiple(true).args(["id", "status", "automation"])))]
+pub(super) struct Which {
+    /// The run.
+    #[arg(conflicts_with_all = ["status", "automation", "since", "until"])]
+    id: Option<String>,
+    /// Instead of one run, all in this state.
+    #[arg(long)]
+    status: Option<String>,
+    /// Instead of one run, all of this automation.
+    #[arg(long)]
+    automation: Option<String>,
+    /// Only runs whose event was committed at this instant or later: `2026-03-01T02:00:00Z`.
+    #[arg(long)]
+    since: Option<String>,
+    /// Only runs whose event was committed before this instant.
+    #[arg(long)]
+    until: Option<String>,
+}
+
+fn operate(client: &Client, action: &str, which: &Which) -> Result<Json, Failure> {
+    if let Some(id) = &which.id {
+        return client.post(&Address::of(&["v1", "runs", id, action]).text(), &json!({}));
+    }
+    let mut body = json!({});
+    for (name, value) in
+        [("status", &which.status), ("automation", &which.automation), ("since", &which.since), ("until", &which.until)]
+    {
+        if let Some(value) = value {
+            body[name] = value.as_str().into();
+        }
+    }
+    client.post(&Address::of(&["v1", "runs", action]).text(), &body)
 }
 
 pub(super) fn run(common: &Common, command: RunCommand) -> Outcome {
@@ -63,9 +111,15 @@ pub(super) fn run(common: &Common, command: RunCommand) -> Outcome {
             output.list(&client.get(&path)?, &["id", "automation", "position", "status", "attempt", "error"]);
         }
         RunCommand::Show { id } => output.one(&client.get(&Address::of(&["v1", "runs", &id]).text())?),
-        RunCommand::Retry { id } => {
-            output.one(&client.post(&Address::of(&["v1", "runs", &id, "retry"]).text(), &json!({}))?);
+        RunCommand::Explain { id } => {
+            output.show(&client.get(&Address::of(&["v1", "runs", &id, "explain"]).text())?, explain::run);
         }
+        RunCommand::Undo(args) => return undo::undo(common, &args),
+        RunCommand::Undos(args) => return undo::list(common, &args),
+        RunCommand::Retry(which) => output.one(&operate(&client, "retry", &which)?),
+        RunCommand::Cancel(which) => output.one(&operate(&client, "cancel", &which)?),
+        RunCommand::Pause(which) => output.one(&operate(&client, "pause", &which)?),
+        RunCommand::Resume(which) => output.one(&operate(&client, "resume", &which)?),
         RunCommand::Counts => output.list(&client.get("/v1/runs/counts")?, &["automation", "status", "count"]),
     }
     Ok(ExitCode::SUCCESS)

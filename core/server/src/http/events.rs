@@ -1,7 +1,7 @@
 //! Events: intake as CloudEvents in every mode, and reading the log.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::MethodFilter;
@@ -39,7 +39,17 @@ pub(super) fn routes() -> Vec<Route> {
             .query("order", "string", "`oldest` (default) or `newest` first")
             .query("limit", "integer", "Events of the page, 1 to 1000; 50 if not given")
             .answers(200, "A page; `next` is the `after` of the next one"),
+        Route::new(MethodFilter::GET, "/v1/events/{position}/explain", "read", explain)
+            .about("events", "Says why an event is in the log, back to the outside event, and which runs it started")
+            .answers(200, "The event, the chain of its causes, and the tree of what it started"),
     ]
+}
+
+async fn explain(State(api): State<Api>, Auth(caller): Auth, Path(place): Path<String>) -> Answer {
+    let missing = |_| Problem::new("not_found", format!("there is no event `{place}`: name a position in the log"));
+    let place: i64 = place.parse().map_err(missing)?;
+    let json = api.engine.explain_event(&caller, place).await.map_err(Problem::of_query)?;
+    Ok(json_response(StatusCode::OK, &json))
 }
 
 #[derive(Deserialize)]

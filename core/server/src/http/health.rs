@@ -65,6 +65,7 @@ async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     let mut text = Exposition::default();
     http_metrics(&api, &mut text);
     engine_metrics(&api, &mut text);
+    lag_metrics(&api, &mut text).await?;
     store_metrics(&api, &mut text);
     let mut response = text.0.into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -98,6 +99,7 @@ fn engine_metrics(api: &Api, text: &mut Exposition) {
         ("rapport_runs_total", "Runs started since the start", m.runs_total),
         ("rapport_runs_completed_total", "Runs completed since the start", m.completed_total),
         ("rapport_runs_dead_total", "Runs that went to the dead letters since the start", m.dead_total),
+        ("rapport_slices_retried_total", "Failed slices that are tried again, since the start", m.retries_total),
         ("rapport_slices_total", "Slices that ended in a commit", m.slices_total),
         ("rapport_slice_conflicts_total", "Slices tried again because a record had moved", m.conflicts_total),
         ("rapport_fuel_total", "Fuel used by all slices", m.fuel_total),
@@ -105,6 +107,20 @@ fn engine_metrics(api: &Api, text: &mut Exposition) {
     ] {
         text.single(name, "counter", about, value);
     }
+}
+
+/// How far the runs are behind the log, by the one that has waited longest.
+async fn lag_metrics(api: &Api, text: &mut Exposition) -> Result<(), Problem> {
+    let oldest = api.engine.oldest_waiting().await?;
+    let now = api.engine.clock().now();
+    let waited = oldest.as_ref().map_or(0, |run| now.micros().saturating_sub(run.created_at.micros()).max(0));
+    let behind = oldest.as_ref().map_or(0, |run| api.engine.head().saturating_sub(run.position).max(0));
+    let whole = |n: i64| u64::try_from(n).unwrap_or(0);
+    let about = "How long the run that has waited longest has waited";
+    text.single("rapport_run_oldest_milliseconds", "gauge", about, whole(waited / 1_000));
+    let about = "Events after the one whose run has waited longest";
+    text.single("rapport_run_lag_events", "gauge", about, whole(behind));
+    Ok(())
 }
 
 fn store_metrics(api: &Api, text: &mut Exposition) {
@@ -115,6 +131,7 @@ fn store_metrics(api: &Api, text: &mut Exposition) {
     for status in RunStatus::ALL {
         text.sample("rapport_runs", &format!("status=\"{}\"", status.as_str()), of(status));
     }
+    text.single("rapport_dead_letters", "gauge", "Runs that are dead and wait for somebody", of(RunStatus::Dead));
     text.single("rapport_runs_pending", "gauge", "Runs that wait or work", of(RunStatus::Pending));
     let s = store.stats();
     for (name, about, value) in [

@@ -61,7 +61,10 @@ pub(super) fn routes() -> Vec<Route> {
             .header("If-Match", matching)
             .answers(204, "It is gone"),
         Route::new(MethodFilter::GET, "/v1/records/{object}/{key}/history", "read", history)
-            .about("records", "Gives the events of a record, oldest first")
+            .about(
+                "records",
+                "Gives the events of a record, oldest first; `why` says who or what made each, and because of what",
+            )
             .query("field", "string", "Only changes of this field")
             .query("after", "integer", "Only events after this position")
             .query("limit", "integer", "Events of the page, 1 to 1000; 50 if not given")

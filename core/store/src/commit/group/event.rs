@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rapport_model::event::{Body, NewEvent, RecordChange, Subject};
 use rapport_model::name::{EventType, RecordEventKind};
 use rapport_model::run::run_id;
-use rapport_model::{Event, Record, Run, RunStatus};
+use rapport_model::{AutomationId, Event, Record, Run, RunStatus};
 
 use super::{Group, Sealed, Undo};
 use crate::error::StoreError;
@@ -70,16 +70,19 @@ impl Group<'_> {
         let salt = self.salts.next().map_err(|why| StoreError::Unavailable(format!("no random bytes: {why}")))?;
         let payload_hash = payload_hash(&salt, payload.as_bytes());
         let hash = event_hash(&self.head.hash, &event, &payload_hash);
-        if unit.triggers == Triggers::Fire {
-            self.start_runs(&event, record);
+        match &unit.triggers {
+            Triggers::Fire => self.start_runs(&event, record, None),
+            Triggers::FireExcept(automation) => self.start_runs(&event, record, Some(automation)),
+            Triggers::Skip => {}
         }
         (self.head.position, self.head.hash) = (event.position, hash);
         self.events.push(Sealed { event: Arc::new(event), payload, salt, payload_hash, hash });
         Ok(())
     }
 
-    fn start_runs(&mut self, event: &Event, record: Option<&Record>) {
+    fn start_runs(&mut self, event: &Event, record: Option<&Record>, except: Option<&AutomationId>) {
         let mut matches = self.ground.hooks.matches(event, record);
+        matches.retain(|found| Some(&found.automation) != except);
         matches.sort_by(|a, b| a.automation.cmp(&b.automation));
         matches.dedup_by(|a, b| a.automation == b.automation);
         for found in matches {
