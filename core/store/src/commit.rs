@@ -325,6 +325,8 @@ impl Committer {
         let assumed = std::mem::take(&mut group.assumed);
         let parts = Parts::of(group);
         crash_point("commit.decided");
+        let shared = self.shared.clone();
+        let _turn = shared.turn.write().await;
         match self.write(statements, &parts.head).await {
             Ok(()) => {
                 crash_point("commit.durable");

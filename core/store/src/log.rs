@@ -244,6 +244,7 @@ impl Shared {
     pub(crate) async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Event>>, StoreError> {
         let Some(select) = event_query(query, &self.schema.load()) else { return Ok(Vec::new()) };
         let rows = self.pool.fetch(select).await?;
+        self.settled().await;
         // Loaded after the rows: whatever they speak of is declared by then.
         let schema = self.schema.load_full();
         let mut events = Vec::with_capacity(rows.len());
@@ -256,6 +257,7 @@ impl Shared {
     pub(crate) async fn select_runs(&self, rest: &str, cells: Vec<Cell>) -> Result<Vec<Run>, StoreError> {
         let text = format!("select {RUN_COLUMNS} from run{rest}");
         let rows = self.pool.fetch(Query::new(&text, cells)).await?;
+        self.settled().await;
         rows.iter().map(|row| read_run(row).map_err(StoreError::from)).collect()
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{Actor, Clock, standard};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{RwLock, mpsc, watch};
 use uuid::Uuid;
 
 use crate::cache::RecordCache;
@@ -51,6 +51,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
     let shared = Arc::new(Shared {
         pool: Pool::open(&config)?,
         cache: RecordCache::new(config.cache_records),
+        turn: RwLock::default(),
         config,
         clock,
         workspace,

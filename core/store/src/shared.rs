@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rapport_model::{Clock, Event, Run, Schema};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
 use crate::cache::RecordCache;
 use crate::config::StoreConfig;
@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) schema: ArcSwap<Schema>,
     pub(crate) hooks: ArcSwap<Arc<dyn Hooks>>,
     pub(crate) cache: RecordCache,
+    /// Held by the committer from before a group is durable until memory shows it.
+    pub(crate) turn: RwLock<()>,
     pub(crate) pool: Pool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) head: watch::Sender<i64>,
@@ -29,6 +31,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Waits until memory shows what the database showed before this call: who has read there that a run is done finds the
+    /// records as it left them.
+    pub(crate) async fn settled(&self) {
+        drop(self.turn.read().await);
+    }
+
     /// Tells the engine and everybody who waits what is durable now.
     pub(crate) fn publish(&self, head: &Head, events: &[Arc<Event>], runs: &[Arc<Run>]) {
         self.run_counts.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&head.run_counts);

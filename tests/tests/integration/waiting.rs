@@ -243,7 +243,7 @@ async fn a_run_whose_calls_differ_is_paused_before_any_effect(database: Database
     assert!(why.contains("called `update`") && why.contains("had called `delete`"), "{why}");
     assert_eq!(app.customer_field("1", "notes").await, "saw Ada");
     let id = run["id"].as_str().unwrap();
-    app.post(&format!("/v1/runs/{id}/retry"), json!({})).await.expect(200);
+    app.post(&format!("/v1/runs/{id}/resume"), json!({})).await.expect(200);
     eventually("the run to be paused again", || async { app.runs("status=paused").await.into_iter().next() }).await;
 }
 
