@@ -32,7 +32,7 @@ mod stats;
 mod store;
 mod unit;
 
-pub use config::{Database, StoreConfig};
+pub use config::{Database, Durability, StoreConfig};
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
 pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};

@@ -131,6 +131,8 @@ pub enum ArtifactKind {
     Component,
     /// The interpreter that scripts run in.
     Interpreter,
+    /// Other content, by its digest, with the settings that were chosen for it.
+    Settings,
 }
 
 impl ArtifactKind {
@@ -141,13 +143,14 @@ impl ArtifactKind {
             Self::Script => "script",
             Self::Component => "component",
             Self::Interpreter => "interpreter",
+            Self::Settings => "settings",
         }
     }
 
     /// The kind of that name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Script, Self::Component, Self::Interpreter].into_iter().find(|k| k.as_str() == text)
+        [Self::Script, Self::Component, Self::Interpreter, Self::Settings].into_iter().find(|k| k.as_str() == text)
     }
 }
 
