@@ -157,6 +157,20 @@ impl Engine {
         self.inner.lanes.until(|load| load.queued == 0 && load.running == 0 && !load.more).await;
     }
 
+    /// Starts everything that is due at the clock's instant, and returns once it is done; says when something is due next.
+    ///
+    /// For clocks that stand still between steps: a scenario's, a backtest's.
+    pub async fn settle(&self) -> Option<Timestamp> {
+        loop {
+            self.inner.lanes.wake_due(self.inner.clock.now());
+            self.idle().await;
+            let next = self.inner.lanes.next_due();
+            if next.is_none_or(|when| when > self.inner.clock.now()) {
+                return next;
+            }
+        }
+    }
+
     /// Stops taking up runs, waits for the slices in flight, and closes the store. Nothing is lost: what waits is in the
     /// database.
     ///

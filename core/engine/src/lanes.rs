@@ -194,6 +194,11 @@ impl Lanes {
         None
     }
 
+    /// When the next sleeping run is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.lock().timers.peek().map(|Reverse((when, _))| *when)
+    }
+
     /// Takes the next run to work on; its lane is busy until [`Lanes::done`].
     pub(crate) fn pop(&self) -> Option<Item> {
         let mut state = self.lock();

@@ -31,7 +31,10 @@ mod query;
 mod records;
 mod registry;
 mod runs;
+mod scenario;
 mod schema;
+mod scratch;
+mod settings;
 mod slice;
 mod trace;
 
@@ -50,3 +53,7 @@ pub use present::event_to_json;
 pub use records::{HistoryPage, ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
 pub use runs::{EngineMetrics, RunFilter};
+pub use scenario::{
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,
+};
+pub use scratch::Scratch;

@@ -24,6 +24,7 @@ mod record;
 mod run;
 mod script;
 mod serve;
+mod test;
 mod user;
 mod version;
 
@@ -94,6 +95,8 @@ enum Command {
     /// Works on plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Plays scenarios: stories about automations, told in JSON. Needs no server.
+    Test(test::TestArgs),
     /// Makes, lists and revokes keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -161,6 +164,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Automation(command) => automation::run(&common, &command),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),
+        Command::Test(args) => test::run(&common, &args),
         Command::Key(command) => key::run(&common, command),
         Command::User(command) => user::run(&common, command),
         Command::Audit(command) => audit::run(&common, command),

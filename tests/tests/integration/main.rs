@@ -35,6 +35,10 @@ mod requests;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod watching;

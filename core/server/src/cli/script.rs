@@ -1,4 +1,4 @@
-//! `rapport script`: checks scripts without a server.
+//! `rapport script`: checks and tests scripts without a server.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use rapport_sandbox::Sandbox;
 use serde_json::{Value as Json, json};
 
-use super::{Common, Failure, Outcome, block_on};
+use super::{Common, Failure, Outcome, block_on, test};
 use crate::app;
 use crate::config::Flags;
 use crate::output;
@@ -21,10 +21,23 @@ pub(super) enum ScriptCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Plays the scenarios beside a script: `points.test.json` and `points.test/*.json` for `points.rhai`. Needs no server.
+    Test {
+        /// The script.
+        file: PathBuf,
+        #[command(flatten)]
+        options: test::Options,
+    },
 }
 
 pub(super) fn run(common: &Common, command: &ScriptCommand) -> Outcome {
-    let ScriptCommand::Check { files } = command;
+    match command {
+        ScriptCommand::Check { files } => check_scripts(common, files),
+        ScriptCommand::Test { file, options } => test::script(common, file, *options),
+    }
+}
+
+fn check_scripts(common: &Common, files: &[PathBuf]) -> Outcome {
     let (sandbox, _place) = offline_sandbox(common)?;
     let checked = block_on(check_all(&sandbox, files))?;
     let failed = checked.iter().any(|c| c["ok"] == false);
