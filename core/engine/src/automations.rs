@@ -253,6 +253,26 @@ impl Inner {
         })
     }
 
+    /// The script `source` as a version of `id`, with the settings that the operator chose for `id`.
+    pub(crate) async fn script_with_settings(
+        &self,
+        id: &AutomationId,
+        path: &str,
+        source: &str,
+    ) -> Result<Version, EngineError> {
+        let bytes = source.as_bytes();
+        let artifact = Artifact {
+            digest: Digest::of(bytes),
+            kind: ArtifactKind::Script,
+            path: path.to_owned(),
+            bytes: bytes.into(),
+        };
+        let content = self.script_version(id, &artifact).await?;
+        let overrides = self.kept_overrides(id, &content.declaration).await?;
+        let configured = settings::configured(&content, overrides, artifact.path)?;
+        Ok(configured.map_or(content, |(version, _)| version))
+    }
+
     async fn plugin_version(&self, manifest: &str, component: &[u8], digest: Digest) -> Result<Version, EngineError> {
         let manifest = Manifest::parse(manifest)?;
         let program = self.sandbox.load_component(component).await?;
@@ -293,7 +313,7 @@ fn uncovered<'a>(wanted: &'a Declaration, granted: &'a Declaration) -> impl Iter
 }
 
 /// Holds a declaration against the schema as it would be with it.
-fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
+pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
     let changes: Vec<SchemaChange> = changes_of(schema, declaration);
     let with = with_changes(schema, &changes).map_err(|e| vec![e])?;
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();

@@ -228,6 +228,12 @@ impl Lanes {
         self.changed.notify_waiters();
     }
 
+    /// Lets go of the lane of a run that was worked on without being popped.
+    pub(crate) fn let_go(&self, run: &Run) {
+        self.lock().free(lane_of(run));
+        self.changed.notify_waiters();
+    }
+
     /// How much there is to do.
     pub(crate) fn load(&self) -> Load {
         let state = self.lock();

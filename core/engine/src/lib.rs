@@ -9,6 +9,7 @@
 //! ```
 
 mod automations;
+mod backtest;
 mod buffer;
 mod bulk;
 mod draft;
@@ -30,6 +31,7 @@ mod preview;
 mod query;
 mod records;
 mod registry;
+mod replay;
 mod runs;
 mod scenario;
 mod schema;
@@ -39,6 +41,7 @@ mod slice;
 mod trace;
 
 pub use automations::Activated;
+pub use backtest::{Against, Candidate, NewBacktest};
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};
 pub use engine::{Engine, EngineConfig};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};

@@ -155,6 +155,11 @@ pub(crate) fn configured(
     Ok(Some((with_values(content, digest, body.settings), artifact)))
 }
 
+/// The same version for another workspace: what is compiled belongs to the schema that it was compiled for.
+pub(crate) fn elsewhere(version: &Version) -> Version {
+    with_values(version, version.digest, version.overrides.clone())
+}
+
 fn with_values(content: &Version, digest: Digest, overrides: Overrides) -> Version {
     let mut settings = defaults(&content.declaration);
     settings.extend(overrides.iter().map(|(name, value)| (name.clone(), plain_value(value))));

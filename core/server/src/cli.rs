@@ -12,6 +12,7 @@ use crate::output::Output;
 
 mod audit;
 mod automation;
+mod backtest;
 mod backup;
 mod config_command;
 mod discover;

@@ -24,6 +24,7 @@ use crate::problem::Problem;
 
 mod audit;
 mod automations;
+mod backtests;
 mod backup;
 mod bulk;
 mod docs;
@@ -41,6 +42,7 @@ mod runs;
 mod stream;
 mod users;
 
+pub(crate) use backtests::SCRATCH_FOLDER;
 pub use extract::API_LIMITS;
 pub use route::Route;
 
@@ -231,6 +233,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(events::routes());
     all.extend(stream::routes());
     all.extend(automations::routes());
+    all.extend(backtests::routes());
     all.extend(runs::routes());
     all.extend(keys::routes());
     all.extend(users::routes());

@@ -28,6 +28,7 @@ mod registry;
 pub mod rule_sql;
 mod seal;
 mod shared;
+mod snapshot;
 mod stats;
 mod store;
 mod unit;
@@ -36,9 +37,10 @@ pub use config::{Database, Durability, StoreConfig};
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
 pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};
+pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut,
-    ReadVersion, RunUpdate, Triggers, UnitOfWork,
+    ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork,
 };

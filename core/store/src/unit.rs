@@ -38,6 +38,8 @@ pub struct UnitOfWork {
     pub idempotency: Option<IdempotencyPut>,
     /// Whether its events start automations.
     pub triggers: Triggers,
+    /// Only where a recorded log is played again: what its events were there, one after another.
+    pub replayed: Option<Vec<Stamp>>,
 }
 
 impl UnitOfWork {
@@ -59,6 +61,7 @@ impl UnitOfWork {
             automations: Vec::new(),
             idempotency: None,
             triggers: Triggers::Fire,
+            replayed: None,
         }
     }
 }
@@ -81,6 +84,16 @@ pub enum Duplicate {
     Skip,
     /// The unit is refused.
     Refuse,
+}
+
+/// Where and when an event was recorded in the log that is played again. The runs that it starts are named after that, so
+/// that they have the ids, and draw the ids and random numbers, that they had there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its position there.
+    pub position: i64,
+    /// When it was committed there.
+    pub recorded_at: Timestamp,
 }
 
 /// Whether events start automations.

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod automations;
 #[cfg(test)]
+mod backtests;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod client;

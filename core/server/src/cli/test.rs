@@ -185,7 +185,7 @@ fn add(paths: &mut Vec<PathBuf>, path: PathBuf) {
 }
 
 /// The id that a server would give the script: its path below the folder `scripts`, or else its name.
-fn script_id(file: &Path) -> String {
+pub(super) fn script_id(file: &Path) -> String {
     let whole = file.canonicalize().unwrap_or_else(|_| file.to_owned()).with_extension("");
     let parts: Vec<String> = whole
         .components()

@@ -89,6 +89,8 @@ pub(crate) struct Group<'a> {
     pub(crate) unsure: HashSet<Key>,
     /// Those of them for whose absence a unit was refused.
     doubted: HashSet<Key>,
+    /// The position before the first event of the unit that is being applied.
+    unit_began: i64,
 }
 
 /// What to take back if a unit fails.
@@ -127,6 +129,7 @@ impl<'a> Group<'a> {
             assumed: Assumed::default(),
             unsure: HashSet::new(),
             doubted: HashSet::new(),
+            unit_began: 0,
         }
     }
 
@@ -139,6 +142,7 @@ impl<'a> Group<'a> {
             head: Some((self.head.position, self.head.hash)),
             ..Undo::default()
         };
+        self.unit_began = self.head.position;
         let done = self.apply_steps(unit, core, &mut undo);
         match done {
             Ok(_) => self.assumed.take(undo.assumed),
