@@ -66,7 +66,7 @@ fn calls(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ROWS as u64));
     let rows = runtime.block_on(orders(&engine));
     group.bench_function("orders without automation", |b| {
-        b.to_async(&runtime).iter(|| preview(&engine, "order", &rows))
+        b.to_async(&runtime).iter(|| preview(&engine, "order", &rows));
     });
     for (name, source) in [("an empty script", EMPTY), ("the points rule", POINTS)] {
         runtime.block_on(engine.activate_script(&caller, "bench", "bench.rhai", source)).unwrap();

@@ -316,7 +316,7 @@ impl Work {
         let mut snapshot = self.live.store.snapshot().await?;
         let Some(span) = snapshot.span(self.new.since, self.new.until).await? else {
             snapshot.close().await?;
-            return Ok(self.result(None, (&Played::default(), &Deeds::default()), compare::Differences::default()));
+            return Ok(self.result(None, (&Played::default(), &Deeds::default()), &compare::Differences::default()));
         };
         progress.begin(span);
         let recording = Recording::read(&mut snapshot, span, progress).await?;
@@ -342,7 +342,7 @@ impl Work {
         };
         let differences = compare::compare(&engine.inner.store, &after, &touched).await?;
         let deeds = replay.deeds(&self.candidate.id);
-        let mut result = self.result(Some(span), (&played, &deeds), differences);
+        let mut result = self.result(Some(span), (&played, &deeds), &differences);
         result["writes"] = writes_shown(&recorded, &deeds);
         let counts = engine.inner.store.run_counts();
         let own = counts.iter().filter(|c| c.automation == self.candidate.id && c.count > 0);
@@ -362,7 +362,7 @@ impl Work {
         &self,
         span: Option<(i64, i64)>,
         (played, deeds): (&Played, &Deeds),
-        differences: compare::Differences,
+        differences: &compare::Differences,
     ) -> Json {
         json!({
             "positions": span.map(|(first, last)| [first, last]),

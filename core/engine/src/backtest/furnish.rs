@@ -255,7 +255,9 @@ async fn restored(
 /// Makes exactly `versions` live in `scratch`, without a word in its log.
 pub(super) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<Version>>) {
     let all: Vec<Arc<Version>> = versions.values().cloned().collect();
-    all.iter().for_each(|version| scratch.keep_version(version.clone()));
+    for version in &all {
+        scratch.keep_version(version.clone());
+    }
     scratch.replace(|active| *active = all);
 }
 

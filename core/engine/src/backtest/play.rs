@@ -29,8 +29,8 @@ use crate::replay::{Released, Replay};
 
 /// Given events committed together at most.
 const BATCH_MAX: usize = 500;
-/// Lanes that work at one time.
-const LANES_MAX: usize = 32;
+/// Lanes that work at one time: as many as the sandbox keeps warm instances of one script, and few beside a live server.
+const LANES_MAX: usize = 16;
 
 /// What came of a replay, beyond what the scratch workspace tells.
 #[derive(Debug, Default)]

@@ -101,7 +101,9 @@ impl Recording {
         let mut query = EventQuery { after: Some(first - 1), limit: PAGE, ..EventQuery::default() };
         loop {
             let page = snapshot.events(&query).await?;
-            page.iter().for_each(|event| recording.note(&schema, event));
+            for event in &page {
+                recording.note(&schema, event);
+            }
             query.after = page.last().map(|event| event.position).or(query.after);
             progress.go_on()?;
             if page.len() < PAGE as usize {

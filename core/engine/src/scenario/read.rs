@@ -258,10 +258,8 @@ fn read_write(write: &Members<'_>) -> Read<Write> {
         Some((text, None)) => return wrong(&write.place("record"), not_a_record(text)),
         None => None,
     };
-    let object = match (write.text("object")?, named) {
-        (Some(object), _) => object,
-        (None, Some((object, _))) => object,
-        (None, None) => return wrong(&write.pointer, "`object` is missing"),
+    let Some(object) = write.text("object")?.or(named.map(|(object, _)| object)) else {
+        return wrong(&write.pointer, "`object` is missing");
     };
     let fields = write.get("fields").cloned().unwrap_or_else(|| Json::Object(Map::new()));
     let key = match (write.text("key")?, named) {
@@ -407,7 +405,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn refused(step: Json) -> String {
+    fn refused(step: &Json) -> String {
         Scenario::read(&json!({ "steps": [step] })).unwrap_err().to_string()
     }
 
@@ -415,25 +413,25 @@ mod tests {
     fn a_wrong_key_is_named_with_its_place_and_the_nearest() {
         let error = Scenario::read(&json!({"scirpts": [], "steps": []})).unwrap_err();
         assert_eq!(error.to_string(), "/scirpts: there is no `scirpts` here; did you mean `scripts`?");
-        let text = refused(json!({"event": {"type": "order.paid", "subjcet": "x"}}));
+        let text = refused(&json!({"event": {"type": "order.paid", "subjcet": "x"}}));
         assert_eq!(text, "/steps/0/event/subjcet: there is no `subjcet` here; did you mean `subject`?");
-        let text = refused(json!({"expect": {"runs": {"ded": 0}}}));
+        let text = refused(&json!({"expect": {"runs": {"ded": 0}}}));
         assert_eq!(text, "/steps/0/expect/runs/ded: `ded` is no state of a run; did you mean `dead`?");
     }
 
     #[test]
     fn a_step_does_one_thing() {
-        assert!(refused(json!({"crash": true, "expect": {"tasks": []}})).contains("`expect` and `crash`"));
-        assert!(refused(json!({})).contains("says nothing"));
-        assert!(refused(json!({"write": {"object": "order", "op": "update"}})).contains("needs a `key`"));
-        assert!(refused(json!({"write": {"object": "order", "op": "upadte"}})).contains("no operation"));
+        assert!(refused(&json!({"crash": true, "expect": {"tasks": []}})).contains("`expect` and `crash`"));
+        assert!(refused(&json!({})).contains("says nothing"));
+        assert!(refused(&json!({"write": {"object": "order", "op": "update"}})).contains("needs a `key`"));
+        assert!(refused(&json!({"write": {"object": "order", "op": "upadte"}})).contains("no operation"));
     }
 
     #[test]
     fn what_is_not_there_yet_is_refused_by_its_step() {
-        assert!(refused(json!({"http": {"match": "POST https://a"}})).starts_with("/steps/0/http: "));
-        assert!(refused(json!({"answer": {"task": 1}})).starts_with("/steps/0/answer: "));
-        assert!(refused(json!({"expect": {"messages": [{}]}})).starts_with("/steps/0/expect/messages: "));
+        assert!(refused(&json!({"http": {"match": "POST https://a"}})).starts_with("/steps/0/http: "));
+        assert!(refused(&json!({"answer": {"task": 1}})).starts_with("/steps/0/answer: "));
+        assert!(refused(&json!({"expect": {"messages": [{}]}})).starts_with("/steps/0/expect/messages: "));
         assert!(Scenario::read(&json!({"steps": [{"expect": {"messages": [], "effects": []}}]})).is_ok());
     }
 
@@ -442,6 +440,6 @@ mod tests {
         let steps = json!([{"at": "2026-03-02T00:00:00Z"}, {"crash": true}, {"at": "2026-03-01T00:00:00Z"}]);
         let error = Scenario::read(&json!({ "steps": steps })).unwrap_err();
         assert_eq!(error.pointer, "/steps/2/at");
-        assert!(refused(json!({"at": "tomorrow"})).contains("write it as"));
+        assert!(refused(&json!({"at": "tomorrow"})).contains("write it as"));
     }
 }

@@ -53,7 +53,7 @@ enum Always {
 
 pub(super) fn run(common: &Common, args: &TestArgs) -> Outcome {
     let plays = args.files.iter().map(|file| Play { file: file.clone(), always: Always::Nothing });
-    play_all(common, plays.collect(), args.options)
+    play_all(common, &plays.collect::<Vec<_>>(), args.options)
 }
 
 /// Plays the scenarios beside the script `file`.
@@ -61,7 +61,7 @@ pub(super) fn script(common: &Common, file: &Path, options: Options) -> Outcome 
     let files =
         beside(file.parent().unwrap_or(Path::new("")), &file.file_stem().unwrap_or_default().to_string_lossy())?;
     let plays = files.into_iter().map(|scenario| Play { file: scenario, always: Always::Script(file.to_owned()) });
-    play_all(common, plays.collect(), options)
+    play_all(common, &plays.collect::<Vec<_>>(), options)
 }
 
 /// Plays the scenarios in the folder `dir` of a plugin.
@@ -69,7 +69,7 @@ pub(super) fn plugin(common: &Common, dir: &Path, options: Options) -> Outcome {
     let manifest = author::read_manifest(dir).map_err(|e| Failure::Failed(e.to_string()))?;
     let files = beside(dir, manifest.id.as_str())?;
     let plays = files.into_iter().map(|scenario| Play { file: scenario, always: Always::Plugin(dir.to_owned()) });
-    play_all(common, plays.collect(), options)
+    play_all(common, &plays.collect::<Vec<_>>(), options)
 }
 
 /// The scenarios called `stem` in `folder`: `stem.test.json`, and all in `stem.test/`.
@@ -93,14 +93,14 @@ fn beside(folder: &Path, stem: &str) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn play_all(common: &Common, plays: Vec<Play>, options: Options) -> Outcome {
+fn play_all(common: &Common, plays: &[Play], options: Options) -> Outcome {
     let (sandbox, _place) = offline_sandbox(common)?;
     let limits = common.load(Flags::default())?.config.limits;
     let shown = if options.trace { Shown::All } else { Shown::Failed };
     let stage = Stage { sandbox, limits, folder: std::env::temp_dir(), shown };
     let played = block_on(async {
         let mut all = Vec::new();
-        for play in &plays {
+        for play in plays {
             all.push(report(&play.file, play_one(play, &stage).await));
         }
         all
