@@ -131,6 +131,7 @@ fn people(backtest: &Json) -> String {
     let differing = result["records_differing"].as_u64().unwrap_or_default();
     lines.push(match differing {
         0 => format!(" no record differs from {against}"),
+        1 => format!(" 1 record differs from {against}; the largest differences:"),
         n => format!(" {n} records differ from {against}; the largest differences:"),
     });
     let mut rows = Vec::new();
@@ -193,10 +194,10 @@ mod tests {
         insta::assert_snapshot!(people(&backtest), @r#"
         loyalty/points (0123456789ab) in place of its version from 2011-01-01T00:00:00Z to 2011-02-01T00:00:00Z
          events 3   matched 3   runs {"completed":3}   fuel 99   1.0 s
-           WRITES            THEN  BACKTEST
-           customer.updated  3     2
-         1 records differ from what really happened; the largest differences:
-           customer/customer_no:1  points  10 → 7  (-3)
+            WRITES            THEN  BACKTEST
+            customer.updated  3     2
+         1 record differs from what really happened; the largest differences:
+            customer/customer_no:1  points  10 → 7  (-3)
         "#);
     }
 }
