@@ -73,6 +73,10 @@ impl Group<'_> {
                 let (object, id, expected) = (read.object.clone(), read.id, read.version);
                 return Err(StoreError::Conflict { object, id, expected, found });
             }
+            if found == 0 {
+                // Nobody has looked if another unit of the group was to create it; that unit may have been refused.
+                self.doubt(&key);
+            }
         }
         Ok(())
     }
