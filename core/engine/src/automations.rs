@@ -3,15 +3,14 @@
 //! Content is immutable and named by its digest. Activating checks it against the schema as it would be with what it
 //! declares, then adds those declarations, then makes it live; runs that wait keep the version they started with.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::automation::Capability;
 use rapport_model::schema::SchemaChange;
-use rapport_model::{AutomationId, Declaration, Digest, Schema, Value};
+use rapport_model::{AutomationId, Declaration, Digest, Schema};
 use rapport_sandbox::{Diagnostic, Manifest};
-use rapport_store::{Activation, Artifact, ArtifactKind, AutomationChange, UnitOfWork};
+use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -20,6 +19,7 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::registry::{AutomationKind, Snapshot, Version, check_triggers};
 use crate::schema::{changes_of, with_changes};
+use crate::settings::{self, Overrides, defaults};
 use crate::undo::RESERVED;
 
 /// Versions kept ready beside the live ones, for runs that started with them.
@@ -79,7 +79,9 @@ impl Engine {
             id,
             kind: AutomationKind::Script,
             digest: artifact.digest,
+            content: artifact.digest,
             settings: defaults(&declaration),
+            overrides: Overrides::new(),
             declaration,
             program,
             compiled: Mutex::default(),
@@ -142,15 +144,16 @@ impl Engine {
     pub async fn automations(&self, caller: &Caller) -> Result<Vec<Json>, EngineError> {
         caller.require(Act::Read)?;
         let counts = self.inner.store.run_counts();
-        let rows = self.inner.store.automations().await?;
-        let shown = rows.into_iter().map(|row| {
+        let mut shown = Vec::new();
+        for row in self.inner.store.automations().await? {
+            let kind = self.inner.content_kind(&row.digest, row.kind).await?;
             let declaration: Json = serde_json::from_str(&row.declaration).unwrap_or_default();
             let own = counts.iter().filter(|c| c.automation == row.id);
             let runs: serde_json::Map<String, Json> =
                 own.map(|c| (c.status.as_str().to_owned(), c.count.into())).collect();
-            json!({
+            shown.push(json!({
                 "id": row.id,
-                "kind": if row.kind == ArtifactKind::Script { "script" } else { "plugin" },
+                "kind": if kind == ArtifactKind::Script { "script" } else { "plugin" },
                 "active": row.active,
                 "digest": row.digest,
                 "path": row.path,
@@ -158,52 +161,43 @@ impl Engine {
                 "triggers": declaration["triggers"],
                 "schedules": declaration.get("schedules").cloned().unwrap_or_else(|| json!([])),
                 "uses": declaration["uses"],
-                "settings": declaration["settings"],
+                "settings": settings::shown(&declaration, &row.settings),
                 "activated_at": row.activated_at,
                 "runs": runs,
-            })
-        });
-        Ok(shown.collect())
+            }));
+        }
+        Ok(shown)
     }
 }
 
 impl Inner {
-    async fn activate(&self, caller: &Caller, version: Version, artifact: Artifact) -> Result<Activated, EngineError> {
+    async fn activate(&self, caller: &Caller, content: Version, artifact: Artifact) -> Result<Activated, EngineError> {
         let _one = self.activating.lock().await;
-        let id = version.id.clone();
-        let result = |changed| Activated { id: id.to_string(), digest: artifact.digest.to_string(), changed };
+        let id = content.id.clone();
+        let overrides = self.kept_overrides(&id, &content.declaration).await?;
+        let configured = settings::configured(&content, overrides, artifact.path.clone())?;
+        let mut artifacts = vec![AutomationChange::PutArtifact(artifact)];
+        let version = match configured {
+            None => content,
+            Some((version, values)) => {
+                artifacts.push(AutomationChange::PutArtifact(values));
+                version
+            }
+        };
+        let result = |changed| Activated { id: id.to_string(), digest: version.digest.to_string(), changed };
         let schema = self.store.schema();
         let changes = changes_of(&schema, &version.declaration);
         let same = self.snapshot.load().version(&id).is_some_and(|live| live.digest == version.digest);
         if same && changes.is_empty() {
             return Ok(result(false));
         }
-        let now = self.clock.now();
         if !changes.is_empty() {
-            let mut unit = UnitOfWork::new(now, caller.actor.clone());
+            let mut unit = UnitOfWork::new(self.clock.now(), caller.actor.clone());
             unit.schema = changes;
             self.store.commit(unit).await?;
         }
-        let text = |json: serde_json::Result<String>| json.map_err(|e| EngineError::Internal(e.to_string()));
-        let activation = Activation {
-            id: id.clone(),
-            digest: artifact.digest,
-            declaration: text(serde_json::to_string(&version.declaration))?,
-            settings: "{}".to_owned(),
-        };
         let answer = result(true);
-        let mut unit = UnitOfWork::new(now, caller.actor.clone());
-        unit.automations = vec![AutomationChange::PutArtifact(artifact), AutomationChange::Activate(activation)];
-        unit.puts = self.schedule_puts(&id, &version.declaration.schedules, now);
-        self.store.commit(unit).await?;
-        self.load_schedules().await?;
-        let version = Arc::new(version);
-        self.keep_version(version.clone());
-        self.replace(|active| {
-            active.retain(|v| v.id != id);
-            active.push(version);
-            active.sort_by(|a, b| a.id.cmp(&b.id));
-        });
+        self.make_live(caller, Arc::new(version), artifacts).await?;
         Ok(answer)
     }
 
@@ -241,6 +235,7 @@ impl Inner {
             artifact.ok_or_else(|| EngineError::not_found(format!("content {} of `{id}`", digest.short())))?;
         let version = match artifact.kind {
             ArtifactKind::Script => self.script_version(id, &artifact).await?,
+            ArtifactKind::Settings => self.configured_version(id, &artifact).await?,
             ArtifactKind::Component | ArtifactKind::Interpreter => {
                 let (manifest, component) = unbundle(&artifact.bytes)
                     .ok_or_else(|| EngineError::Plugin(format!("the content of `{id}` is damaged")))?;
@@ -259,11 +254,33 @@ impl Inner {
             id: id.clone(),
             kind: AutomationKind::Script,
             digest: artifact.digest,
+            content: artifact.digest,
             settings: defaults(&declaration),
+            overrides: Overrides::new(),
             declaration,
             program: self.sandbox.load_script(&artifact.path, &source).await?,
             compiled: Mutex::default(),
         })
+    }
+
+    /// The script `source` as a version of `id`, with the settings that the operator chose for `id`.
+    pub(crate) async fn script_with_settings(
+        &self,
+        id: &AutomationId,
+        path: &str,
+        source: &str,
+    ) -> Result<Version, EngineError> {
+        let bytes = source.as_bytes();
+        let artifact = Artifact {
+            digest: Digest::of(bytes),
+            kind: ArtifactKind::Script,
+            path: path.to_owned(),
+            bytes: bytes.into(),
+        };
+        let content = self.script_version(id, &artifact).await?;
+        let overrides = self.kept_overrides(id, &content.declaration).await?;
+        let configured = settings::configured(&content, overrides, artifact.path)?;
+        Ok(configured.map_or(content, |(version, _)| version))
     }
 
     async fn plugin_version(&self, manifest: &str, component: &[u8], digest: Digest) -> Result<Version, EngineError> {
@@ -282,14 +299,16 @@ impl Inner {
             id,
             kind: AutomationKind::Plugin,
             digest,
+            content: digest,
             settings: defaults(&manifest.declaration),
+            overrides: Overrides::new(),
             declaration: manifest.declaration,
             program,
             compiled: Mutex::default(),
         })
     }
 
-    fn keep_version(&self, version: Arc<Version>) {
+    pub(crate) fn keep_version(&self, version: Arc<Version>) {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         if versions.len() >= VERSIONS_KEPT_MAX {
             let snapshot = self.snapshot.load();
@@ -303,27 +322,8 @@ fn uncovered<'a>(wanted: &'a Declaration, granted: &'a Declaration) -> impl Iter
     wanted.uses.iter().filter(|right| !granted.uses.contains(right))
 }
 
-fn defaults(declaration: &Declaration) -> HashMap<String, Value> {
-    let plain = declaration.settings.iter().map(|s| (s.name.clone(), plain_value(&s.default)));
-    plain.collect()
-}
-
-fn plain_value(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(b) => Value::Bool(*b),
-        Json::String(text) => Value::text(text),
-        Json::Number(n) => match (n.as_i64(), n.to_string().parse()) {
-            (Some(whole), _) => Value::Int(whole),
-            (None, Ok(decimal)) => Value::Decimal(decimal),
-            (None, Err(_)) => Value::Json(Arc::new(json.clone())),
-        },
-        Json::Array(_) | Json::Object(_) => Value::Json(Arc::new(json.clone())),
-    }
-}
-
 /// Holds a declaration against the schema as it would be with it.
-fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
+pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
     let changes: Vec<SchemaChange> = changes_of(schema, declaration);
     let with = with_changes(schema, &changes).map_err(|e| vec![e])?;
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use rapport_store::{Hooks, Match, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::backtest::Backtests;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
@@ -25,6 +26,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::lookup::Lookup;
 use crate::registry::{Snapshot, Version};
+use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
 use crate::{undo, undos};
@@ -82,6 +84,9 @@ pub(crate) struct Inner {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Versions by automation and digest: those live, and those that waiting runs started with.
     pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
+    /// Set once, before anything is committed, in an engine that plays a recorded log again.
+    pub(crate) replay: OnceLock<Arc<Replay>>,
+    pub(crate) backtests: Backtests,
     /// Serialises changes of what is live.
     pub(crate) activating: tokio::sync::Mutex<()>,
     /// There is a new undo of many runs.
@@ -124,6 +129,8 @@ impl Engine {
             schedules: Schedules::default(),
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
+            replay: OnceLock::new(),
+            backtests: Backtests::default(),
             activating: tokio::sync::Mutex::default(),
             undo_asked: Notify::new(),
             undo_targets: undo::Targets::new(),
@@ -176,13 +183,28 @@ impl Engine {
         self.inner.lanes.until(|load| load.queued == 0 && load.running == 0 && !load.more).await;
     }
 
-    /// Stops taking up runs, waits for the slices in flight, and closes the store. Nothing is lost: what waits is in the
+    /// Starts everything that is due at the clock's instant, and returns once it is done; says when something is due next.
+    ///
+    /// For clocks that stand still between steps: a scenario's, a backtest's.
+    pub async fn settle(&self) -> Option<Timestamp> {
+        loop {
+            self.inner.lanes.wake_due(self.inner.clock.now());
+            self.idle().await;
+            let next = self.inner.lanes.next_due();
+            if next.is_none_or(|when| when > self.inner.clock.now()) {
+                return next;
+            }
+        }
+    }
+
+    /// Stops backtests and taking up runs, waits for the slices in flight, and closes the store. Nothing is lost: what waits is in the
     /// database.
     ///
     /// # Errors
     /// [`EngineError`] if the store could not be closed cleanly; what was acknowledged is durable all the same.
     pub async fn shutdown(&self) -> Result<(), EngineError> {
         self.inner.stopping.store(true, Ordering::SeqCst);
+        self.inner.backtests.stop().await;
         self.inner.stop.notify_waiters();
         self.inner.lanes.wake.notify_one();
         self.inner.undo_asked.notify_one();
@@ -224,7 +246,11 @@ impl Inner {
 
     /// Keeps a run until it is due again.
     pub(crate) fn retry_later(&self, when: Timestamp, item: Item) {
-        self.lanes.sleep_until(when, item);
+        match self.replay.get() {
+            // What was waited for has long happened.
+            Some(replay) => replay.await_turn(std::iter::once(item)),
+            None => self.lanes.sleep_until(when, item),
+        }
     }
 
     async fn take_up_retries(&self) -> Result<(), EngineError> {
@@ -326,12 +352,19 @@ impl Hooks for EngineHooks {
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
         inner.waits.note(events);
+        if let Some(replay) = inner.replay.get() {
+            replay.note(events);
+        }
         if runs.is_empty() {
             return;
         }
         // Both lists are in log order, and events are contiguous: a run's event is found by its position.
         let first = events.first().map_or(0, |e| e.position);
         let event_of = |run: &Run| usize::try_from(run.position - first).ok().and_then(|i| events.get(i)).cloned();
-        inner.lanes.push(runs.iter().map(|run| Item { run: run.clone(), event: event_of(run) }));
+        let items = runs.iter().map(|run| Item { run: run.clone(), event: event_of(run) });
+        match inner.replay.get() {
+            Some(replay) => replay.await_turn(items),
+            None => inner.lanes.push(items),
+        }
     }
 }

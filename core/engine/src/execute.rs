@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
-use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus};
+use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
 use rapport_store::{RunUpdate, StoreError, UnitOfWork, crash_point};
 
@@ -39,7 +39,7 @@ struct Done {
     unit: UnitOfWork,
     touched: Vec<RecordId>,
     status: RunStatus,
-    wake_at: Option<rapport_model::Timestamp>,
+    wake_at: Option<Timestamp>,
 }
 
 /// Works on `item` until something is committed of it, or the host stops.
@@ -108,7 +108,7 @@ const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
 }
 
 /// After the commit: a run that is to be tried again sleeps until then.
-pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<rapport_model::Timestamp>) {
+pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<Timestamp>) {
     inner.counters.slices.fetch_add(1, Ordering::Relaxed);
     match (status, wake_at) {
         (RunStatus::Retrying, Some(when)) => {
@@ -171,6 +171,9 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
     }
     let (report, host) = inner.sandbox.call(&version.program, GuestEvent { event: event.clone(), record }, host).await;
     inner.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
+    if let Some(replay) = inner.replay.get() {
+        replay.used(&run.automation, report.fuel);
+    }
     if report.outcome.is_err() {
         return Ok(failure_unit(inner, run, &report, &host.trace));
     }
@@ -184,7 +187,7 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         store: inner.store.clone(),
         lookup: inner.lookup.clone(),
         schema: inner.store.schema(),
-        time: slice_time(event, inner.clock.now(), inner.is_loading()),
+        time: time_of(inner, run, event),
         random: seed(run.id),
         limits: SliceLimits { rows_read_max: limits.slice_rows_read_max, writes_max: limits.slice_writes_max },
         buffer: Buffer::default(),
@@ -193,6 +196,14 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         rows_read: 0,
         waits: inner.waits.clone(),
         version,
+    }
+}
+
+/// The instant that counts as now for a slice of `run`.
+fn time_of(inner: &Inner, run: &Run, event: &Event) -> Timestamp {
+    match inner.replay.get() {
+        Some(replay) => replay.recorded(run.id).map_or(event.time, |recorded| recorded.time),
+        None => slice_time(event, inner.clock.now(), inner.is_loading()),
     }
 }
 
@@ -258,7 +269,7 @@ fn reference_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<
     record.and_then(|r| r.get(field.as_str()).as_ref_id())
 }
 
-fn unit(run: &Run, time: rapport_model::Timestamp) -> UnitOfWork {
+fn unit(run: &Run, time: Timestamp) -> UnitOfWork {
     let mut unit = UnitOfWork::new(time, Actor::Automation(run.automation.clone()));
     unit.run = Some(run.id);
     unit.cause = Some(run.position);
@@ -276,6 +287,8 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
     unit.reads = reads;
     unit.puts = puts;
     unit.events = host.events;
+    unit.replayed =
+        inner.replay.get().map(|replay| replay.recorded(run.id).map(|r| r.stamps.clone()).unwrap_or_default());
     unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));
     Done { unit, touched, status: RunStatus::Completed, wake_at: None }
 }
@@ -307,13 +320,7 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
     Done { unit, touched: Vec::new(), status, wake_at }
 }
 
-fn update(
-    inner: &Inner,
-    run: &Run,
-    status: RunStatus,
-    wake_at: Option<rapport_model::Timestamp>,
-    trace: Option<String>,
-) -> RunUpdate {
+fn update(inner: &Inner, run: &Run, status: RunStatus, wake_at: Option<Timestamp>, trace: Option<String>) -> RunUpdate {
     RunUpdate {
         id: run.id,
         status,

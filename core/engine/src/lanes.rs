@@ -226,6 +226,11 @@ impl Lanes {
         None
     }
 
+    /// When the next sleeping run is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.lock().timers.peek().map(|Reverse((when, _))| *when)
+    }
+
     /// Takes the next run to work on; its lane is busy until [`Lanes::done`].
     pub(crate) fn pop(&self) -> Option<Item> {
         let mut state = self.lock();
@@ -255,6 +260,12 @@ impl Lanes {
         state.free(lane_of(run));
         drop(state);
         self.wake.notify_one();
+        self.changed.notify_waiters();
+    }
+
+    /// Lets go of the lane of a run that was worked on without being popped.
+    pub(crate) fn let_go(&self, run: &Run) {
+        self.lock().free(lane_of(run));
         self.changed.notify_waiters();
     }
 

@@ -9,6 +9,7 @@
 //! ```
 
 mod automations;
+mod backtest;
 mod buffer;
 mod bulk;
 mod draft;
@@ -35,9 +36,13 @@ mod preview;
 mod query;
 mod records;
 mod registry;
+mod replay;
 mod runs;
+mod scenario;
 mod schedules;
 mod schema;
+mod scratch;
+mod settings;
 mod slice;
 mod trace;
 mod undo;
@@ -45,6 +50,7 @@ mod undos;
 mod waits;
 
 pub use automations::Activated;
+pub use backtest::{Against, Candidate, NewBacktest};
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};
 pub use engine::{Engine, EngineConfig};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
@@ -61,6 +67,10 @@ pub use present::event_to_json;
 pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
 pub use runs::{EngineMetrics, RunFilter};
+pub use scenario::{
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,
+};
 pub use schedules::Progress;
+pub use scratch::Scratch;
 pub use undo::UndoOptions;
 pub use undos::UndoMany;

@@ -18,6 +18,8 @@ use rapport_sandbox::Program;
 use rapport_store::Match;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Overrides;
+
 /// What an automation is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,9 +35,14 @@ pub enum AutomationKind {
 pub(crate) struct Version {
     pub(crate) id: AutomationId,
     pub(crate) kind: AutomationKind,
+    /// Names the content together with the settings that were chosen for it.
     pub(crate) digest: Digest,
+    /// Names the content alone.
+    pub(crate) content: Digest,
     pub(crate) declaration: Declaration,
     pub(crate) settings: HashMap<String, Value>,
+    /// The settings that differ from their defaults, as they were given.
+    pub(crate) overrides: Overrides,
     pub(crate) program: Program,
     pub(crate) compiled: Compiled,
 }

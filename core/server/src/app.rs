@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, StorageConfig};
-use crate::http::{Parts, Service};
+use crate::http::{Parts, SCRATCH_FOLDER, Service};
 use crate::loader::{Loader, Notices};
 use crate::{listener, secret_file};
 
@@ -118,6 +118,8 @@ impl App {
         let listener = TcpListener::bind(&config.server.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let engine = open_engine(&config, clock).await?;
+        // What backtests of a process that was killed have left behind. The workspace is ours alone by now.
+        let _ = std::fs::remove_dir_all(data.join(SCRATCH_FOLDER));
         let new_owner_key = write_owner_key(&engine, &data).await?;
 
         let mut loader = Loader::new(engine.clone(), config.scripts(), config.plugins(), notices);

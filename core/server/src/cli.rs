@@ -12,6 +12,7 @@ use crate::output::Output;
 
 mod audit;
 mod automation;
+mod backtest;
 mod backup;
 mod config_command;
 mod cron;
@@ -27,6 +28,7 @@ mod run;
 mod schedule;
 mod script;
 mod serve;
+mod test;
 mod undo;
 mod user;
 mod version;
@@ -104,6 +106,8 @@ enum Command {
     /// Works on plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Plays scenarios: stories about automations, told in JSON. Needs no server.
+    Test(test::TestArgs),
     /// Makes, lists and revokes keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -173,6 +177,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Cron(command) => Ok(cron::run(&common, &command)),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),
+        Command::Test(args) => test::run(&common, &args),
         Command::Key(command) => key::run(&common, command),
         Command::User(command) => user::run(&common, command),
         Command::Audit(command) => audit::run(&common, command),

@@ -24,6 +24,7 @@ use crate::problem::Problem;
 
 mod audit;
 mod automations;
+mod backtests;
 mod backup;
 mod bulk;
 mod docs;
@@ -43,6 +44,7 @@ mod stream;
 mod undos;
 mod users;
 
+pub(crate) use backtests::SCRATCH_FOLDER;
 pub use extract::API_LIMITS;
 pub use route::Route;
 
@@ -233,6 +235,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(events::routes());
     all.extend(stream::routes());
     all.extend(automations::routes());
+    all.extend(backtests::routes());
     all.extend(runs::routes());
     all.extend(schedules::routes());
     all.extend(undos::routes());

@@ -144,6 +144,11 @@ fn schemas() -> Json {
         "EventType": closed("A kind of event", &["name"], &[
             ("name", text()), ("fields", list(field())), ("subject_optional", flag()),
         ]),
+        "Settings": {"type": "object", "description": "Values by the names of settings, each of the kind of its default"},
+        "Backtest": closed("A script to be tried on the past", &["id", "source", "since", "until"], &[
+            ("id", text()), ("path", text()), ("source", text()), ("since", json!({"type": "string", "format": "date-time"})),
+            ("until", json!({"type": "string", "format": "date-time"})), ("against", json!({"enum": ["recorded", "active"]})),
+        ]),
         "Load": closed("A history load", &["name"], &[("name", text())]),
         "Key": closed("An API key", &["name", "scopes"], &[
             ("name", text()), ("scopes", list(json!({"enum": ["read", "write", "admin"]}))), ("objects", list(text())),

@@ -139,7 +139,7 @@ pub(crate) async fn backup(shared: &Shared, to: &Path) -> Result<BackupReport, S
 }
 
 /// The configuration of a connection of its own to `database`.
-fn aside(database: Database) -> StoreConfig {
+pub(crate) fn aside(database: Database) -> StoreConfig {
     StoreConfig { readers: 1, ..StoreConfig::new(database) }
 }
 

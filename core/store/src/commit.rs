@@ -16,6 +16,7 @@
 //! rows alone is a transaction that locks the head first. If the head has moved, another process has written in between, and
 //! everything in memory is forgotten before the group is decided.
 
+mod aside;
 mod checkpoint;
 mod company;
 mod facts;
@@ -29,19 +30,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rapport_model::{Event, Run, RunId, RunStatus, Schema, Timestamp};
+use rapport_model::{Event, Record, Run, RunId, RunStatus, Schema, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use facts::{idempotent_query, read_idempotent};
 pub(crate) use postgres::lock_workspace;
 
-use self::company::Company;
+use self::company::{Company, group_size};
 use self::facts::{Assumed, Facts};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
 use self::write::Order;
+use crate::config::Durability;
 use crate::crash::crash_point;
-use crate::db::{Cell, Conn, DbError, Query};
+use crate::db::{Conn, DbError};
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::open::FileLock;
@@ -63,6 +65,11 @@ pub(crate) struct Pending {
 /// What the committer is asked for.
 pub(crate) enum Work {
     Unit(Box<Pending>),
+    /// To put records into a workspace as they are.
+    Furnish {
+        records: Vec<Arc<Record>>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
     /// To forget the answers that have expired.
     Purge {
         now: Timestamp,
@@ -77,8 +84,6 @@ const BUSY_TRIES: u32 = 6;
 const BUSY_WAIT: Duration = Duration::from_millis(50);
 /// How many open runs are kept in memory; of others the state is asked for.
 const KNOWN_RUNS_MAX: usize = 50_000;
-/// The most puts of one group.
-const GROUP_PUTS_MAX: usize = 4_096;
 
 /// The committer.
 pub(crate) struct Committer {
@@ -110,11 +115,15 @@ impl Committer {
         let mut company = Company::default();
         while queue.recv_many(&mut waiting, cap).await > 0 {
             Company::gather(&mut waiting, &mut queue, cap).await;
-            company.wait(&mut waiting, &mut queue, cap).await;
+            // Without a sync to disk there is nothing that units could share by waiting.
+            if self.shared.config.durability == Durability::Machine {
+                company.wait(&mut waiting, &mut queue, cap).await;
+            }
             let mut units = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
                 match work {
                     Work::Unit(pending) => units.push(*pending),
+                    Work::Furnish { records, reply } => drop(reply.send(self.furnish(records).await)),
                     Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
                 }
             }
@@ -127,12 +136,6 @@ impl Committer {
             self.checkpoint_if_due().await;
         }
         self.finish().await;
-    }
-
-    /// Forgets the answers that have expired. No unit needs them: a key that has expired counts as new.
-    async fn purge(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        let text = "delete from idempotency where expires_at <= $1";
-        Ok(self.conn.execute(Query::new(text, vec![Cell::Int(now.micros())])).await?)
     }
 
     async fn commit(&mut self, group: Vec<Pending>) {
@@ -274,22 +277,6 @@ impl From<DbError> for Failure {
 
 fn refuse_all(units: &[UnitOfWork], error: &StoreError) -> Vec<Outcome> {
     units.iter().map(|_| Err(error.clone())).collect()
-}
-
-/// How many of the units at the front make the next group: those that change the registry or what is live stand alone.
-fn group_size(waiting: &[Pending]) -> usize {
-    let alone = |p: &Pending| !p.unit.schema.is_empty() || !p.unit.automations.is_empty();
-    if waiting.first().is_some_and(alone) {
-        return 1;
-    }
-    let mut puts = 0;
-    for (i, pending) in waiting.iter().enumerate() {
-        puts += pending.unit.puts.len();
-        if i > 0 && (alone(pending) || puts > GROUP_PUTS_MAX) {
-            return i;
-        }
-    }
-    waiting.len()
 }
 
 impl Committer {

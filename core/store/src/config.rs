@@ -17,6 +17,17 @@ pub enum Database {
     },
 }
 
+/// What a commit survives once it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The end of the process and of the machine.
+    #[default]
+    Machine,
+    /// The end of the process alone: for an SQLite workspace that is thrown away anyway. PostgreSQL keeps to
+    /// [`Durability::Machine`].
+    Process,
+}
+
 /// What a store can be told at its start.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -32,6 +43,8 @@ pub struct StoreConfig {
     pub queue_units_max: usize,
     /// The largest size of an SQLite database in bytes; a commit that would pass it is refused as on a full disk.
     pub database_bytes_max: Option<u64>,
+    /// What a commit survives once it is acknowledged.
+    pub durability: Durability,
 }
 
 impl StoreConfig {
@@ -45,6 +58,7 @@ impl StoreConfig {
             group_units_max: 512,
             queue_units_max: 8_192,
             database_bytes_max: None,
+            durability: Durability::Machine,
         }
     }
 }

@@ -29,20 +29,22 @@ mod registry;
 pub mod rule_sql;
 mod seal;
 mod shared;
+mod snapshot;
 mod stats;
 mod store;
 mod unit;
 mod waiting;
 
-pub use config::{Database, StoreConfig};
+pub use config::{Database, Durability, StoreConfig};
 pub use crash::crash_point;
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
 pub use payload::UNDO_REQUESTED;
 pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};
+pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut,
-    JournalStep, ReadVersion, RunUpdate, Triggers, UnitOfWork, WaitFor,
+    JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
 };

@@ -69,7 +69,7 @@ pub(crate) fn read_event(row: &Row) -> Result<EventRow, DbError> {
 }
 
 /// Reads the body of an event by the registry.
-fn with_body(row: EventRow, schema: &Schema) -> Result<Event, DbError> {
+pub(crate) fn with_body(row: EventRow, schema: &Schema) -> Result<Event, DbError> {
     let mut event = row.event;
     if let Some(text) = &row.payload {
         let object = event.subject.as_ref().map(|s| &s.object);
@@ -169,7 +169,7 @@ fn event_conditions(query: &EventQuery) -> Conditions {
 ///
 /// A prefix alone is served type by type: in the index, the events of one type lie in the order of the log, those of several
 /// do not, and to sort all that ever were for one page would take seconds.
-fn event_query(query: &EventQuery, schema: &Schema) -> Option<Query> {
+pub(crate) fn event_query(query: &EventQuery, schema: &Schema) -> Option<Query> {
     let way = if query.direction == Direction::Ascending { "" } else { " desc" };
     let end = format!(" order by position{way} limit {}", query.limit);
     let about = query.subject.is_some() || query.lane.is_some() || query.origin.is_some();

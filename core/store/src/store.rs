@@ -21,6 +21,7 @@ use crate::migrate;
 use crate::open;
 use crate::query::{EventQuery, RecordQuery, RunCount, RunQuery};
 use crate::shared::Shared;
+use crate::snapshot::Snapshot;
 use crate::stats::StoreStats;
 use crate::unit::{Artifact, AutomationRow, Committed, IdempotencyPut, UnitOfWork};
 
@@ -269,6 +270,25 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<IdempotencyPut>, StoreError> {
         self.0.shared.idempotent(actor, key, now).await
+    }
+
+    /// The workspace as it is at this moment, whatever is written from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database cannot be reached.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::take(&self.0.shared).await
+    }
+
+    /// Puts records into a workspace that is thrown away ([`Durability::Process`](crate::Durability)), as they are: versions
+    /// and times included, and without events. All or none; those that they refer to must be among them or there.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] in any other workspace; what stands against them.
+    pub async fn furnish(&self, records: Vec<Arc<Record>>) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Furnish { records, reply }).await?;
+        answer.await.map_err(|_| closed())?
     }
 
     /// Forgets the answers that have expired at `now`; says how many.

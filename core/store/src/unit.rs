@@ -42,6 +42,8 @@ pub struct UnitOfWork {
     pub idempotency: Option<IdempotencyPut>,
     /// Whether its events start automations.
     pub triggers: Triggers,
+    /// Only where a recorded log is played again: what its events were there, one after another.
+    pub replayed: Option<Vec<Stamp>>,
 }
 
 impl UnitOfWork {
@@ -64,6 +66,7 @@ impl UnitOfWork {
             automations: Vec::new(),
             idempotency: None,
             triggers: Triggers::Fire,
+            replayed: None,
         }
     }
 }
@@ -121,6 +124,16 @@ pub enum Duplicate {
     Refuse,
 }
 
+/// Where and when an event was recorded in the log that is played again. The runs that it starts are named after that, so
+/// that they have the ids, and draw the ids and random numbers, that they had there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its position there.
+    pub position: i64,
+    /// When it was committed there.
+    pub recorded_at: Timestamp,
+}
+
 /// Whether events start automations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Triggers {
@@ -173,6 +186,8 @@ pub enum ArtifactKind {
     Component,
     /// The interpreter that scripts run in.
     Interpreter,
+    /// Other content, by its digest, with the settings that were chosen for it.
+    Settings,
 }
 
 impl ArtifactKind {
@@ -183,13 +198,14 @@ impl ArtifactKind {
             Self::Script => "script",
             Self::Component => "component",
             Self::Interpreter => "interpreter",
+            Self::Settings => "settings",
         }
     }
 
     /// The kind of that name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Script, Self::Component, Self::Interpreter].into_iter().find(|k| k.as_str() == text)
+        [Self::Script, Self::Component, Self::Interpreter, Self::Settings].into_iter().find(|k| k.as_str() == text)
     }
 }
 

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod automations;
 #[cfg(test)]
+mod backtests;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod client;
@@ -41,7 +43,11 @@ mod requests;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod schedules;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `rapport plugin`: builds and checks plugins without a server.
+//! `rapport plugin`: builds, checks and tests plugins without a server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rapport_sandbox::{Sandbox, SandboxError};
 use serde_json::{Value as Json, json};
 
 use super::script::offline_sandbox;
-use super::{Common, Failure, Outcome, block_on};
+use super::{Common, Failure, Outcome, block_on, test};
 
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
@@ -25,13 +25,23 @@ pub(super) enum PluginCommand {
         /// The folder with `plugin.toml`.
         dir: PathBuf,
     },
+    /// Plays the scenarios of a built plugin: `<id>.test.json` and `<id>.test/*.json` in its folder. Needs no server.
+    Test {
+        /// The folder with `plugin.toml`.
+        dir: PathBuf,
+        #[command(flatten)]
+        options: test::Options,
+    },
 }
 
 pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
+    if let PluginCommand::Test { dir, options } = command {
+        return test::plugin(common, dir, *options);
+    }
     let (sandbox, _place) = offline_sandbox(common)?;
     let (built, dir) = match command {
         PluginCommand::Build { dir } => (Some(build(dir)?), dir),
-        PluginCommand::Check { dir } => (None, dir),
+        PluginCommand::Check { dir } | PluginCommand::Test { dir, .. } => (None, dir),
     };
     let limit = common.load(crate::config::Flags::default())?.config.limits.component_bytes_max;
     let mut report = block_on(check(&sandbox, dir, limit))?.map_err(|e| failed(&e))?;

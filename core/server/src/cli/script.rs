@@ -1,4 +1,4 @@
-//! `rapport script`: checks scripts without a server.
+//! `rapport script`: checks and tests scripts without a server, and has a server try them on the past.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use rapport_sandbox::Sandbox;
 use serde_json::{Value as Json, json};
 
-use super::{Common, Failure, Outcome, block_on};
+use super::{Common, Failure, Outcome, backtest, block_on, test};
 use crate::app;
 use crate::config::Flags;
 use crate::output;
@@ -21,10 +21,26 @@ pub(super) enum ScriptCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Plays the scenarios beside a script: `points.test.json` and `points.test/*.json` for `points.rhai`. Needs no server.
+    Test {
+        /// The script.
+        file: PathBuf,
+        #[command(flatten)]
+        options: test::Options,
+    },
+    /// Plays a period of the past again with a script, and says what would have been different. Writes and sends nothing.
+    Backtest(backtest::BacktestArgs),
 }
 
 pub(super) fn run(common: &Common, command: &ScriptCommand) -> Outcome {
-    let ScriptCommand::Check { files } = command;
+    match command {
+        ScriptCommand::Check { files } => check_scripts(common, files),
+        ScriptCommand::Test { file, options } => test::script(common, file, *options),
+        ScriptCommand::Backtest(args) => backtest::run(common, args),
+    }
+}
+
+fn check_scripts(common: &Common, files: &[PathBuf]) -> Outcome {
     let (sandbox, _place) = offline_sandbox(common)?;
     let checked = block_on(check_all(&sandbox, files))?;
     let failed = checked.iter().any(|c| c["ok"] == false);

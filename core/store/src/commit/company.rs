@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Work;
+use super::{Pending, Work};
 
 /// How often a group lets others go first who are ready to hand over, as long as that brings more.
 const ROUNDS: u32 = 4;
@@ -18,6 +18,9 @@ const ROUNDS: u32 = 4;
 const WAIT: Duration = Duration::from_millis(1);
 /// How long after its last answer a caller is expected to come again.
 const EXPECTED: Duration = Duration::from_millis(2);
+
+/// The most puts of one group.
+const GROUP_PUTS_MAX: usize = 4_096;
 
 /// What is known of those who wait for their commits.
 #[derive(Debug, Default)]
@@ -71,11 +74,27 @@ impl Company {
     }
 }
 
+/// How many of the units at the front make the next group: those that change the registry or what is live stand alone.
+pub(super) fn group_size(waiting: &[Pending]) -> usize {
+    let alone = |p: &Pending| !p.unit.schema.is_empty() || !p.unit.automations.is_empty();
+    if waiting.first().is_some_and(alone) {
+        return 1;
+    }
+    let mut puts = 0;
+    for (i, pending) in waiting.iter().enumerate() {
+        puts += pending.unit.puts.len();
+        if i > 0 && (alone(pending) || puts > GROUP_PUTS_MAX) {
+            return i;
+        }
+    }
+    waiting.len()
+}
+
 /// Whether somebody outside waits for it: not for what a run commits.
 fn is_awaited(work: &Work) -> bool {
     match work {
         Work::Unit(pending) => pending.unit.run.is_none(),
-        Work::Purge { .. } => true,
+        Work::Furnish { .. } | Work::Purge { .. } => true,
     }
 }
 
@@ -85,7 +104,6 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::commit::Pending;
     use crate::unit::UnitOfWork;
 
     fn of_caller() -> Work {

@@ -91,6 +91,8 @@ pub(crate) struct Group<'a> {
     pub(crate) unsure: HashSet<Key>,
     /// Those of them for whose absence a unit was refused.
     doubted: HashSet<Key>,
+    /// The position before the first event of the unit that is being applied.
+    unit_began: i64,
 }
 
 /// What to take back if a unit fails.
@@ -130,6 +132,7 @@ impl<'a> Group<'a> {
             assumed: Assumed::default(),
             unsure: HashSet::new(),
             doubted: HashSet::new(),
+            unit_began: 0,
         }
     }
 
@@ -142,6 +145,7 @@ impl<'a> Group<'a> {
             head: Some((self.head.position, self.head.hash)),
             ..Undo::default()
         };
+        self.unit_began = self.head.position;
         let done = self.apply_steps(unit, core, &mut undo);
         match done {
             Ok(_) => self.assumed.take(undo.assumed),

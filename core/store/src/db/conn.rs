@@ -15,7 +15,7 @@ use super::error::DbError;
 use super::row::Row;
 use super::rows::{Statement, Values};
 use super::writer::{Writer, WriterOptions};
-use crate::config::{Database, StoreConfig};
+use crate::config::{Database, Durability, StoreConfig};
 use crate::rule_sql::Dialect;
 use crate::stats::{Counters, add};
 
@@ -137,10 +137,14 @@ impl Conn {
     pub(crate) async fn open(config: &StoreConfig, counters: Arc<Counters>) -> Result<Self, DbError> {
         let inner = match &config.database {
             Database::Sqlite { path } => {
+                let synchronous = match config.durability {
+                    Durability::Machine => SqliteSynchronous::Full,
+                    Durability::Process => SqliteSynchronous::Off,
+                };
                 let mut options = sqlite_options(path)
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
+                    .synchronous(synchronous)
                     .pragma("wal_autocheckpoint", "0")
                     .pragma("cache_size", "-4096");
                 let pages_max = config.database_bytes_max.map(|bytes| (bytes / 4096).max(1));
@@ -148,7 +152,7 @@ impl Conn {
                     options = options.pragma("max_page_count", pages.to_string());
                 }
                 let conn = options.connect().await?;
-                let options = WriterOptions { path: path.clone(), pages_max };
+                let options = WriterOptions { path: path.clone(), pages_max, durability: config.durability };
                 Inner::Sqlite(Box::new(Sqlite { conn, options, writer: None }))
             }
             Database::Postgres { url } => {

@@ -4,7 +4,7 @@
 //! one hop carries a whole transaction, and a row costs its bind and its step: half of what sqlx's way cost at its best.
 //! Everything else that the committer asks of SQLite goes through sqlx.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::cell::Cell;
 use super::error::{DbError, of_sqlite};
 use super::rows::{Statement, Values};
+use crate::config::Durability;
 use crate::crash::crash_point;
 
 /// How many prepared statements are kept.
@@ -26,6 +27,7 @@ pub(super) struct WriterOptions {
     pub(super) path: PathBuf,
     /// The most pages that the database may have.
     pub(super) pages_max: Option<u64>,
+    pub(super) durability: Durability,
 }
 
 enum Job {
@@ -48,7 +50,7 @@ impl Writer {
     pub(super) async fn open(options: WriterOptions) -> Result<Self, DbError> {
         let (jobs, queue) = mpsc::channel();
         let (opened, answer) = oneshot::channel();
-        let work = move || match open(&options.path, options.pages_max) {
+        let work = move || match open(&options) {
             Ok(connection) => {
                 opened.send(Ok(())).ok();
                 work(&connection, &queue);
@@ -87,15 +89,16 @@ impl Writer {
     }
 }
 
-fn open(path: &Path, pages_max: Option<u64>) -> Result<Connection, DbError> {
+fn open(options: &WriterOptions) -> Result<Connection, DbError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(&options.path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    let limit = pages_max.map(|pages| format!("pragma max_page_count = {pages};")).unwrap_or_default();
+    let limit = options.pages_max.map(|pages| format!("pragma max_page_count = {pages};")).unwrap_or_default();
+    let synchronous = if options.durability == Durability::Machine { "full" } else { "off" };
     // Checkpoints are made between transactions, by the connection that reads.
     connection.execute_batch(&format!(
-        "pragma synchronous = full; pragma foreign_keys = on; pragma wal_autocheckpoint = 0; pragma temp_store = memory; \
+        "pragma synchronous = {synchronous}; pragma foreign_keys = on; pragma wal_autocheckpoint = 0; pragma temp_store = memory; \
          pragma cache_size = -16384; {limit}"
     ))?;
     Ok(connection)

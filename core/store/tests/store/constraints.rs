@@ -20,6 +20,7 @@ on_both!(
     what_a_group_hides_from_the_database_is_looked_up,
     a_unit_is_not_refused_for_what_another_failed_to_create,
     an_event_that_comes_twice_in_a_group_counts_once,
+    a_record_that_must_not_be_there_is_looked_for_though_a_refused_unit_creates_it,
 );
 
 fn person(number: &str) -> rapport_store::UnitOfWork {
@@ -259,4 +260,21 @@ async fn an_event_that_comes_twice_in_a_group_counts_once(world: World) {
     let outcomes = in_one_group(&store, ["a", "old", "b", "a", "old"].map(event).to_vec()).await;
     let counts: Vec<usize> = outcomes.iter().map(|o| o.as_ref().unwrap().events.len()).collect();
     assert_eq!(counts, [1, 0, 1, 0, 0]);
+}
+
+/// The unit that would create the record is refused for something else, so that no constraint objects.
+async fn a_record_that_must_not_be_there_is_looked_for_though_a_refused_unit_creates_it(world: World) {
+    let store = world.open().await;
+    let (there, other) = (customer(&store, "there").await, customer(&store, "other").await);
+    store.close().await.unwrap();
+    let store = world.open().await;
+    let read = |id, version| rapport_store::ReadVersion { object: name("customer"), id, version };
+    let refused = rapport_store::UnitOfWork {
+        reads: vec![read(other, 7)],
+        ..puts(vec![create("customer", there, vec![set("customer_no", "again")])])
+    };
+    let mistaken = rapport_store::UnitOfWork { reads: vec![read(there, 0)], ..person("new") };
+    let outcomes = in_one_group(&store, vec![refused, mistaken]).await;
+    assert!(matches!(outcomes[0], Err(StoreError::Conflict { .. })), "{outcomes:?}");
+    assert!(matches!(outcomes[1], Err(StoreError::Conflict { expected: 0, found: 1, .. })), "{outcomes:?}");
 }

@@ -68,14 +68,14 @@ impl Group<'_> {
             let key = (read.object.clone(), read.id);
             let image = self.images.get(&key);
             let found = image.and_then(|image| image.now.as_ref()).map_or(0, |record| record.version);
-            if found == 0 && read.version == 0 {
-                // Nobody may have looked: another unit of the group creates it, and so proves its absence, or is refused.
-                self.doubt(&key);
-            }
             if found != read.version {
                 self.doubt(&key);
                 let (object, id, expected) = (read.object.clone(), read.id, read.version);
                 return Err(StoreError::Conflict { object, id, expected, found });
+            }
+            if found == 0 {
+                // Nobody has looked if another unit of the group was to create it; that unit may have been refused.
+                self.doubt(&key);
             }
         }
         Ok(())

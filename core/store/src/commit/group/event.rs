@@ -11,7 +11,7 @@ use super::{Group, Sealed, Undo};
 use crate::error::StoreError;
 use crate::payload;
 use crate::seal::{event_hash, payload_hash};
-use crate::unit::{Triggers, UnitOfWork};
+use crate::unit::{Stamp, Triggers, UnitOfWork};
 
 impl Group<'_> {
     /// Appends an outside, emitted or core event.
@@ -27,7 +27,7 @@ impl Group<'_> {
             subject: new.subject.clone(),
             lane: new.lane,
             time: new.time,
-            recorded_at: self.ground.recorded_at,
+            recorded_at: self.stamp(unit).recorded_at,
             actor: unit.actor.clone(),
             run: unit.run,
             cause: unit.cause,
@@ -55,7 +55,7 @@ impl Group<'_> {
             subject: Some(Subject { object, id: record.id }),
             lane: Some(record.lane()),
             time: unit.time,
-            recorded_at: self.ground.recorded_at,
+            recorded_at: self.stamp(unit).recorded_at,
             actor: unit.actor.clone(),
             run: unit.run,
             cause: unit.cause,
@@ -65,14 +65,24 @@ impl Group<'_> {
         self.append(unit, event, Some(record))
     }
 
+    /// Where and when the next event of `unit` counts as recorded. One that the recorded log does not have gets a position that
+    /// no log has, so that its runs share their names with none of that log.
+    fn stamp(&self, unit: &UnitOfWork) -> Stamp {
+        let here = Stamp { position: self.head.position + 1, recorded_at: self.ground.recorded_at };
+        let Some(stamps) = &unit.replayed else { return here };
+        let place = usize::try_from(self.head.position - self.unit_began).unwrap_or(usize::MAX);
+        stamps.get(place).copied().unwrap_or(Stamp { position: -here.position, ..here })
+    }
+
     fn append(&mut self, unit: &UnitOfWork, event: Event, record: Option<&Record>) -> Result<(), StoreError> {
         let payload = event.body.as_ref().map(payload::write).unwrap_or_default();
         let salt = self.salts.next().map_err(|why| StoreError::Unavailable(format!("no random bytes: {why}")))?;
         let payload_hash = payload_hash(&salt, payload.as_bytes());
         let hash = event_hash(&self.head.hash, &event, &payload_hash);
+        let named_after = self.stamp(unit).position;
         match &unit.triggers {
-            Triggers::Fire => self.start_runs(&event, record, None),
-            Triggers::FireExcept(automation) => self.start_runs(&event, record, Some(automation)),
+            Triggers::Fire => self.start_runs(&event, record, (None, named_after)),
+            Triggers::FireExcept(automation) => self.start_runs(&event, record, (Some(automation), named_after)),
             Triggers::Skip => {}
         }
         (self.head.position, self.head.hash) = (event.position, hash);
@@ -80,14 +90,19 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn start_runs(&mut self, event: &Event, record: Option<&Record>, except: Option<&AutomationId>) {
+    fn start_runs(
+        &mut self,
+        event: &Event,
+        record: Option<&Record>,
+        (except, named_after): (Option<&AutomationId>, i64),
+    ) {
         let mut matches = self.ground.hooks.matches(event, record);
         matches.retain(|found| Some(&found.automation) != except);
         matches.sort_by(|a, b| a.automation.cmp(&b.automation));
         matches.dedup_by(|a, b| a.automation == b.automation);
         for found in matches {
             self.runs.push(Arc::new(Run {
-                id: run_id(&found.automation, event.position, event.recorded_at),
+                id: run_id(&found.automation, named_after, event.recorded_at),
                 automation: found.automation,
                 digest: found.digest,
                 position: event.position,

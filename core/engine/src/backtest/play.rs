@@ -1,0 +1,289 @@
+//! Plays a recorded stretch of the log again, with a candidate in place of a version, or beside the others.
+//!
+//! ```text
+//! given events ─▶ committed together, a lane once ─┐            the recorded order decides:
+//! caused events ─▶ name the runs that work now ────┴─▶ flush    a run works where its first event was recorded
+//! ```
+//! A run of which the log knows nothing (the candidate's, or one that wrote nothing) works as soon as its event is there. So the
+//! versions that were live meet what they met then; what the candidate does differently is all that differs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use rapport_model::event::{Body, NewEvent};
+use rapport_model::record::{Change, Put, PutKind};
+use rapport_model::time::SetClock;
+use rapport_model::{AutomationId, Event, Name, RecordId, RunId, Schema};
+use rapport_store::{Stamp, UnitOfWork};
+use tokio::task::JoinSet;
+
+use super::Progress;
+use super::furnish::{make_live, switch_of, version_for};
+use super::recording::{ChangeKind, Recording, Source, change_of, page};
+use crate::engine::{Engine, Inner};
+use crate::error::EngineError;
+use crate::execute;
+use crate::lanes::{Item, lane_of};
+use crate::registry::Version;
+use crate::replay::{Released, Replay};
+
+/// Given events committed together at most.
+const BATCH_MAX: usize = 500;
+/// Lanes that work at one time: as many as the sandbox keeps warm instances of one script, and few beside a live server.
+const LANES_MAX: usize = 16;
+
+/// What came of a replay, beyond what the scratch workspace tells.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    /// Given events that were fed.
+    pub(super) fed: u64,
+    /// Given events that could not be fed: their record is not there, or they were erased.
+    pub(super) left_out: u64,
+    /// Why versions that were live then could not be used, or events not be fed.
+    pub(super) remarks: Vec<String>,
+}
+
+/// The most remarks kept.
+const REMARKS_MAX: usize = 10;
+
+/// A replay on its way.
+pub(super) struct Player<'a> {
+    pub(super) live: &'a Inner,
+    pub(super) scratch: Engine,
+    pub(super) clock: Arc<SetClock>,
+    pub(super) replay: Arc<Replay>,
+    pub(super) recording: &'a Recording,
+    pub(super) reached: HashSet<Name>,
+    /// What is live at this point of the log, the candidate included.
+    pub(super) versions: BTreeMap<AutomationId, Arc<Version>>,
+    /// The automations whose version does not change with the log.
+    pub(super) fixed: HashSet<AutomationId>,
+    pub(super) played: Played,
+    given: Vec<Arc<Event>>,
+    lanes: HashSet<Option<RecordId>>,
+    released: Vec<RunId>,
+}
+
+/// What a player is made from.
+pub(super) struct Parts<'a> {
+    pub(super) live: &'a Inner,
+    pub(super) scratch: Engine,
+    pub(super) clock: Arc<SetClock>,
+    pub(super) replay: Arc<Replay>,
+    pub(super) recording: &'a Recording,
+    pub(super) reached: HashSet<Name>,
+    pub(super) versions: BTreeMap<AutomationId, Arc<Version>>,
+    pub(super) fixed: HashSet<AutomationId>,
+}
+
+impl<'a> Player<'a> {
+    pub(super) fn new(parts: Parts<'a>) -> Self {
+        let Parts { live, scratch, clock, replay, recording, reached, versions, fixed } = parts;
+        let (played, given, lanes, released) = (Played::default(), Vec::new(), HashSet::new(), Vec::new());
+        Self { live, scratch, clock, replay, recording, reached, versions, fixed, played, given, lanes, released }
+    }
+
+    /// Plays the whole stretch, and lets everything that it set off end.
+    pub(super) async fn play(mut self, progress: &Progress) -> Result<Played, EngineError> {
+        make_live(&self.scratch.inner, &self.versions);
+        let schema = self.live.store.schema();
+        let mut after = self.recording.first - 1;
+        loop {
+            let events = page(&self.live.store, after, self.recording.last).await?;
+            for event in &events {
+                self.step(&schema, event).await?;
+                progress.reached(event.position);
+            }
+            progress.go_on()?;
+            match events.last() {
+                Some(event) => after = event.position,
+                None => break,
+            }
+        }
+        self.flush().await?;
+        self.work_all(&Released::All).await;
+        Ok(self.played)
+    }
+
+    async fn step(&mut self, schema: &Schema, event: &Arc<Event>) -> Result<(), EngineError> {
+        match self.recording.source(schema, event) {
+            Source::Core => self.switch(event).await?,
+            Source::Caused => {
+                if let Some(run) = event.run.filter(|run| self.released.last() != Some(run)) {
+                    self.released.push(run);
+                }
+            }
+            Source::Given => {
+                let known = event.subject.as_ref().is_none_or(|subject| self.reached.contains(&subject.object));
+                if !known {
+                    return Ok(());
+                }
+                if !self.released.is_empty() || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
+                    self.flush().await?;
+                }
+                self.lanes.insert(event.lane);
+                self.given.push(event.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows what the log says of versions.
+    async fn switch(&mut self, event: &Event) -> Result<(), EngineError> {
+        let Some((id, digest)) = switch_of(event) else { return Ok(()) };
+        if self.fixed.contains(&id) {
+            return Ok(());
+        }
+        self.flush().await?;
+        self.versions.remove(&id);
+        if let Some(digest) = digest {
+            match version_for(self.live, &id, &digest).await {
+                Ok(version) => drop(self.versions.insert(id, version)),
+                Err(error) => self.remark(format!("{id} ({}) cannot be loaded: {error}", digest.short())),
+            }
+        }
+        make_live(&self.scratch.inner, &self.versions);
+        Ok(())
+    }
+
+    fn remark(&mut self, text: String) {
+        if self.played.remarks.len() < REMARKS_MAX {
+            self.played.remarks.push(text);
+        }
+    }
+
+    /// Commits what is given, and lets the runs work whose turn it is.
+    async fn flush(&mut self) -> Result<(), EngineError> {
+        self.lanes.clear();
+        let given = std::mem::take(&mut self.given);
+        let mut units = Vec::with_capacity(given.len());
+        for event in &given {
+            match unit_of(event) {
+                Some(unit) => units.push(unit),
+                None => self.played.left_out += 1,
+            }
+        }
+        if let Some(latest) = given.iter().map(|event| event.time).max() {
+            self.clock.set(latest);
+        }
+        for outcome in self.scratch.inner.store.commit_all(units).await {
+            match outcome.map_err(EngineError::from) {
+                Ok(_) => self.played.fed += 1,
+                Err(error @ (EngineError::Unavailable(_) | EngineError::Full | EngineError::Internal(_))) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.played.left_out += 1;
+                    self.remark(format!("an event could not be fed: {error}"));
+                }
+            }
+        }
+        let released = std::mem::take(&mut self.released);
+        let these: HashSet<RunId> = released.iter().copied().collect();
+        self.work_recorded(released).await;
+        self.work_all(&Released::These(&these)).await;
+        Ok(())
+    }
+
+    /// Lets recorded runs work, lane by lane in the recorded order, lanes side by side.
+    async fn work_recorded(&self, released: Vec<RunId>) {
+        let mut chains: HashMap<Option<RecordId>, Vec<RunId>> = HashMap::new();
+        let mut order = Vec::new();
+        for run in released {
+            let lane = self.replay.recorded(run).and_then(|recorded| recorded.lane);
+            let chain = chains.entry(lane).or_insert_with(|| {
+                order.push(lane);
+                Vec::new()
+            });
+            chain.push(run);
+        }
+        let mut working = JoinSet::new();
+        for lane in order {
+            let Some(chain) = chains.remove(&lane) else { continue };
+            make_room(&mut working).await;
+            let (inner, replay) = (self.scratch.inner.clone(), self.replay.clone());
+            working.spawn(async move {
+                for run in chain {
+                    if let Some(item) = replay.take(run) {
+                        work(&inner, item).await;
+                    }
+                }
+            });
+        }
+        while working.join_next().await.is_some() {}
+    }
+
+    /// Lets all waiting runs work that may, and what they set off, until there are none.
+    async fn work_all(&self, released: &Released<'_>) {
+        loop {
+            let items = self.replay.take_all(released);
+            if items.is_empty() {
+                return;
+            }
+            let mut chains: Vec<Vec<Item>> = Vec::new();
+            let mut places = HashMap::new();
+            for item in items {
+                let place = *places.entry(lane_of(&item.run)).or_insert(chains.len());
+                match chains.get_mut(place) {
+                    Some(chain) => chain.push(item),
+                    None => chains.push(vec![item]),
+                }
+            }
+            let mut working = JoinSet::new();
+            for chain in chains {
+                make_room(&mut working).await;
+                let inner = self.scratch.inner.clone();
+                working.spawn(async move {
+                    for item in chain {
+                        work(&inner, item).await;
+                    }
+                });
+            }
+            while working.join_next().await.is_some() {}
+        }
+    }
+}
+
+async fn make_room(working: &mut JoinSet<()>) {
+    if working.len() >= LANES_MAX {
+        working.join_next().await;
+    }
+}
+
+async fn work(inner: &Arc<Inner>, item: Item) {
+    let run = item.run.clone();
+    execute::work(inner, item).await;
+    inner.lanes.let_go(&run);
+}
+
+/// The unit that appends `event` again; nothing if its content was erased.
+fn unit_of(event: &Event) -> Option<UnitOfWork> {
+    let mut unit = UnitOfWork::new(event.time, event.actor.clone());
+    unit.depth = event.depth;
+    unit.replayed = Some(vec![Stamp { position: event.position, recorded_at: event.recorded_at }]);
+    if let Some(Body::Data(data)) = &event.body {
+        unit.events.push(NewEvent {
+            origin: event.origin.clone(),
+            kind: event.kind.clone(),
+            subject: event.subject.clone(),
+            lane: event.lane,
+            time: event.time,
+            data: data.clone(),
+        });
+        return Some(unit);
+    }
+    let subject = event.subject.as_ref()?;
+    let (kind, change) = change_of(event)?;
+    let delta = |name: &Name| change.delta.iter().find(|(known, _)| known == name).map(|(_, by)| by.clone());
+    let changes = change.after.iter().map(|(name, value)| {
+        let change = delta(name).map_or_else(|| Change::Set(value.clone()), Change::Increment);
+        (name.clone(), change)
+    });
+    let (kind, changes) = match kind {
+        ChangeKind::Created => (PutKind::Create, changes.collect()),
+        ChangeKind::Updated => (PutKind::Update, changes.collect()),
+        ChangeKind::Deleted => (PutKind::Delete, Vec::new()),
+    };
+    unit.puts.push(Put { object: subject.object.clone(), id: subject.id, kind, changes });
+    Some(unit)
+}

@@ -1,0 +1,243 @@
+//! Reads the recorded log once: what came from outside between two positions, what automations made of it, and what it
+//! takes to bring the records back to how they were before.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use rapport_model::event::{Body, Fields, RecordChange};
+use rapport_model::schema::Origin;
+use rapport_model::{Actor, AutomationId, Event, EventType, Name, RecordId, RunId, Schema, Value};
+use rapport_store::{EventQuery, Snapshot, Stamp};
+
+use super::Progress;
+use crate::error::EngineError;
+use crate::replay::{Deeds, Key, Recorded, count};
+
+/// Events read in one go.
+pub(super) const PAGE: u32 = 1_000;
+
+/// What a change of a record did to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChangeKind {
+    Created,
+    Updated,
+    Deleted,
+}
+
+/// What `event` did to its record, if it is the change of one.
+pub(super) fn change_of(event: &Event) -> Option<(ChangeKind, &RecordChange)> {
+    let change = event.change()?;
+    let kind = match event.kind.as_str().rsplit('.').next() {
+        Some("created") => ChangeKind::Created,
+        Some("deleted") => ChangeKind::Deleted,
+        _ => ChangeKind::Updated,
+    };
+    Some((kind, change))
+}
+
+/// How a record was before the stretch of the log that is played again.
+#[derive(Debug)]
+pub(super) enum Before {
+    /// It was not there.
+    Absent,
+    /// It was there; these fields had these values. `updates` changes have come since, and perhaps its end.
+    Present { fields: HashMap<Name, Value>, updates: i64, deleted: bool },
+}
+
+/// How a record stood after the stretch, as far as it was changed.
+#[derive(Debug, Default, Clone)]
+pub(super) struct After {
+    pub(super) fields: HashMap<Name, Value>,
+    /// Fields that automations wrote.
+    pub(super) written: HashSet<Name>,
+    /// Whether it is there; none: as before.
+    pub(super) exists: Option<bool>,
+}
+
+/// The stretch of the log that is played again, and what it takes.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) runs: HashMap<RunId, Recorded>,
+    pub(super) before: HashMap<Key, Before>,
+    pub(super) after: HashMap<Key, After>,
+    pub(super) deeds: HashMap<AutomationId, Deeds>,
+    /// The objects that events of declared types were about.
+    pub(super) subjects: HashMap<EventType, HashSet<Name>>,
+    /// Positions after `last` that belong to what the stretch set off.
+    tail: HashSet<i64>,
+}
+
+/// Where an event of the stretch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From outside, or from a run that an earlier event had started: it is given.
+    Given,
+    /// From a run that the stretch itself started.
+    Caused,
+    /// The core says it of the registry or of automations, or it is about the host's own objects.
+    Core,
+}
+
+impl Recording {
+    /// Reads the log from `first` to the end of the snapshot.
+    pub(super) async fn read(
+        snapshot: &mut Snapshot,
+        (first, last): (i64, i64),
+        progress: &Progress,
+    ) -> Result<Self, EngineError> {
+        let mut recording = Self {
+            first,
+            last,
+            runs: HashMap::new(),
+            before: HashMap::new(),
+            after: HashMap::new(),
+            deeds: HashMap::new(),
+            subjects: HashMap::new(),
+            tail: HashSet::new(),
+        };
+        let schema = snapshot.schema().clone();
+        let mut query = EventQuery { after: Some(first - 1), limit: PAGE, ..EventQuery::default() };
+        loop {
+            let page = snapshot.events(&query).await?;
+            for event in &page {
+                recording.note(&schema, event);
+            }
+            query.after = page.last().map(|event| event.position).or(query.after);
+            progress.go_on()?;
+            if page.len() < PAGE as usize {
+                return Ok(recording);
+            }
+        }
+    }
+
+    /// Where `event` comes from.
+    pub(super) fn source(&self, schema: &Schema, event: &Event) -> Source {
+        if !is_of_business(schema, event) {
+            return Source::Core;
+        }
+        let ours = |cause: i64| (self.first..=self.last).contains(&cause) || self.tail.contains(&cause);
+        let automatic = event.run.is_some() && matches!(event.actor, Actor::Automation(_));
+        if automatic && event.cause.is_some_and(ours) { Source::Caused } else { Source::Given }
+    }
+
+    fn note(&mut self, schema: &Schema, event: &Event) {
+        let source = self.source(schema, event);
+        if source == Source::Core {
+            return;
+        }
+        self.take_back(event);
+        let inside = event.position <= self.last;
+        match source {
+            Source::Caused => {
+                if !inside {
+                    self.tail.insert(event.position);
+                }
+                self.note_caused(event);
+                self.note_after(event, source);
+            }
+            _ if inside => {
+                if let (Some(Body::Data(_)), Some(subject)) = (&event.body, &event.subject) {
+                    self.subjects.entry(event.kind.clone()).or_default().insert(subject.object.clone());
+                }
+                self.note_after(event, source);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_caused(&mut self, event: &Event) {
+        let Some(run) = event.run else { return };
+        let new = || Recorded { time: event.time, lane: event.lane, stamps: Vec::new() };
+        let stamp = Stamp { position: event.position, recorded_at: event.recorded_at };
+        self.runs.entry(run).or_insert_with(new).stamps.push(stamp);
+        if let Actor::Automation(automation) = &event.actor {
+            count(self.deeds.entry(automation.clone()).or_default(), event);
+        }
+    }
+
+    /// Notes what it takes to have the record as it was before `event`, unless an earlier event has said so.
+    fn take_back(&mut self, event: &Event) {
+        let (Some(subject), Some((kind, change))) = (&event.subject, change_of(event)) else { return };
+        let key = (subject.object.clone(), subject.id);
+        let fresh = || match kind {
+            ChangeKind::Created => Before::Absent,
+            _ => Before::Present { fields: HashMap::new(), updates: 0, deleted: false },
+        };
+        let entry = self.before.entry(key).or_insert_with(fresh);
+        let Before::Present { fields, updates, deleted } = entry else { return };
+        if *deleted {
+            return;
+        }
+        for (name, value) in &change.before {
+            fields.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        match kind {
+            ChangeKind::Deleted => *deleted = true,
+            _ => *updates += 1,
+        }
+    }
+
+    /// Notes how the record stood after `event`.
+    fn note_after(&mut self, event: &Event, source: Source) {
+        let automatic = source == Source::Caused;
+        let (Some(subject), Some((kind, change))) = (&event.subject, change_of(event)) else { return };
+        let key = (subject.object.clone(), subject.id);
+        // What a given creation says is the same in the replay; only who changes it later is worth remembering.
+        if !automatic && kind == ChangeKind::Created {
+            return;
+        }
+        let after = self.after.entry(key).or_default();
+        match kind {
+            ChangeKind::Created => after.exists = Some(true),
+            ChangeKind::Deleted => after.exists = Some(false),
+            ChangeKind::Updated => {}
+        }
+        for (name, value) in &change.after {
+            let known = after.fields.get(name);
+            let delta = field(&change.delta, name);
+            // An increment counts by its delta: behind the end of the stretch others may have written in between.
+            let sum = known.zip(delta).and_then(|(known, delta)| known.plus(delta));
+            after.fields.insert(name.clone(), sum.unwrap_or_else(|| value.clone()));
+            if automatic {
+                after.written.insert(name.clone());
+            }
+        }
+    }
+}
+
+fn field<'a>(fields: &'a Fields, name: &Name) -> Option<&'a Value> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// Whether an event is about what the business has, and not about the host's own objects, the registry or automations.
+fn is_of_business(schema: &Schema, event: &Event) -> bool {
+    match &event.subject {
+        Some(subject) => schema.object(subject.object.as_str()).is_some_and(|o| o.origin != Origin::System),
+        None => schema.event_type(event.kind.as_str()).is_some(),
+    }
+}
+
+/// The deeds of one automation, day by day and type by type, as recorded and as played again.
+pub(super) fn writes(recorded: &Deeds, played: &Deeds) -> BTreeMap<(i64, EventType), (u64, u64)> {
+    let mut all: BTreeMap<(i64, EventType), (u64, u64)> = BTreeMap::new();
+    for (key, n) in &recorded.events {
+        all.entry(key.clone()).or_default().0 += n;
+    }
+    for (key, n) in &played.events {
+        all.entry(key.clone()).or_default().1 += n;
+    }
+    all
+}
+
+/// The events of the stretch in their order, page by page.
+pub(super) async fn page(store: &rapport_store::Store, after: i64, last: i64) -> Result<Vec<Arc<Event>>, EngineError> {
+    let query = EventQuery { after: Some(after), before: Some(last + 1), limit: PAGE, ..EventQuery::default() };
+    Ok(store.events(&query).await?)
+}
+
+/// A record's id and object.
+pub(super) fn key(object: &Name, id: RecordId) -> Key {
+    (object.clone(), id)
+}

@@ -1,0 +1,37 @@
+//! What the committer is asked for beside units: to forget answers that have expired, and to put records into a workspace that is
+//! thrown away, as they are, which is what a backtest begins with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rapport_model::{Name, Record, Timestamp};
+
+use super::Committer;
+use crate::config::Durability;
+use crate::db::{Cell, Query};
+use crate::error::StoreError;
+use crate::record_sql;
+use crate::rule_sql::Dialect;
+
+impl Committer {
+    /// Writes records as they are, in one transaction and without events.
+    pub(super) async fn furnish(&mut self, records: Vec<Arc<Record>>) -> Result<(), StoreError> {
+        if self.shared.config.durability != Durability::Process || self.conn.dialect() != Dialect::Sqlite {
+            let why = "records without events are for workspaces that are thrown away";
+            return Err(StoreError::Invalid(why.into()));
+        }
+        let mut by_object: HashMap<Name, Vec<Arc<Record>>> = HashMap::new();
+        for record in records {
+            by_object.entry(record.object.name.clone()).or_default().push(record);
+        }
+        let statements =
+            by_object.values().filter_map(|all| Some(record_sql::insert(&all.first()?.object, all, Dialect::Sqlite)));
+        Ok(self.conn.transact(statements.flatten().collect()).await?)
+    }
+
+    /// Forgets the answers that have expired. No unit needs them: a key that has expired counts as new.
+    pub(super) async fn purge(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let text = "delete from idempotency where expires_at <= $1";
+        Ok(self.conn.execute(Query::new(text, vec![Cell::Int(now.micros())])).await?)
+    }
+}
