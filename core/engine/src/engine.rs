@@ -188,10 +188,17 @@ impl Engine {
     /// For clocks that stand still between steps: a scenario's, a backtest's.
     pub async fn settle(&self) -> Option<Timestamp> {
         loop {
-            self.inner.lanes.wake_due(self.inner.clock.now());
+            let now = self.inner.clock.now();
+            self.inner.lanes.wake_due(now);
+            let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
+            let woken = self.inner.wake_waiting(now).await;
             self.idle().await;
-            let next = self.inner.lanes.next_due();
-            if next.is_none_or(|when| when > self.inner.clock.now()) {
+            if let Some(error) = started.as_ref().err().or(woken.as_ref().err()) {
+                tracing::warn!("what is due waits for the database: {error}");
+            }
+            let next = [self.inner.lanes.next_due(), self.inner.waits.next(), self.inner.schedules.next()];
+            let next = next.into_iter().flatten().min();
+            if next.is_none_or(|when| when > now) && woken.unwrap_or(0) == 0 && !self.inner.waits.is_open() {
                 return next;
             }
         }
@@ -325,7 +332,9 @@ async fn timers(inner: Arc<Inner>) {
 /// Wakes runs whose time or event has come.
 async fn waits(inner: Arc<Inner>) {
     while !inner.is_stopping() {
-        if let Err(error) = inner.wake_waiting(inner.clock.now()).await {
+        // A log that is played again wakes nobody: what its runs did after they waited has not been played.
+        let woken = if inner.replay.get().is_none() { inner.wake_waiting(inner.clock.now()).await } else { Ok(0) };
+        if let Err(error) = woken {
             tracing::warn!("waiting runs could not be woken, trying again: {error}");
             inner.pause(Duration::from_millis(500)).await;
         }

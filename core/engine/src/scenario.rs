@@ -82,6 +82,8 @@ enum What {
     Event(Incoming),
     /// A record is written from outside.
     Write(Write),
+    /// Somebody answers the question that a task asks: the number of the task, from 1 in the order in which they were made.
+    Answer(u32, String),
     /// Something must be so.
     Expect(Expect),
     /// Memory is lost, and everything starts again from the database.
@@ -94,6 +96,7 @@ impl What {
             Self::Pass => "at",
             Self::Event(_) => "event",
             Self::Write(_) => "write",
+            Self::Answer(..) => "answer",
             Self::Expect(_) => "expect",
             Self::Crash => "crash",
         }

@@ -165,6 +165,11 @@ enum By {
 }
 
 impl Schedules {
+    /// When the next one is due.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.all().iter().filter(|schedule| !schedule.paused).filter_map(|schedule| schedule.next_at).min()
+    }
+
     fn all(&self) -> Vec<Arc<Schedule>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

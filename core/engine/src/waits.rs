@@ -34,6 +34,8 @@ const BATCH: u32 = 500;
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     state: Mutex<State>,
+    /// One at a time looks through the log.
+    turn: tokio::sync::Mutex<()>,
     /// There may be something to look at.
     pub(crate) wake: Notify,
 }
@@ -124,6 +126,16 @@ impl Waits {
                 known.more = true;
             }
         });
+    }
+
+    /// When the next run is due at the latest.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.with(|state| state.next)
+    }
+
+    /// Whether there may be events that nobody has looked at.
+    pub(crate) fn is_open(&self) -> bool {
+        self.with(|state| state.kinds.values().any(|known| known.more))
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -239,6 +251,7 @@ impl Inner {
     /// # Errors
     /// [`EngineError`] if the database is away: then it is tried again later.
     pub(crate) async fn wake_waiting(&self, now: Timestamp) -> Result<usize, EngineError> {
+        let _turn = self.waits.turn.lock().await;
         let mut woken = 0;
         while self.waits.is_due(now) && !self.is_stopping() {
             let due = self.store.due_runs(now, BATCH).await?;

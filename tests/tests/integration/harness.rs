@@ -201,6 +201,12 @@ impl Drop for TestApp {
         if std::thread::panicking() {
             return;
         }
+        // A run shows that it has ended a moment before its lane is free.
+        let began = Instant::now();
+        let is_busy = || app.engine().metrics().load.running > 0;
+        while is_busy() && began.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let metrics = app.engine().metrics();
         let dead = self.dead_expected.load(Ordering::SeqCst);
         assert_eq!(metrics.dead_total, dead, "runs died: {metrics:?}");

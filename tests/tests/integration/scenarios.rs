@@ -246,3 +246,15 @@ fn a_file_that_cannot_be_played_says_where_and_what_would_be_right() {
     let outcome = bench.run(&["script", "test", "scenarios/points.rhai"]).expect(1);
     assert!(outcome.text.contains("points.test.json"), "{}", outcome.text);
 }
+
+#[test]
+fn a_script_that_waits_plays_with_answers_crashes_and_days() {
+    let bench = Bench::new();
+    let outcome = bench.run(&["script", "test", "scenarios/unhappy.rhai"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.text);
+    let wrong = std::fs::read_to_string(bench.0.path().join("scenarios/unhappy.test.json")).unwrap();
+    bench.write("scenarios/unhappy.test.json", &wrong.replace("came back with b1", "came back with b2"));
+    let outcome = bench.run(&["script", "test", "scenarios/unhappy.rhai"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.text);
+    assert!(outcome.text.contains("came back with b1"), "{}", outcome.text);
+}

@@ -8,7 +8,7 @@ use rapport_model::time::SetClock;
 use rapport_model::{Actor, AutomationId, Limits, RunStatus, Timestamp};
 use rapport_sandbox::Sandbox;
 use rapport_store::RunQuery;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::expect::Judge;
 use super::report::{Difference, ScenarioReport, StepReport, Verdict};
@@ -20,7 +20,7 @@ use crate::error::EngineError;
 use crate::gate::{Caller, Scopes};
 use crate::ingest::{Incoming, Intake};
 use crate::keys::NewUser;
-use crate::records::WriteOptions;
+use crate::records::{ListRequest, WriteOptions};
 use crate::scratch::{Ground, Scratch};
 
 /// When a scenario begins that never says what time it is: 2026-01-01T00:00:00Z.
@@ -249,6 +249,7 @@ impl Player<'_> {
             What::Pass => {}
             What::Event(event) => self.send(event).await?,
             What::Write(write) => self.write(write).await?,
+            What::Answer(number, choice) => self.answer(*number, choice).await?,
             What::Crash => self.crash().await?,
             What::Expect(expect) => {
                 let judge = Judge { engine: &self.engine, began: self.began };
@@ -284,6 +285,18 @@ impl Player<'_> {
             Operation::Upsert(key) => drop(engine.put(caller, object, key, fields, &options).await?),
             Operation::Delete(key) => engine.delete(caller, object, key, &options).await?,
         }
+        Ok(())
+    }
+
+    /// Ends the task of that number as its person would.
+    async fn answer(&self, number: u32, choice: &str) -> Result<(), Halt> {
+        let list = ListRequest { object: "task".to_owned(), limit: Some(number), ..ListRequest::default() };
+        let tasks = self.engine.list(&Caller::system(), &list).await?;
+        let task = tasks.items.get(usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1));
+        let none = || Halt::Refused(format!("there is no task {number}: {} were made", tasks.items.len()));
+        let id = task.and_then(|task| task["id"].as_str()).ok_or_else(none)?;
+        let done = json!({ "state": "done", "choice": choice });
+        self.engine.patch(&self.caller, "task", id, &done, &WriteOptions::default()).await?;
         Ok(())
     }
 

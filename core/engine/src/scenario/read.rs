@@ -229,13 +229,25 @@ fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
         ["crash"] if *json == Json::Bool(true) => What::Crash,
         ["crash"] => return wrong(&place, "write {\"crash\": true}"),
         ["http"] => return wrong(&place, "automations make no HTTP calls yet, so there is nothing to reply to"),
-        ["answer"] => return wrong(&place, "automations ask nobody yet (`ask`), so there is nothing to answer"),
+        ["answer"] => read_answer(&Members::of(json, &place)?)?,
         several => {
             let kinds = several.join("` and `");
             return wrong(&step.pointer, format!("holds `{kinds}`: make a step of each"));
         }
     };
     Ok(Step { at, what })
+}
+
+fn read_answer(answer: &Members<'_>) -> Read<What> {
+    answer.only(&["task", "choice"])?;
+    let number = answer.get("task").and_then(Json::as_u64).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let Some(number) = number else {
+        return wrong(
+            &answer.place("task"),
+            "expected the number of the task, from 1 in the order in which they were made",
+        );
+    };
+    Ok(What::Answer(number, answer.needed("choice")?.to_owned()))
 }
 
 fn read_event(event: &Members<'_>, index: usize) -> Read<Incoming> {
@@ -430,7 +442,7 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_is_refused_by_its_step() {
         assert!(refused(&json!({"http": {"match": "POST https://a"}})).starts_with("/steps/0/http: "));
-        assert!(refused(&json!({"answer": {"task": 1}})).starts_with("/steps/0/answer: "));
+        assert!(refused(&json!({"answer": {"task": 0, "choice": "x"}})).starts_with("/steps/0/answer/task: "));
         assert!(refused(&json!({"expect": {"messages": [{}]}})).starts_with("/steps/0/expect/messages: "));
         assert!(Scenario::read(&json!({"steps": [{"expect": {"messages": [], "effects": []}}]})).is_ok());
     }
