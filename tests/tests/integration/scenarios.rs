@@ -223,7 +223,7 @@ fn a_file_that_cannot_be_played_says_where_and_what_would_be_right() {
         (json!({"setps": []}), "/setps: there is no `setps` here; did you mean `steps`?"),
         (json!({"scripts": ["nowhere.rhai"], "steps": [{"crash": true}]}), "/scripts/0: there is no `nowhere.rhai`"),
         (json!({"steps": [{"http": {"match": "POST https://a.example"}}]}), "/steps/0/http"),
-        (json!({"steps": [{"answer": {"task": 1, "choice": "refund"}}]}), "/steps/0/answer"),
+        (json!({"steps": [{"answer": {"task": 0, "choice": "refund"}}]}), "/steps/0/answer/task"),
         (json!({"records": [{"object": "customer", "contry": "x"}], "steps": [{"crash": true}]}), "/records/0"),
         (
             json!({"scripts": ["points.rhai"], "settings": {"points": {"duoble_over": 1}}, "steps": [{"crash": true}]}),
