@@ -17,7 +17,7 @@ use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
-use rapport_store::{RunUpdate, StoreError, UnitOfWork, crash_point};
+use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 
 use crate::buffer::Buffer;
 use crate::engine::Inner;
@@ -60,10 +60,17 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
+        let wait = match &done.unit.journal {
+            JournalStep::Append { wait, .. } => wait.clone(),
+            _ => None,
+        };
         crash_point("slice.executed");
         match inner.store.commit(done.unit).await {
             Ok(_) => {
                 crash_point("slice.committed");
+                if let Some(wait) = wait {
+                    inner.waits.register(&wait.kind, &wait.field, wait.after);
+                }
                 return settle(inner, item, status, wake_at);
             }
             Err(error) if is_conflict(&error, conflicts) => {
@@ -194,7 +201,6 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         events: Vec::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
-        waits: inner.waits.clone(),
         version,
     }
 }

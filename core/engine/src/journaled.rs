@@ -197,9 +197,6 @@ impl JournaledHost {
     fn suspend<T>(&mut self, (name, arguments): (&str, &str), request: &Json, suspension: Suspension) -> Answer<T> {
         let about: String = arguments.chars().take(80).collect();
         self.fresh.push(json!({ "c": name, "a": digest(arguments), "s": about, "p": request }));
-        if let Some(wait) = &suspension.wait {
-            self.inner.waits.register(&wait.kind, &wait.field, wait.after);
-        }
         self.suspension = Some(suspension);
         Err(ends(WAITING, format!("the run waits in `{name}`")))
     }

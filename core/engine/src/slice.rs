@@ -30,7 +30,6 @@ use crate::lookup::Lookup;
 use crate::query::{self, SliceQuery};
 use crate::registry::{AutomationKind, Version};
 use crate::trace::Trace;
-use crate::waits::Waits;
 
 pub(crate) use self::order::read_order;
 
@@ -55,8 +54,6 @@ pub(crate) struct SliceHost {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
-    /// What runs wait for.
-    pub(crate) waits: Arc<Waits>,
 }
 
 type Answer<T> = Result<T, HostError>;

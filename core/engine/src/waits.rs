@@ -5,10 +5,10 @@
 //! of several (its time, an event, a person) one alone succeeds, and a crash after it finds the run among the pending ones.
 //!
 //! ```text
-//! slice ─▶ register(type, field, snapshot) ─▶ commit: waiting ─▶ look through the log from the snapshot on ─▶ wake
+//! slice ─▶ commit: waiting ─▶ register(type, field, snapshot) ─▶ look through the log from the snapshot on ─▶ wake
 //! ```
-//! A wait is registered before its slice commits, with the position at which the slice began: what came in between is looked
-//! through afterwards, so no event is missed.
+//! A wait is registered with the position at which its slice began: what came between that and its commit is looked through
+//! afterwards, so no event is missed. A type that nobody waits for any more is forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,6 +54,8 @@ struct Kind {
     fields: Vec<Name>,
     /// The position up to which the log has been looked through.
     seen: i64,
+    /// Counts registrations.
+    generation: u64,
     /// There may be events beyond.
     more: bool,
 }
@@ -63,15 +65,16 @@ impl Waits {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes that a run will wait for events of `kind`, found by `field`, after the position `after`.
+    /// Notes that a run waits for events of `kind`, found by `field`, after the position `after`. Called once that is durable.
     pub(crate) fn register(&self, kind: &EventType, field: &Name, after: i64) {
         self.with(|state| {
-            let new = || Kind { fields: Vec::new(), seen: after, more: true };
+            let new = || Kind { fields: Vec::new(), seen: after, generation: 0, more: true };
             let known = state.kinds.entry(kind.clone()).or_insert_with(new);
             if !known.fields.contains(field) {
                 known.fields.push(field.clone());
             }
             (known.seen, known.more) = (known.seen.min(after), true);
+            known.generation += 1;
         });
     }
 
@@ -115,6 +118,15 @@ impl Waits {
         self.with(|state| {
             if let Some(known) = state.kinds.get_mut(kind).filter(|known| known.seen >= from) {
                 known.seen = to;
+            }
+        });
+    }
+
+    /// Forgets `kind`, which nobody waits for, unless a wait was registered since.
+    fn forget(&self, kind: &EventType, generation: u64) {
+        self.with(|state| {
+            if state.kinds.get(kind).is_some_and(|known| known.generation == generation) {
+                state.kinds.remove(kind);
             }
         });
     }
@@ -275,6 +287,10 @@ impl Inner {
 
     async fn look_through(&self, kind: &EventType, known: &Kind, now: Timestamp) -> Result<usize, EngineError> {
         let (mut at, mut woken) = (known.seen, 0);
+        if !self.store.is_waited_for(kind).await? {
+            self.waits.forget(kind, known.generation);
+            return Ok(0);
+        }
         loop {
             let head = self.store.head();
             if head <= at || self.is_stopping() {
@@ -372,4 +388,41 @@ pub(crate) fn wake_unit(run: &Run, event: Option<i64>, now: Timestamp) -> UnitOf
         trace: run.trace.clone(),
     });
     unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paid() -> EventType {
+        EventType::new("order.paid").unwrap()
+    }
+
+    #[test]
+    fn a_type_is_forgotten_unless_somebody_began_to_wait_meanwhile() {
+        let waits = Waits::default();
+        waits.register(&paid(), &journal::subject_field(), 7);
+        let (_, known) = waits.open().remove(0);
+        waits.register(&paid(), &journal::subject_field(), 9);
+        waits.forget(&paid(), known.generation);
+        let (_, known) = waits.open().remove(0);
+        assert_eq!(known.seen, 7);
+        waits.forget(&paid(), known.generation);
+        assert!(waits.open().is_empty() && !waits.is_open());
+    }
+
+    #[test]
+    fn a_wait_that_began_earlier_is_looked_through_from_there() {
+        let waits = Waits::default();
+        waits.register(&paid(), &journal::subject_field(), 50);
+        waits.seen(&paid(), 50, 80);
+        assert_eq!(waits.open().remove(0).1.seen, 80);
+        waits.register(&paid(), &journal::subject_field(), 60);
+        waits.seen(&paid(), 80, 90);
+        assert_eq!(
+            waits.open().remove(0).1.seen,
+            60,
+            "what was looked through before the wait was known does not count"
+        );
+    }
 }

@@ -14,6 +14,7 @@ const NEXT_WAKE: &str =
     "select wake_at from run where status = 'waiting' and wake_at is not null order by wake_at limit 1";
 /// Served by `wait_event`, whose leading columns these are.
 const WAITED_FOR: &str = "select type, field, min(after) from wait group by type, field order by type, field";
+const IS_WAITED_FOR: &str = "select run from wait where type = $1 limit 1";
 const WAITING: &str = "select run, after from wait where type = $1 and field = $2 and value = $3 order by run";
 
 impl Store {
@@ -56,6 +57,14 @@ impl Store {
             Ok((kind, field, row.int(2)?))
         };
         rows.iter().map(read).collect()
+    }
+
+    /// Whether any run waits for events of the type `kind`.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn is_waited_for(&self, kind: &EventType) -> Result<bool, StoreError> {
+        Ok(!self.shared().pool.fetch(Query::new(IS_WAITED_FOR, vec![Cell::text(kind.as_str())])).await?.is_empty())
     }
 
     /// The runs that wait for an event of the type `kind` whose `field` has `value` (as JSON text), and the position after which.
