@@ -1,15 +1,16 @@
-//! Builds the first-party plugin for `wasm32-wasip2`, so that stories can install it.
+//! Builds the first-party plugin and an example of the SDK for `wasm32-wasip2`, so that stories can install them.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const TARGET: &str = "wasm32-wasip2";
 
 fn main() -> ExitCode {
     match build() {
-        Ok(component) => {
-            println!("cargo::rustc-env=TIERS_COMPONENT={}", component.display());
+        Ok(built) => {
+            println!("cargo::rustc-env=TIERS_COMPONENT={}", built.join("rapport_plugin_tiers.wasm").display());
+            println!("cargo::rustc-env=PATIENT_COMPONENT={}", built.join("examples/patient.wasm").display());
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -24,11 +25,19 @@ fn build() -> Result<PathBuf, String> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
     let root = here.parent().ok_or("tests/ lies in the workspace")?;
     println!("cargo::rerun-if-changed=build.rs");
-    for watched in ["plugins/tiers/src", "plugins/tiers/Cargo.toml", "sdk/rust/src", "sdk/rust/Cargo.toml", "sdk/wit"] {
+    for watched in ["plugins/tiers/src", "plugins/tiers/Cargo.toml", "sdk/rust", "sdk/wit"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     // A target folder of its own: this cargo runs while the outer one holds the lock of the usual folder.
     let target = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?).join("guest");
+    for package in [&["rapport-plugin-tiers"][..], &["rapport-sdk", "--example", "patient"]] {
+        build_guest(root, &target, package)?;
+    }
+    Ok(target.join(TARGET).join("guest"))
+}
+
+/// Builds one guest: a package, or a part of one.
+fn build_guest(root: &Path, target: &Path, package: &[&str]) -> Result<(), String> {
     let mut cargo = Command::new(env::var("CARGO").map_err(|e| e.to_string())?);
     // What the outer cargo says about the host's build is not meant for the guest's.
     for (name, _) in env::vars_os() {
@@ -39,20 +48,13 @@ fn build() -> Result<PathBuf, String> {
             cargo.env_remove(&name);
         }
     }
-    cargo.current_dir(root).args([
-        "build",
-        "--profile",
-        "guest",
-        "--package",
-        "rapport-plugin-tiers",
-        "--target",
-        TARGET,
-    ]);
-    let done =
-        cargo.arg("--target-dir").arg(&target).output().map_err(|e| format!("cargo could not be started: {e}"))?;
+    cargo.current_dir(root).args(["build", "--profile", "guest", "--target", TARGET, "--target-dir"]).arg(target);
+    let done = cargo.arg("--package").args(package).output();
+    let done = done.map_err(|e| format!("cargo could not be started: {e}"))?;
     if done.status.success() {
-        return Ok(target.join(TARGET).join("guest/rapport_plugin_tiers.wasm"));
+        return Ok(());
     }
     let said = String::from_utf8_lossy(&done.stderr).replace('\n', " | ");
-    Err(format!("plugins/tiers could not be built (is {TARGET} installed? `rustup target add {TARGET}`): {said}"))
+    let hint = format!("is {TARGET} installed? `rustup target add {TARGET}`");
+    Err(format!("{} could not be built ({hint}): {said}", package.join(" ")))
 }

@@ -371,9 +371,6 @@ impl Work {
             "matched": 0,
             "runs": {},
             "writes": [],
-            // Nothing leaves the database yet; what would is counted here once it can.
-            "messages": [],
-            "calls": [],
             "fuel": deeds.fuel,
             "failures": [],
             "records_differing": differences.records,

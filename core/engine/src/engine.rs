@@ -76,7 +76,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
-    pub(crate) waits: Arc<Waits>,
+    pub(crate) waits: Waits,
     pub(crate) counters: Counters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
@@ -122,7 +122,7 @@ impl Engine {
             limits: config.limits,
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
-            waits: Arc::default(),
+            waits: Waits::default(),
             counters: Counters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
@@ -183,7 +183,8 @@ impl Engine {
         self.inner.lanes.until(|load| load.queued == 0 && load.running == 0 && !load.more).await;
     }
 
-    /// Starts everything that is due at the clock's instant, and returns once it is done; says when something is due next.
+    /// Starts everything that is due at the clock's instant, and returns once it is done; says when something is due next. That
+    /// lies in the past if it cannot be started now: while history is loaded, or the database is away.
     ///
     /// For clocks that stand still between steps: a scenario's, a backtest's.
     pub async fn settle(&self) -> Option<Timestamp> {
@@ -193,13 +194,17 @@ impl Engine {
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
             let woken = self.inner.wake_waiting(now).await;
             self.idle().await;
-            if let Some(error) = started.as_ref().err().or(woken.as_ref().err()) {
-                tracing::warn!("what is due waits for the database: {error}");
-            }
-            let next = [self.inner.lanes.next_due(), self.inner.waits.next(), self.inner.schedules.next()];
-            let next = next.into_iter().flatten().min();
-            if next.is_none_or(|when| when > now) && woken.unwrap_or(0) == 0 && !self.inner.waits.is_open() {
-                return next;
+            let tried_again = self.inner.lanes.next_due().is_some_and(|when| when <= now);
+            let more = match started.and_then(|started| Ok(started + woken?)) {
+                Ok(count) => count > 0 || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading()),
+                Err(error) => {
+                    tracing::warn!("what is due waits for the database: {error}");
+                    false
+                }
+            };
+            if !more {
+                let next = [self.inner.lanes.next_due(), self.inner.waits.next(), self.inner.schedules.next()];
+                return next.into_iter().flatten().min();
             }
         }
     }
@@ -272,7 +277,8 @@ impl Inner {
     async fn fetch_missing(&self) -> Result<(), EngineError> {
         while let Some(after) = self.lanes.missing() {
             let runs = self.store.open_runs(after, FETCH_ROWS).await?;
-            let all = if runs.len() < FETCH_ROWS as usize { Fetched::All } else { Fetched::Part };
+            // A page may be short, since damaged rows are left out: only an empty one is the last.
+            let all = if runs.is_empty() { Fetched::All } else { Fetched::Part };
             self.lanes.push_fetched(runs.into_iter().map(|run| Item { run, event: None }).collect(), all);
             if self.is_stopping() {
                 break;

@@ -28,6 +28,7 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::ingest::visible;
 use crate::present::run_to_json;
+use crate::settings::content_of;
 
 /// The longest chain of causes that is shown. Longer ones than [`CAUSE_DEPTH_MAX`] do not come about.
 const CHAIN_MAX: usize = CAUSE_DEPTH_MAX as usize + 2;
@@ -244,7 +245,11 @@ impl<'a> Explainer<'a> {
         if let Some(known) = self.sources.get(digest) {
             return Ok(known.clone());
         }
-        let artifact = self.store.artifact(digest).await?;
+        let mut artifact = self.store.artifact(digest).await?;
+        // A version with settings of its own is content with values: the lines are the content's.
+        if let Some(content) = artifact.as_ref().filter(|a| a.kind == ArtifactKind::Settings).and_then(content_of) {
+            artifact = self.store.artifact(&content).await?;
+        }
         let source = artifact.map(|artifact| {
             let is_script = artifact.kind == ArtifactKind::Script;
             let script = is_script.then(|| String::from_utf8_lossy(&artifact.bytes).into());

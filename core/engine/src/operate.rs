@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::{AutomationId, Run, RunId, RunStatus, Timestamp};
-use rapport_store::{RunQuery, RunUpdate, UnitOfWork};
+use rapport_store::{JournalStep, RunQuery, RunUpdate, UnitOfWork};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -89,6 +89,11 @@ impl RunAction {
     }
 }
 
+/// What happens to the journal of a run that is no longer to wait: nothing wakes it, and its calls stay for a retry.
+fn journal_step(run: &Run) -> JournalStep {
+    if run.status == RunStatus::Waiting { JournalStep::Woken } else { JournalStep::None }
+}
+
 /// Which runs are meant. At least a status or an automation must be named.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -141,6 +146,7 @@ impl Engine {
         let now = self.inner.clock.now();
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.run_state = Some(action.update(&run, caller, now));
+        unit.journal = journal_step(&run);
         self.inner.store.commit(unit).await?;
         self.settled(action, &run);
         let run = self.find_run(id).await?;
@@ -205,6 +211,7 @@ impl Engine {
         let unit = |run: &Run| {
             let mut unit = UnitOfWork::new(now, caller.actor.clone());
             unit.run_state = Some(action.update(run, caller, now));
+            unit.journal = journal_step(run);
             unit
         };
         let outcomes = self.inner.store.commit_all(page.iter().map(unit).collect()).await;

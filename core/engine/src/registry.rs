@@ -248,7 +248,11 @@ fn known_types(schema: &Schema) -> Vec<(EventType, Scope)> {
 
 /// What names mean in rules over events of `kind`; none if there is no such type.
 pub(crate) fn scope_of(schema: &Schema, kind: &EventType) -> Option<Scope> {
-    known_types(schema).into_iter().find(|(known, _)| known == kind).map(|(_, scope)| scope)
+    if let Some(def) = schema.event_type(kind.as_str()) {
+        return Some(Scope::Event { kind: def.clone(), subject: None });
+    }
+    let (object, "created" | "updated" | "deleted") = kind.as_str().rsplit_once('.')? else { return None };
+    schema.object(object).filter(|o| o.origin != Origin::System).map(|object| Scope::Change(object.clone()))
 }
 
 fn scopes(schema: &Schema, trigger: &Trigger) -> Vec<(EventType, Scope)> {

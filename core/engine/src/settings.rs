@@ -135,10 +135,14 @@ impl Inner {
             return Ok(kind);
         }
         let artifact = self.store.artifact(digest).await?;
-        let inner = artifact.and_then(|a| serde_json::from_slice::<Configured>(&a.bytes).ok());
-        let Some(inner) = inner else { return Ok(kind) };
-        Ok(self.store.artifact(&inner.content).await?.map_or(kind, |content| content.kind))
+        let Some(content) = artifact.as_ref().and_then(content_of) else { return Ok(kind) };
+        Ok(self.store.artifact(&content).await?.map_or(kind, |content| content.kind))
     }
+}
+
+/// The content that an artifact of the kind `settings` gives values to.
+pub(crate) fn content_of(artifact: &Artifact) -> Option<Digest> {
+    serde_json::from_slice::<Configured>(&artifact.bytes).ok().map(|configured| configured.content)
 }
 
 /// `content`, which lies at `path`, with `overrides` as a version, and the artifact that names it; nothing if there are no

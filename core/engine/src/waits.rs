@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::json::{fit_value, to_json};
 use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, FieldTerm, Term};
-use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
+use rapport_model::rule::{ParamTypes, Params, Rule};
 use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp, Value};
 use rapport_store::{EventQuery, JournalStep, RunUpdate, StoreError, UnitOfWork};
 use serde_json::Value as Json;
@@ -253,16 +253,15 @@ impl Inner {
         Ok(())
     }
 
-    /// The scope of rules over events of `kind`.
-    pub(crate) fn event_scope(&self, kind: &EventType) -> Option<Scope> {
-        registry::scope_of(&self.store.schema(), kind)
-    }
-
     /// Wakes the runs whose time has come or whose event is in the log. Returns how many.
     ///
     /// # Errors
     /// [`EngineError`] if the database is away: then it is tried again later.
     pub(crate) async fn wake_waiting(&self, now: Timestamp) -> Result<usize, EngineError> {
+        // While history is loaded only the load writes; what has come meanwhile wakes after it.
+        if self.is_loading() {
+            return Ok(0);
+        }
         let _turn = self.waits.turn.lock().await;
         let mut woken = 0;
         while self.waits.is_due(now) && !self.is_stopping() {
@@ -320,11 +319,16 @@ impl Inner {
         for field in fields {
             let Some(value) = value_in(event, record.as_deref(), field) else { continue };
             for (id, after) in self.store.waiting_for(&event.kind, field, &text_of(&value)).await? {
-                if event.position > after
-                    && self.is_awaited(id, event, record.as_deref()).await?
-                    && let Some(run) = self.store.run(id).await?
-                {
-                    found.push(Arc::new(run));
+                if event.position <= after || !self.is_awaited(id, event, record.as_deref()).await? {
+                    continue;
+                }
+                match self.store.run(id).await {
+                    Ok(run) => found.extend(run.map(Arc::new)),
+                    // It must not hold up the others.
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        tracing::error!(run.id = %id, "the run {id} is left alone: {error}");
+                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
@@ -332,7 +336,8 @@ impl Inner {
     }
 
     async fn is_awaited(&self, run: RunId, event: &Event, record: Option<&Record>) -> Result<bool, EngineError> {
-        let journal = Journal::read(&self.store.journal(run).await?).map_err(EngineError::Internal)?;
+        // A damaged journal must not hold up the others: its run is woken, and ends with what is wrong.
+        let Ok(journal) = Journal::read(&self.store.journal(run).await?) else { return Ok(true) };
         let Some(wanted) = journal.waiting().and_then(|waiting| Wanted::read(&waiting.request)) else {
             return Ok(false);
         };
@@ -343,8 +348,9 @@ impl Inner {
             return Ok(true);
         }
         let params: Params = wanted.params.into_iter().collect();
-        let Some(scope) = self.event_scope(&event.kind) else { return Ok(false) };
-        let rule = Rule::parse(&wanted.filter, &scope, &self.store.schema(), &ParamTypes::of(&params));
+        let schema = self.store.schema();
+        let Some(scope) = registry::scope_of(&schema, &event.kind) else { return Ok(false) };
+        let rule = Rule::parse(&wanted.filter, &scope, &schema, &ParamTypes::of(&params));
         // A rule that no longer reads, since a field is gone, holds for nothing: the run wakes by its timeout.
         Ok(rule.is_ok_and(|rule| registry::holds_with(&rule, event, record, (&[], &params))))
     }
@@ -355,21 +361,22 @@ impl Inner {
             return Ok(0);
         }
         let units = runs.iter().map(|(run, event)| wake_unit(run, event.as_ref().map(|e| e.position), now)).collect();
-        let mut woken = 0;
+        let mut woken = Ok(0);
         for ((run, event), outcome) in runs.into_iter().zip(self.store.commit_all(units).await) {
             match outcome {
                 Ok(_) => {
-                    woken += 1;
+                    woken = woken.map(|count| count + 1);
                     let mut run = (*run).clone();
                     (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
                     run.wake_event = event.map(|e| e.position);
                     self.lanes.push_again(Item { run: Arc::new(run), event: None });
                 }
                 Err(StoreError::RunMoved { .. }) => {}
-                Err(error) => return Err(error.into()),
+                // The others have been woken all the same, and are in the lanes.
+                Err(error) => woken = woken.and(Err(error.into())),
             }
         }
-        Ok(woken)
+        woken
     }
 }
 

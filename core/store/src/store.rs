@@ -227,7 +227,7 @@ impl Store {
         list_counts(&self.0.shared.run_counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Pending runs after (position, automation), in that order.
+    /// Pending runs after (position, automation), in that order; `limit` at most, fewer if rows are damaged.
     ///
     /// # Errors
     /// As for [`Store::events`].

@@ -86,7 +86,6 @@ impl Store {
 impl Shared {
     async fn due_runs(&self, now: Timestamp, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
         let rest = format!(" where status = 'waiting' and wake_at <= $1 order by wake_at, id limit {limit}");
-        let runs = self.select_runs(&rest, vec![Cell::Int(now.micros())]).await?;
-        Ok(runs.into_iter().map(Arc::new).collect())
+        Ok(self.sound_runs(&rest, vec![Cell::Int(now.micros())]).await?.into_iter().map(Arc::new).collect())
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::client::Request;
 use crate::harness::{Database, TestApp, on_both};
 use crate::process::rapport;
 
@@ -13,6 +14,7 @@ on_both!(
     a_deleted_record_keeps_its_history,
     a_fan_out_is_shown_in_part_and_counted,
     an_old_version_explains_what_it_did,
+    a_version_with_settings_of_its_own_still_names_its_lines,
     a_key_bound_to_an_object_is_not_told_of_others,
     the_command_line_tells_the_same_story,
 );
@@ -194,4 +196,15 @@ async fn the_command_line_tells_the_same_story(database: Database) {
     }
     let json = rapport(&["--json", "run", "explain", &run]).to(&app, &key).run().expect(0).output;
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["run"]["id"], run.as_str());
+}
+
+async fn a_version_with_settings_of_its_own_still_names_its_lines(database: Database) {
+    let app = TestApp::on(database).points_script().start().await;
+    let path = "/v1/automations/loyalty%2Fpoints/settings";
+    app.send(Request::new("PUT", path).json(&json!({ "double_over": 500 }))).await.expect(200);
+    order(&app, "1", "a", "150").await;
+    let changes = history(&app, "customer_no:a", "points").await;
+    let by = changes.iter().map(|change| &change["why"]["by"]).find(|by| by["kind"] == "automation").unwrap();
+    assert_eq!(by["digest"], digest_of(&app, "loyalty/points").await);
+    assert_eq!(by["lines"].as_array().map(Vec::len), Some(1), "{by}");
 }

@@ -113,6 +113,12 @@ impl TestApp {
         self.run_until_idle().await;
     }
 
+    /// Starts everything that is due at the clock's instant, and waits until it is done.
+    pub(crate) async fn settle(&self) {
+        let settled = tokio::time::timeout(PATIENCE, self.app.as_ref().unwrap().engine().settle()).await;
+        settled.unwrap_or_else(|_| panic!("still busy"));
+    }
+
     /// Announces that `count` runs end dead in this story.
     pub(crate) fn expect_dead(&self, count: u64) {
         self.dead_expected.store(count, Ordering::SeqCst);
@@ -242,6 +248,20 @@ impl Setup {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
         std::fs::copy(env!("TIERS_COMPONENT"), folder.join("tiers.wasm")).unwrap();
+        self
+    }
+
+    /// Installs the SDK's example of a plugin that waits.
+    pub(crate) fn patient_plugin(self) -> Self {
+        let folder = self.folder.path().join("plugins/patient");
+        std::fs::create_dir_all(&folder).unwrap();
+        let rights = ["customer:read", "customer.notes:write", "order:read", "task:create"];
+        let right = |right: &str| format!("[[capabilities]]\nright = \"{right}\"\nreason = \"it waits\"\n");
+        let trigger = "[[triggers]]\nevent = \"order.created\"\ncondition = \"amount < 0\"\n";
+        let head = "id = \"patient\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"Waits\"\n";
+        let manifest = format!("{head}{trigger}{}", rights.map(right).concat());
+        std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        std::fs::copy(env!("PATIENT_COMPONENT"), folder.join("patient.wasm")).unwrap();
         self
     }
 

@@ -20,6 +20,12 @@ on_both!(
     a_wait_without_an_equality_is_refused,
     a_failure_after_the_wait_does_not_repeat_what_came_before,
     a_question_needs_its_right,
+    a_plugin_waits_as_a_script_does,
+    a_journal_that_is_too_long_ends_the_run_and_says_so,
+    a_damaged_journal_ends_its_run_and_holds_up_no_other,
+    a_damaged_row_is_left_alone_and_holds_up_no_other,
+    a_run_that_was_cancelled_while_it_waited_is_woken_by_nothing,
+    while_history_is_loaded_nobody_is_woken,
 );
 
 const START: &str = "2026-03-01T12:00:00Z";
@@ -280,4 +286,125 @@ async fn a_question_needs_its_right(database: Database) {
     let script = ASKER.replace("\"task:create\", ", "");
     let app = TestApp::on(database).script("asker", &script).start().await;
     assert!(app.notices().contains("`ask` needs the right `task:create`"), "{}", app.notices());
+}
+
+async fn a_plugin_waits_as_a_script_does(database: Database) {
+    let clock = clock();
+    let app = TestApp::on(database).patient_plugin().clock(clock.clone()).start().await;
+    order(&app, "back", "1", "-80").await;
+    waiting(&app, 1).await;
+    let task = app.all("task").await.remove(0);
+    assert_eq!(task["title"], "Call about back?");
+    let path = format!("/v1/records/task/{}", task["id"].as_str().unwrap());
+    app.patch(&path, json!({ "state": "done", "choice": "call" })).await.expect(200);
+    eventually("the note", || async { (app.customer_field("1", "notes").await == "call at once").then_some(()) }).await;
+    waiting(&app, 1).await;
+    order(&app, "too-soon", "1", "10").await;
+    later(&clock, "1 hour");
+    let in_wait = || async {
+        let id = app.runs("status=waiting").await.first()?["id"].as_str()?.to_owned();
+        let run = app.get(&format!("/v1/runs/{id}")).await.expect(200).json();
+        (run["waits_in"]["call"] == "wait_for").then_some(())
+    };
+    eventually("the run to wait for an order", in_wait).await;
+    order(&app, "next", "1", "30").await;
+    completed(&app, 1).await;
+    assert_eq!(app.customer_field("1", "notes").await, "came back with next");
+}
+
+async fn a_journal_that_is_too_long_ends_the_run_and_says_so(database: Database) {
+    let script = r#"//! Counts for ever, and then sleeps.
+on("order.paid");
+uses("customer:read", "customer.notes:write");
+fn run(event) {
+    update(event.record, #{ notes: "kept?" });
+    for n in 0..997 { count("customer", "name == 'x'"); }
+    sleep("1 day");
+}
+"#;
+    let app = TestApp::on(database).script("counter", script).start().await;
+    app.customer("1").await;
+    app.expect_dead(1);
+    app.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    let run = eventually("the run to die", || async { app.runs("status=dead").await.into_iter().next() }).await;
+    assert!(run["error"].to_string().contains("journal_full") && run["error"].to_string().contains("1000"), "{run}");
+    assert_eq!(app.customer_field("1", "notes").await, Value::Null, "nothing of the slice is kept");
+}
+
+/// Two runs wait; a stranger damages what is kept of the first.
+async fn two_wait_and_one_is_damaged(database: Database, damage: &str) -> TestApp {
+    let app = TestApp::on(database).script("waiter", WAITER).start().await;
+    for number in ["1", "2"] {
+        app.customer(number).await;
+        app.post("/v1/events", order_paid(number, number, "5")).await.expect(202);
+        waiting(&app, number.parse().unwrap()).await;
+    }
+    let (data, url) = (app.folder.path().join("data"), app.database_url());
+    let first = "(select r.id from run as r order by r.position limit 1)";
+    let text = damage.replace("FIRST", first);
+    let app = app
+        .restart_after(async || {
+            assert_eq!(crate::database::execute(database, &data, &url, &text).await, 1);
+        })
+        .await;
+    order(&app, "a", "1", "500").await;
+    order(&app, "b", "2", "500").await;
+    completed(&app, 1).await;
+    assert_eq!(app.customer_field("2", "notes").await, "order b of 500.00");
+    assert_eq!(app.customer_field("1", "notes").await, Value::Null);
+    app
+}
+
+async fn a_damaged_journal_ends_its_run_and_holds_up_no_other(database: Database) {
+    let app = two_wait_and_one_is_damaged(database, "update journal set entries = '[' where run = FIRST").await;
+    let run = eventually("the run to die", || async { app.runs("status=dead").await.into_iter().next() }).await;
+    app.expect_dead(1);
+    assert!(run["error"].to_string().contains("the journal of slice 0 does not read"), "{run}");
+}
+
+async fn a_damaged_row_is_left_alone_and_holds_up_no_other(database: Database) {
+    // Due at once, so that it is met again and again by what looks for due runs.
+    let damage = "update run set automation = 'Not A Name', wake_at = 1 where id = FIRST";
+    let app = two_wait_and_one_is_damaged(database, damage).await;
+    let app = app.restart(|setup| setup).await;
+    app.post("/v1/events", order_paid("3", "2", "5")).await.expect(202);
+    let sound = || async { (app.runs("status=waiting&automation=waiter").await.len() == 1).then_some(()) };
+    eventually("the new run to wait", sound).await;
+    order(&app, "c", "2", "700").await;
+    let note = || async { (app.customer_field("2", "notes").await == "order c of 700.00").then_some(()) };
+    eventually("the note", note).await;
+}
+
+async fn a_run_that_was_cancelled_while_it_waited_is_woken_by_nothing(database: Database) {
+    let clock = clock();
+    let app = TestApp::on(database).script("waiter", WAITER).clock(clock.clone()).start().await;
+    app.customer("1").await;
+    app.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    waiting(&app, 1).await;
+    let id = app.runs("status=waiting").await[0]["id"].as_str().unwrap().to_owned();
+    app.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.expect(200);
+    order(&app, "a", "1", "500").await;
+    later(&clock, "8 days");
+    app.settle().await;
+    assert_eq!(app.runs("status=cancelled").await.len(), 1);
+    assert_eq!(app.customer_field("1", "notes").await, Value::Null);
+    let (data, url) = (app.folder.path().join("data"), app.database_url());
+    let folder = app.stop().await;
+    assert_eq!(crate::database::execute(database, &data, &url, "delete from wait").await, 0, "it waits for nothing");
+    drop(folder);
+}
+
+async fn while_history_is_loaded_nobody_is_woken(database: Database) {
+    let clock = clock();
+    let app = TestApp::on(database).script("waiter", WAITER).clock(clock.clone()).start().await;
+    app.customer("1").await;
+    app.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    waiting(&app, 1).await;
+    app.post("/v1/loads", json!({ "name": "past" })).await.expect(200);
+    later(&clock, "8 days");
+    app.settle().await;
+    assert_eq!(app.runs("status=waiting").await.len(), 1);
+    app.delete("/v1/loads/past").await.expect(204);
+    app.settle().await;
+    assert_eq!(app.customer_field("1", "notes").await, "nothing came");
 }

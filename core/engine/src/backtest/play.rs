@@ -48,17 +48,8 @@ const REMARKS_MAX: usize = 10;
 
 /// A replay on its way.
 pub(super) struct Player<'a> {
-    pub(super) live: &'a Inner,
-    pub(super) scratch: Engine,
-    pub(super) clock: Arc<SetClock>,
-    pub(super) replay: Arc<Replay>,
-    pub(super) recording: &'a Recording,
-    pub(super) reached: HashSet<Name>,
-    /// What is live at this point of the log, the candidate included.
-    pub(super) versions: BTreeMap<AutomationId, Arc<Version>>,
-    /// The automations whose version does not change with the log.
-    pub(super) fixed: HashSet<AutomationId>,
-    pub(super) played: Played,
+    parts: Parts<'a>,
+    played: Played,
     given: Vec<Arc<Event>>,
     lanes: HashSet<Option<RecordId>>,
     released: Vec<RunId>,
@@ -72,24 +63,24 @@ pub(super) struct Parts<'a> {
     pub(super) replay: Arc<Replay>,
     pub(super) recording: &'a Recording,
     pub(super) reached: HashSet<Name>,
+    /// What is live at this point of the log, the candidate included.
     pub(super) versions: BTreeMap<AutomationId, Arc<Version>>,
+    /// The automations whose version does not change with the log.
     pub(super) fixed: HashSet<AutomationId>,
 }
 
 impl<'a> Player<'a> {
     pub(super) fn new(parts: Parts<'a>) -> Self {
-        let Parts { live, scratch, clock, replay, recording, reached, versions, fixed } = parts;
-        let (played, given, lanes, released) = (Played::default(), Vec::new(), HashSet::new(), Vec::new());
-        Self { live, scratch, clock, replay, recording, reached, versions, fixed, played, given, lanes, released }
+        Self { parts, played: Played::default(), given: Vec::new(), lanes: HashSet::new(), released: Vec::new() }
     }
 
     /// Plays the whole stretch, and lets everything that it set off end.
     pub(super) async fn play(mut self, progress: &Progress) -> Result<Played, EngineError> {
-        make_live(&self.scratch.inner, &self.versions);
-        let schema = self.live.store.schema();
-        let mut after = self.recording.first - 1;
+        make_live(&self.parts.scratch.inner, &self.parts.versions);
+        let schema = self.parts.live.store.schema();
+        let mut after = self.parts.recording.first - 1;
         loop {
-            let events = page(&self.live.store, after, self.recording.last).await?;
+            let events = page(&self.parts.live.store, after, self.parts.recording.last).await?;
             for event in &events {
                 self.step(&schema, event).await?;
                 progress.reached(event.position);
@@ -106,7 +97,7 @@ impl<'a> Player<'a> {
     }
 
     async fn step(&mut self, schema: &Schema, event: &Arc<Event>) -> Result<(), EngineError> {
-        match self.recording.source(schema, event) {
+        match self.parts.recording.source(schema, event) {
             Source::Core => self.switch(event).await?,
             Source::Caused => {
                 if let Some(run) = event.run.filter(|run| self.released.last() != Some(run)) {
@@ -114,7 +105,7 @@ impl<'a> Player<'a> {
                 }
             }
             Source::Given => {
-                let known = event.subject.as_ref().is_none_or(|subject| self.reached.contains(&subject.object));
+                let known = event.subject.as_ref().is_none_or(|subject| self.parts.reached.contains(&subject.object));
                 if !known {
                     return Ok(());
                 }
@@ -131,18 +122,18 @@ impl<'a> Player<'a> {
     /// Follows what the log says of versions.
     async fn switch(&mut self, event: &Event) -> Result<(), EngineError> {
         let Some((id, digest)) = switch_of(event) else { return Ok(()) };
-        if self.fixed.contains(&id) {
+        if self.parts.fixed.contains(&id) {
             return Ok(());
         }
         self.flush().await?;
-        self.versions.remove(&id);
+        self.parts.versions.remove(&id);
         if let Some(digest) = digest {
-            match version_for(self.live, &id, &digest).await {
-                Ok(version) => drop(self.versions.insert(id, version)),
+            match version_for(self.parts.live, &id, &digest).await {
+                Ok(version) => drop(self.parts.versions.insert(id, version)),
                 Err(error) => self.remark(format!("{id} ({}) cannot be loaded: {error}", digest.short())),
             }
         }
-        make_live(&self.scratch.inner, &self.versions);
+        make_live(&self.parts.scratch.inner, &self.parts.versions);
         Ok(())
     }
 
@@ -164,9 +155,9 @@ impl<'a> Player<'a> {
             }
         }
         if let Some(latest) = given.iter().map(|event| event.time).max() {
-            self.clock.set(latest);
+            self.parts.clock.set(latest);
         }
-        for outcome in self.scratch.inner.store.commit_all(units).await {
+        for outcome in self.parts.scratch.inner.store.commit_all(units).await {
             match outcome.map_err(EngineError::from) {
                 Ok(_) => self.played.fed += 1,
                 Err(error @ (EngineError::Unavailable(_) | EngineError::Full | EngineError::Internal(_))) => {
@@ -190,7 +181,7 @@ impl<'a> Player<'a> {
         let mut chains: HashMap<Option<RecordId>, Vec<RunId>> = HashMap::new();
         let mut order = Vec::new();
         for run in released {
-            let lane = self.replay.recorded(run).and_then(|recorded| recorded.lane);
+            let lane = self.parts.replay.recorded(run).and_then(|recorded| recorded.lane);
             let chain = chains.entry(lane).or_insert_with(|| {
                 order.push(lane);
                 Vec::new()
@@ -201,7 +192,7 @@ impl<'a> Player<'a> {
         for lane in order {
             let Some(chain) = chains.remove(&lane) else { continue };
             make_room(&mut working).await;
-            let (inner, replay) = (self.scratch.inner.clone(), self.replay.clone());
+            let (inner, replay) = (self.parts.scratch.inner.clone(), self.parts.replay.clone());
             working.spawn(async move {
                 for run in chain {
                     if let Some(item) = replay.take(run) {
@@ -216,7 +207,7 @@ impl<'a> Player<'a> {
     /// Lets all waiting runs work that may, and what they set off, until there are none.
     async fn work_all(&self, released: &Released<'_>) {
         loop {
-            let items = self.replay.take_all(released);
+            let items = self.parts.replay.take_all(released);
             if items.is_empty() {
                 return;
             }
@@ -232,7 +223,7 @@ impl<'a> Player<'a> {
             let mut working = JoinSet::new();
             for chain in chains {
                 make_room(&mut working).await;
-                let inner = self.scratch.inner.clone();
+                let inner = self.parts.scratch.inner.clone();
                 working.spawn(async move {
                     for item in chain {
                         work(&inner, item).await;

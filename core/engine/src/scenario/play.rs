@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rapport_model::nearest::nearest;
 use rapport_model::time::SetClock;
-use rapport_model::{Actor, AutomationId, Limits, RunStatus, Timestamp};
+use rapport_model::{Actor, AutomationId, Clock, Limits, RunStatus, Timestamp};
 use rapport_sandbox::Sandbox;
 use rapport_store::{EventQuery, RunQuery};
 use serde_json::{Value as Json, json};
@@ -213,7 +213,7 @@ impl Player<'_> {
             let mut report = StepReport {
                 step: index + 1,
                 kind: step.what.name(),
-                at: step.at.unwrap_or_else(|| rapport_model::Clock::now(&*self.ground.clock)),
+                at: step.at.unwrap_or_else(|| Clock::now(&*self.ground.clock)),
                 result: Verdict::Skipped,
                 differences: Vec::new(),
                 error: None,
@@ -262,7 +262,8 @@ impl Player<'_> {
 
     /// Moves the clock to `to`. What falls due on the way happens at its own instant.
     async fn advance(&self, to: Timestamp) {
-        while let Some(due) = self.engine.settle().await.filter(|due| *due <= to) {
+        let ahead = |due: &Timestamp| *due <= to && *due > Clock::now(&*self.ground.clock);
+        while let Some(due) = self.engine.settle().await.filter(ahead) {
             self.ground.clock.set(due);
         }
         self.ground.clock.set(to);

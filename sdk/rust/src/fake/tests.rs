@@ -1,3 +1,4 @@
+use crate::flow::{self, Question};
 use crate::{Fields, Timestamp, Value, clock, events, fake, log, random, records, settings};
 
 #[test]
@@ -80,4 +81,32 @@ fn randomness_is_bounded_and_repeats() {
     fake::reset();
     assert_eq!((0..50).map(|_| random::below(6)).collect::<Vec<_>>(), drawn);
     assert_eq!(random::below(0), 0);
+}
+
+#[test]
+fn a_wait_is_answered_by_what_the_test_lets_come() {
+    fake::reset();
+    let ada = fake::insert("customer", Fields::new().with("points", 5));
+    let none = Fields::new();
+    assert_eq!(flow::wait_for("order.paid", "", &none, "1 day").unwrap(), None);
+    fake::arrive(fake::event("order.paid", &ada, Fields::new().with("amount", 7)));
+    let came = flow::wait_for("order.paid", "", &none, "1 day").unwrap().unwrap();
+    assert_eq!((came.kind.as_str(), came.data.get("amount")), ("order.paid", Some(&Value::Int(7))));
+    assert_eq!(came.subject_record().unwrap().id, ada.id);
+}
+
+#[test]
+fn a_question_is_answered_once_and_then_by_nobody() {
+    fake::reset();
+    fake::reply("refund");
+    assert_eq!(flow::ask(Question::default()).unwrap().choice.as_deref(), Some("refund"));
+    assert_eq!(flow::ask(Question::default()).unwrap().choice, None);
+}
+
+#[test]
+fn sleeps_are_noted() {
+    fake::reset();
+    flow::sleep("3 days").unwrap();
+    flow::sleep_until(Timestamp(7)).unwrap();
+    assert_eq!(fake::slept(), ["3 days", "7"]);
 }
