@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::backtest::Backtests;
+use crate::effects::transport::{Capture, Transport};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
@@ -45,11 +46,13 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Where ids come from.
     pub entropy: Arc<dyn Entropy>,
+    /// What carries effects out.
+    pub transport: Arc<dyn Transport>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), entropy: Arc::new(SystemEntropy) }
+        Self { limits: Limits::default(), entropy: Arc::new(SystemEntropy), transport: Arc::new(Capture) }
     }
 }
 
@@ -73,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    #[expect(dead_code, reason = "taken up by the next step")]
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) limits: Limits,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
@@ -119,6 +124,7 @@ impl Engine {
             sandbox,
             clock,
             entropy: config.entropy,
+            transport: config.transport,
             limits: config.limits,
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),

@@ -81,7 +81,7 @@ impl Ground {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let store = Store::open(config, clock.clone()).await?;
         let limits = Limits { slices_in_flight_max: 1, ..self.limits.clone() };
-        let config = EngineConfig { limits, entropy: self.entropy.clone() };
+        let config = EngineConfig { limits, entropy: self.entropy.clone(), ..EngineConfig::default() };
         Engine::start(config, store, self.sandbox.clone(), clock).await
     }
 }
