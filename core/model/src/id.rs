@@ -43,6 +43,10 @@ uuid_type!(
     /// Names one run of an automation.
     RunId
 );
+uuid_type!(
+    /// Names one effect: the key that it carries outside.
+    EffectId
+);
 
 /// The SHA-256 of some content, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,6 +16,16 @@ pub const CAUSE_DEPTH_MAX: u16 = 16;
 pub const JOURNAL_ENTRIES_MAX: usize = 1_000;
 /// Bytes of the journal of a run that waits.
 pub const JOURNAL_BYTES_MAX: usize = 1 << 20;
+/// Bytes of what one effect carries: a body, or a rendered message.
+pub const EFFECT_BYTES_MAX: usize = 512 << 10;
+/// Bytes of an answer that a run can take from an HTTP call.
+pub const HTTP_REPLY_BYTES_MAX: usize = 256 << 10;
+/// How long one attempt at an HTTP call may take if the call does not say, in microseconds.
+pub const HTTP_TIMEOUT_MICROS: i64 = 10_000_000;
+/// The longest that an attempt may be given, in microseconds.
+pub const HTTP_TIMEOUT_MICROS_MAX: i64 = 120_000_000;
+/// How long an effect is tried at all if its call does not say, in microseconds: a day.
+pub const EFFECT_DEADLINE_MICROS: i64 = 86_400_000_000;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.
@@ -75,6 +85,22 @@ pub struct Limits {
     pub run_backoff_ms_max: u64,
     /// Slices that work or wait for their commit at one time.
     pub slices_in_flight_max: usize,
+    /// Effects (messages, HTTP calls) of one slice.
+    pub slice_effects_max: u32,
+    /// Tries of an effect before it goes to the dead letters, unless its call says fewer.
+    pub effect_attempts_max: u16,
+    /// The first wait before a failed effect is tried again, in milliseconds; doubles each time, with full jitter.
+    pub effect_backoff_ms: u64,
+    /// The longest such wait, in milliseconds.
+    pub effect_backoff_ms_max: u64,
+    /// Effects on their way at one time.
+    pub effects_in_flight_max: usize,
+    /// Effects on their way to one destination at one time.
+    pub destination_in_flight_max: usize,
+    /// Failures in a row after which a destination is left alone for a while: its circuit opens.
+    pub circuit_failures_max: u32,
+    /// How long it is left alone, in milliseconds; doubles each time up to sixteen times that, until an attempt succeeds.
+    pub circuit_open_ms: u64,
 }
 
 impl Default for Limits {
@@ -98,6 +124,14 @@ impl Default for Limits {
             run_backoff_ms: 200,
             run_backoff_ms_max: 60_000,
             slices_in_flight_max: 1_024,
+            slice_effects_max: 100,
+            effect_attempts_max: 8,
+            effect_backoff_ms: 1_000,
+            effect_backoff_ms_max: 3_600_000,
+            effects_in_flight_max: 64,
+            destination_in_flight_max: 8,
+            circuit_failures_max: 5,
+            circuit_open_ms: 30_000,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::shared::Shared;
 const MANIFEST: &str = "manifest.json";
 const SQLITE_FILE: &str = "rapport.db";
 /// The tables that every workspace has, each after those it refers to.
-const SYSTEM_TABLES: [&str; 12] = [
+const SYSTEM_TABLES: [&str; 13] = [
     "meta",
     "log_head",
     "object_def",
@@ -36,6 +36,7 @@ const SYSTEM_TABLES: [&str; 12] = [
     "run",
     "journal",
     "wait",
+    "effect",
 ];
 const SELECT_OBJECT_NAMES: &str = "select name from object_def order by seq";
 const SELECT_VERSION: &str = "select value from meta where key = 'schema_version'";

@@ -15,6 +15,7 @@ mod commit;
 mod config;
 mod crash;
 mod db;
+mod effects;
 mod error;
 mod find;
 mod head;
@@ -37,6 +38,7 @@ mod waiting;
 
 pub use config::{Database, Durability, StoreConfig};
 pub use crash::crash_point;
+pub use effects::EffectQuery;
 pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
 pub use payload::UNDO_REQUESTED;
@@ -45,6 +47,7 @@ pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
-    Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut,
+    Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, EffectMove, EffectStep,
+    IdempotencyPut,
     JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
 };

@@ -6,7 +6,7 @@ use rapport_model::event::NewEvent;
 use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{
-    Actor, AutomationId, Digest, Event, EventType, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp,
+    Actor, AutomationId, Digest, Effect, EffectId, EffectStatus, Event, EventType, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp,
 };
 
 /// Everything that one slice, request row or import row changes. It commits whole or not at all.
@@ -34,6 +34,8 @@ pub struct UnitOfWork {
     pub run_state: Option<RunUpdate>,
     /// What happens to the journal of the unit's run.
     pub journal: JournalStep,
+    /// What happens to effects.
+    pub effects: Vec<EffectStep>,
     /// Additions to the registry. A unit with some commits in a physical transaction of its own.
     pub schema: Vec<SchemaChange>,
     /// Changes of what is live. A unit with some commits in a physical transaction of its own.
@@ -62,6 +64,7 @@ impl UnitOfWork {
             on_duplicate: Duplicate::Skip,
             run_state: None,
             journal: JournalStep::None,
+            effects: Vec::new(),
             schema: Vec::new(),
             automations: Vec::new(),
             idempotency: None,
@@ -89,6 +92,47 @@ pub enum JournalStep {
     Woken,
     /// The run has ended: nobody needs its journal.
     Clear,
+}
+
+/// What happens to an effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EffectStep {
+    /// It is to be carried out. One whose key is known, since its run was sent back to the call, is carried out anew.
+    Add(Box<Effect>),
+    /// It moved on. What was answered stays so; one that was called off while it was on its way counts as answered.
+    Move(EffectMove),
+}
+
+impl EffectStep {
+    /// The effect.
+    #[must_use]
+    pub fn id(&self) -> EffectId {
+        match self {
+            Self::Add(effect) => effect.id,
+            Self::Move(step) => step.id,
+        }
+    }
+}
+
+/// Where an effect moves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EffectMove {
+    /// The effect.
+    pub id: EffectId,
+    /// Where it stands after.
+    pub status: EffectStatus,
+    /// How often it was tried.
+    pub attempt: u16,
+    /// When it is tried next.
+    pub next_at: Option<Timestamp>,
+    /// When it is given up.
+    pub deadline_at: Timestamp,
+    /// When it was answered or given up.
+    pub finished_at: Option<Timestamp>,
+    /// What came back.
+    pub reply: Option<serde_json::Value>,
+    /// Why it failed last.
+    pub error: Option<String>,
 }
 
 /// The events that may wake a run: those of a type whose field has a value.

@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::head::Head;
 use crate::hooks::Hooks;
 use crate::seal::{Salt, Salts};
-use crate::unit::{Committed, IdempotencyPut, JournalStep, RunUpdate, UnitOfWork};
+use crate::unit::{Committed, EffectStep, IdempotencyPut, JournalStep, RunUpdate, UnitOfWork};
 
 pub(crate) use run::KnownRun;
 
@@ -85,6 +85,8 @@ pub(crate) struct Group<'a> {
     pub(crate) idempotency: Vec<IdempotencyPut>,
     /// What happens to the journals of runs.
     pub(crate) journal: Vec<(RunId, JournalStep)>,
+    /// What happens to effects.
+    pub(crate) effects: Vec<EffectStep>,
     origins: HashSet<Origin>,
     pub(crate) assumed: Assumed,
     /// Records that were not looked for, since a unit creates them.
@@ -128,6 +130,7 @@ impl<'a> Group<'a> {
             run_updates: HashMap::with_capacity(units),
             idempotency: Vec::new(),
             journal: Vec::new(),
+            effects: Vec::new(),
             origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
             unsure: HashSet::new(),
@@ -176,6 +179,7 @@ impl<'a> Group<'a> {
         self.check_deleted(undo)?;
         // Nothing can fail any more: what follows needs no way back.
         self.step_journal(unit);
+        self.effects.extend(unit.effects.iter().cloned());
         committed.events = self.events[undo.events..].iter().map(|sealed| sealed.event.clone()).collect();
         committed.runs = self.runs[undo.runs..].to_vec();
         committed.records = self.results(unit);
@@ -278,7 +282,7 @@ impl<'a> Group<'a> {
     /// Whether the database has anything to do for this group.
     pub(crate) fn changes_nothing(&self) -> bool {
         let nothing = self.events.is_empty() && self.run_updates.is_empty() && self.idempotency.is_empty();
-        nothing && self.journal.is_empty()
+        nothing && self.journal.is_empty() && self.effects.is_empty()
     }
 }
 

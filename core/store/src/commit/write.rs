@@ -4,6 +4,7 @@
 //! one insert, one update and one delete, each with the last state of each record; the head comes last. PostgreSQL gets the rows of a
 //! statement at once, SQLite one after another.
 
+mod effects;
 mod journal;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(update_runs(group.run_updates.values(), dialect));
     all.extend(put_keys(&group.idempotency, order, dialect));
     all.extend(journal::statements(&group.journal, dialect));
+    all.extend(effects::statements(&group.effects, dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {
@@ -221,7 +223,7 @@ fn update_runs<'a>(updates: impl Iterator<Item = &'a RunUpdate>, dialect: Dialec
 }
 
 /// PostgreSQL cannot store the character U+0000, which a guest may put into a message.
-fn storable(text: &str) -> String {
+pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

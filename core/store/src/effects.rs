@@ -1,0 +1,174 @@
+//! Reads of effects: what is due, and what came of those before.
+
+use rapport_model::{Effect, EffectId, EffectStatus, RunId, Timestamp};
+
+use crate::db::{Cell, DbError, Query, Row};
+use crate::error::StoreError;
+use crate::store::Store;
+
+const COLUMNS: &str = "id, run, call, channel, destination, request, status, attempt, next_at, deadline_at, created_at, \
+     finished_at, reply, error";
+/// Served by `effect_due`.
+const NEXT: &str = "select next_at from effect where status = 'pending' and next_at is not null order by next_at limit 1";
+const COUNTS: &str = "select status, count(*) from effect group by status order by status";
+
+/// Which effects to list.
+#[derive(Debug, Clone, Default)]
+pub struct EffectQuery {
+    /// Those of this run.
+    pub run: Option<RunId>,
+    /// Those through this channel: `http`, `email`, `webhook`.
+    pub channel: Option<String>,
+    /// All messages: those of every channel but `http`.
+    pub messages: bool,
+    /// Those that stand here.
+    pub status: Option<EffectStatus>,
+    /// Those to this destination.
+    pub destination: Option<String>,
+    /// Those before this one.
+    pub before: Option<EffectId>,
+    /// Those after this one, oldest first.
+    pub after: Option<EffectId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+impl Store {
+    /// Effects that are due at `now`, the longest due first, but for those to the destinations `left_alone`.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn due_effects(
+        &self,
+        now: Timestamp,
+        left_alone: &[String],
+        limit: u32,
+    ) -> Result<Vec<Effect>, StoreError> {
+        let mut cells = vec![Cell::Int(now.micros())];
+        cells.extend(left_alone.iter().map(|destination| Cell::text(destination)));
+        let places: Vec<String> = (2..=cells.len()).map(|n| format!("${n}")).collect();
+        let others =
+            if places.is_empty() { String::new() } else { format!(" and destination not in ({})", places.join(", ")) };
+        let rest = format!(" where status = 'pending' and next_at <= $1{others} order by next_at, id limit {limit}");
+        self.sound_effects(&rest, cells).await
+    }
+
+    /// Effects whose time is up at `now`.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn overdue_effects(&self, now: Timestamp, limit: u32) -> Result<Vec<Effect>, StoreError> {
+        let rest = format!(" where status = 'pending' and deadline_at <= $1 order by deadline_at limit {limit}");
+        self.sound_effects(&rest, vec![Cell::Int(now.micros())]).await
+    }
+
+    /// When the next effect is to be tried.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn next_effect(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(NEXT, Vec::new())).await?;
+        Ok(rows.first().map(|row| row.micros(0)).transpose()?)
+    }
+
+    /// The effect `id`.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn effect(&self, id: EffectId) -> Result<Option<Effect>, StoreError> {
+        let rows = self.select_effects(" where id = $1", vec![Cell::Id(id.0)]).await?;
+        Ok(rows.first().map(read).transpose()?)
+    }
+
+    /// Effects, the newest first; with `after`, the oldest first.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn effects(&self, query: &EffectQuery) -> Result<Vec<Effect>, StoreError> {
+        let (mut conditions, mut cells) = (Vec::new(), Vec::new());
+        let mut add = |condition: &str, cell: Cell| {
+            cells.push(cell);
+            conditions.push(format!("{condition} ${}", cells.len()));
+        };
+        if let Some(run) = query.run {
+            add("run =", Cell::Id(run.0));
+        }
+        if let Some(channel) = &query.channel {
+            add("channel =", Cell::text(channel));
+        }
+        if let Some(destination) = &query.destination {
+            add("destination =", Cell::text(destination));
+        }
+        if let Some(before) = query.before {
+            add("id <", Cell::Id(before.0));
+        }
+        if let Some(after) = query.after {
+            add("id >", Cell::Id(after.0));
+        }
+        if query.messages {
+            conditions.push("channel <> 'http'".to_owned());
+        }
+        if let Some(status) = query.status {
+            // As a word of the text, so that the partial indexes serve it.
+            conditions.push(format!("status = '{}'", status.as_str()));
+        }
+        let start = if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+        let way = if query.after.is_some() { "asc" } else { "desc" };
+        // The effects of one run are few; their numbers say in which order they were asked for.
+        let order = if query.run.is_some() { format!("call {way}") } else { format!("id {way}") };
+        let rows = self.select_effects(&format!("{start} order by {order} limit {}", query.limit), cells).await?;
+        Ok(rows.iter().map(read).collect::<Result<_, DbError>>()?)
+    }
+
+    /// How many effects stand where.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn effect_counts(&self) -> Result<Vec<(EffectStatus, i64)>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(COUNTS, Vec::new())).await?;
+        let read = |row: &Row| Ok((EffectStatus::parse(&row.text(0)?), row.int(1)?));
+        let all: Vec<(Option<EffectStatus>, i64)> = rows.iter().map(read).collect::<Result<_, DbError>>()?;
+        Ok(all.into_iter().filter_map(|(status, count)| Some((status?, count))).collect())
+    }
+
+    async fn select_effects(&self, rest: &str, cells: Vec<Cell>) -> Result<Vec<Row>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(&format!("select {COLUMNS} from effect{rest}"), cells)).await?;
+        self.shared().settled().await;
+        Ok(rows)
+    }
+
+    /// One that does not read is reported and left alone: it must not hold up the others.
+    async fn sound_effects(&self, rest: &str, cells: Vec<Cell>) -> Result<Vec<Effect>, StoreError> {
+        let rows = self.select_effects(rest, cells).await?;
+        let sound = rows.iter().filter_map(|row| match read(row) {
+            Ok(effect) => Some(effect),
+            Err(error) => {
+                tracing::error!("an effect is left alone, since its row is damaged: {error}");
+                None
+            }
+        });
+        Ok(sound.collect())
+    }
+}
+
+fn read(row: &Row) -> Result<Effect, DbError> {
+    let damaged = |why: String| DbError::Other(format!("effect: {why}"));
+    let json = |text: String| serde_json::from_str(&text).map_err(|e| damaged(e.to_string()));
+    let status = row.text(6)?;
+    Ok(Effect {
+        id: EffectId(row.run_id(0)?.0),
+        run: row.run_id(1)?,
+        call: row.int(2)?,
+        channel: row.text(3)?,
+        destination: row.text(4)?,
+        request: json(row.text(5)?)?,
+        status: EffectStatus::parse(&status).ok_or_else(|| damaged(format!("the status `{status}`")))?,
+        attempt: u16::try_from(row.int(7)?).map_err(|e| damaged(e.to_string()))?,
+        next_at: row.opt_micros(8)?,
+        deadline_at: row.micros(9)?,
+        created_at: row.micros(10)?,
+        finished_at: row.opt_micros(11)?,
+        reply: row.opt_text(12)?.map(json).transpose()?,
+        error: row.opt_text(13)?,
+    })
+}
