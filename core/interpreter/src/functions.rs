@@ -1,6 +1,7 @@
 //! What a script can call when it runs: the host's functions, and the properties of what they return.
 
 mod flow;
+mod outbound;
 mod records;
 mod views;
 
@@ -24,6 +25,7 @@ pub(crate) fn register(engine: &mut Engine) {
     views::register(engine);
     records::register(engine);
     flow::register(engine);
+    outbound::register(engine);
     register_events(engine);
     register_log(engine);
     register_time(engine);

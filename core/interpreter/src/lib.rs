@@ -1,4 +1,5 @@
-//! The Rhai interpreter as a WebAssembly component: what every script runs in.
+//! The Rhai interpreter as a WebAssembly component: what every script runs in. Templates of messages are filled in here, too,
+//! since they are programs that people write, and belong under the same limits.
 //!
 //! It knows the language and the shape of the host's calls, nothing else: rights, limits and data are the host's. It has
 //! no clock and no randomness of its own, so that one script on one event always does the same. It does not depend on the
@@ -15,11 +16,12 @@ mod language;
 pub mod nearest;
 mod numbers;
 mod run;
+mod template;
 mod time;
 mod values;
 mod view;
 
-use bindings::Guest;
+use bindings::{Guest, Part};
 use bindings::rapport::plugin::trigger::Event;
 use bindings::rapport::plugin::types::Error;
 
@@ -32,6 +34,10 @@ impl Guest for Interpreter {
 
     fn load(path: String, source: String) -> Result<(), Error> {
         run::load(&path, &source)
+    }
+
+    fn render(parts: Vec<Part>, context: String) -> Result<Vec<String>, Error> {
+        template::render(&parts, &context)
     }
 
     fn handle(event: Event) -> Result<(), Error> {

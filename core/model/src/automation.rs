@@ -133,6 +133,8 @@ pub struct Declaration {
 ///
 /// Actions on an object: `read`, `create`, `update`, `delete`, and `write` for the last three together. A field can be
 /// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so).
+/// `message:CHANNEL` sends messages, `http:HOST` calls that host at its scheme's usual port, `http:HOST:PORT` at that one
+/// (`http:*.example.com`: every host below), `secret:NAME` lets a secret go along with a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capability {
     resource: Arc<str>,
@@ -142,7 +144,8 @@ pub struct Capability {
 /// A text that is no capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write` or `emit:EVENT.TYPE`"
+    "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write`, `emit:EVENT.TYPE`, \
+     `message:CHANNEL`, `http:HOST` or `secret:NAME`"
 )]
 pub struct InvalidCapability(String);
 
@@ -159,6 +162,12 @@ pub enum Need<'a> {
     Delete(&'a str),
     /// Reports an event of a type.
     Emit(&'a str),
+    /// Sends messages through a channel.
+    Message(&'a str),
+    /// Calls a host, with its port unless that is the usual one of its scheme.
+    Http(&'a str),
+    /// Sends a secret along.
+    Secret(&'a str),
 }
 
 impl Need<'_> {
@@ -171,6 +180,9 @@ impl Need<'_> {
             Self::Write(object, field) => format!("{object}.{field}:write"),
             Self::Delete(object) => format!("{object}:delete"),
             Self::Emit(kind) => format!("emit:{kind}"),
+            Self::Message(channel) => format!("message:{channel}"),
+            Self::Http(host) => format!("http:{host}"),
+            Self::Secret(name) => format!("secret:{name}"),
         }
     }
 }
@@ -191,6 +203,11 @@ impl Capability {
             Need::Emit(kind) => {
                 resource == "emit" && action.strip_suffix('*').map_or(action == kind, |p| kind.starts_with(p))
             }
+            Need::Message(channel) => resource == "message" && action == channel,
+            Need::Secret(name) => resource == "secret" && action == name,
+            Need::Http(host) => {
+                resource == "http" && action.strip_prefix('*').map_or(action == host, |below| host.ends_with(below))
+            }
         }
     }
 }
@@ -208,11 +225,48 @@ impl FromStr for Capability {
         let (resource, action) = text.split_once(':').ok_or_else(bad)?;
         let valid = match (resource, resource.split_once('.')) {
             ("emit", _) => EventType::new(&action.replace('*', "x")).is_ok(),
+            ("message", _) => Name::new(action).is_ok(),
+            ("http", _) => is_host(action),
+            ("secret", _) => is_secret_name(action),
             (_, Some((o, f))) => Name::new(o).is_ok() && Name::new(f).is_ok() && matches!(action, "read" | "write"),
             (o, None) => Name::new(o).is_ok() && matches!(action, "read" | "create" | "update" | "delete" | "write"),
         };
         if valid { Ok(Self { resource: resource.into(), action: action.into() }) } else { Err(bad()) }
     }
+}
+
+/// Whether `text` is a host with or without a port, in lower case: `api.example.com`, `*.example.com`, `127.0.0.1:8080`.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'_');
+    let named = !name.is_empty() && name.len() <= 253 && name.bytes().all(ok) && !name.starts_with('.');
+    named && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+/// Whether `text` can name a secret: lower-case letters, digits, `-` and `_`, 64 at most.
+#[must_use]
+pub fn is_secret_name(text: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(ok)
+}
+
+/// The host of `url` as a right names it, if it stands plainly there: in lower case, its port only if that is not the usual one.
+///
+/// For checks of what stands in a text: it says nothing where a URL needs more than a look.
+#[must_use]
+pub fn plain_host(url: &str) -> Option<String> {
+    let (usual, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (":443", rest),
+        None => (":80", url.strip_prefix("http://")?),
+    };
+    let host = rest.split(['/', '?', '#']).next()?;
+    let host = host.strip_suffix(usual).unwrap_or(host);
+    is_host(host).then(|| host.to_owned())
 }
 
 impl Serialize for Capability {
@@ -255,6 +309,26 @@ mod tests {
         assert!(allows("emit:tier.changed", Need::Emit("tier.changed")));
         assert!(allows("emit:tier.*", Need::Emit("tier.changed")));
         assert!(!allows("emit:tier.*", Need::Emit("order.paid")));
+    }
+
+    #[test]
+    fn a_host_is_covered_with_its_port_and_below_a_star() {
+        assert!(allows("http:api.example.com", Need::Http("api.example.com")));
+        assert!(!allows("http:api.example.com", Need::Http("api.example.com:8443")));
+        assert!(allows("http:api.example.com:8443", Need::Http("api.example.com:8443")));
+        assert!(allows("http:*.example.com", Need::Http("a.b.example.com")));
+        assert!(!allows("http:*.example.com", Need::Http("example.com")));
+        assert!(!allows("http:*.example.com", Need::Http("badexample.com")));
+        assert!("http:*".parse::<Capability>().is_err() && "http:".parse::<Capability>().is_err());
+    }
+
+    #[test]
+    fn the_host_of_a_plain_url_is_read() {
+        assert_eq!(plain_host("https://api.example.com:443/x").as_deref(), Some("api.example.com"));
+        assert_eq!(plain_host("http://127.0.0.1:8080").as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(plain_host("https://user@evil.com/"), None);
+        assert_eq!(plain_host("https://API.example.com/"), None);
+        assert_eq!(plain_host("https:\\\\evil.com"), None);
     }
 
     #[test]

@@ -53,8 +53,8 @@ impl Guest {
         linker.define_unknown_imports_as_traps(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let handle = export(component, "handle")?;
-        let waits =
-            component.component_type().imports(engine).any(|(name, _)| name.starts_with("rapport:plugin/flow@"));
+        let waiting = |name: &str| name.starts_with("rapport:plugin/flow@") || name.starts_with("rapport:plugin/http@");
+        let waits = component.component_type().imports(engine).any(|(name, _)| waiting(name));
         Ok(Self { pre, handle, limits, ending, waits })
     }
 

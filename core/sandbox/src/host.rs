@@ -88,6 +88,58 @@ pub struct Reply {
     pub task: String,
 }
 
+/// An HTTP call as a guest asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// Headers, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The body; empty: none.
+    pub body: Vec<u8>,
+    /// The name of a secret that goes along; empty: none.
+    pub secret: String,
+    /// The header that carries it; empty: `Authorization`.
+    pub secret_header: String,
+    /// How long one attempt may take, such as `10 seconds`; empty: as usual.
+    pub timeout: String,
+    /// How long to go on trying, such as `1 hour`; empty: as usual.
+    pub deadline: String,
+    /// How often it is tried at most; 0: as usual.
+    pub attempts: u32,
+}
+
+/// The answer to an HTTP call.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HttpReply {
+    /// The status.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A message as a guest sends it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outgoing {
+    /// The channel.
+    pub channel: String,
+    /// A record as `object/key`, or an address.
+    pub to: String,
+    /// The template, or the type of what a webhook reports.
+    pub template: String,
+    /// What the template is filled with.
+    pub data: GuestFields,
+}
+
+/// What a guest is told by a host through which nothing leaves.
+fn nothing_leaves<T>() -> Result<T, HostError> {
+    Err(HostError::permanent("unsupported", "nothing leaves here"))
+}
+
 /// What a guest is told by a host whose runs cannot wait.
 fn cannot_wait<T>() -> Result<T, HostError> {
     Err(HostError::permanent("unsupported", "runs cannot wait here"))
@@ -171,6 +223,14 @@ pub trait Host: Any + Send {
     /// Asks people and waits for their answer.
     async fn ask(&mut self, _question: Question) -> Result<Reply, HostError> {
         cannot_wait()
+    }
+    /// Makes an HTTP call and waits for its answer.
+    async fn http(&mut self, _request: HttpRequest) -> Result<HttpReply, HostError> {
+        cannot_wait()
+    }
+    /// Sends a message after the slice has been committed; returns its key.
+    async fn send(&mut self, _message: Outgoing) -> Result<String, HostError> {
+        nothing_leaves()
     }
 }
 

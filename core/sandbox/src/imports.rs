@@ -1,6 +1,7 @@
 //! The interfaces of `rapport:plugin`, linked to the [`Host`](crate::Host) of the slice.
 
 mod flow;
+mod outbound;
 
 use wasmtime::component::{Linker, LinkerInstance};
 use wasmtime::{Result, StoreContextMut};
@@ -35,6 +36,8 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     link_creations(records)?;
     link_events(&mut linker.instance("rapport:plugin/events@0.1.0")?)?;
     flow::link(&mut linker.instance("rapport:plugin/flow@0.1.0")?)?;
+    outbound::link_http(&mut linker.instance("rapport:plugin/http@0.1.0")?)?;
+    outbound::link_messages(&mut linker.instance("rapport:plugin/messages@0.1.0")?)?;
     link_surroundings(linker)
 }
 

@@ -19,13 +19,16 @@ mod runtime;
 pub mod sandbox;
 mod schedule;
 mod state;
+mod template;
 mod warm;
 mod wasi;
 mod wire;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+    FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
+    RecordData, Reply, WaitRequest,
 };
 pub use manifest::Manifest;
 pub use sandbox::{Program, ProgramKind, Sandbox, SandboxConfig};
+pub use template::TemplatePart;

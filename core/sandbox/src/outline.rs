@@ -1,6 +1,6 @@
 //! From what the interpreter tells about a script to a [`Declaration`], or to everything that is wrong with it.
 
-use rapport_model::automation::{Capability, FieldDeclaration, Need, SettingDef};
+use rapport_model::automation::{Capability, FieldDeclaration, Need, SettingDef, plain_host};
 use rapport_model::nearest::nearest;
 use rapport_model::schema::{EventTypeDef, FieldKind, Origin};
 use rapport_model::{Declaration, EventType, FieldDef, Name, ObjectDef, Trigger};
@@ -70,7 +70,9 @@ pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnos
         wrong.push(place(0, 0, "nothing starts this script".into(), help.into()));
     }
     for Call { function, object, fields, line, column } in outline.calls {
-        declaration.waits |= matches!(function.as_str(), "sleep" | "wait_for" | "ask");
+        // Of a URL the right names the host, if that stands there plainly.
+        let object = if function == "http" { plain_host(&object).unwrap_or_default() } else { object };
+        declaration.waits |= matches!(function.as_str(), "sleep" | "wait_for" | "ask" | "http");
         for right in missing(&declaration.uses, &function, &object, &fields) {
             let message = format!("`{function}` needs the right `{right}`, which the script does not declare");
             wrong.push(place(line, column, message, format!("write `uses(\"{right}\");` at the top level")));
@@ -99,6 +101,10 @@ fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> 
         // What `upsert` sets it may have to create; the fields of a new record need no right of their own.
         "create" | "upsert" => vec![Need::Create(object)],
         "ask" => vec![Need::Create("task")],
+        // A URL or a name that is made at run time is held against the rights then.
+        "send" | "http" if object.is_empty() => Vec::new(),
+        "send" => vec![Need::Message(object)],
+        "http" => vec![Need::Http(object)],
         // What happened to records is told to those who may read them.
         "wait_for" => match object.rsplit_once('.') {
             Some((of, "created" | "updated" | "deleted")) => vec![Need::Read(of)],
@@ -106,6 +112,9 @@ fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> 
         },
         _ => Vec::new(),
     };
+    if call == "http" {
+        needs.extend(fields.iter().map(|secret| Need::Secret(secret)));
+    }
     if matches!(call, "update" | "increment" | "upsert") {
         needs.extend(fields.iter().map(|f| Need::Write(object, f)));
     }

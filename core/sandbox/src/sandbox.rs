@@ -113,23 +113,31 @@ impl fmt::Debug for Program {
 #[derive(Clone)]
 pub struct Sandbox(Arc<Shared>);
 
-struct Shared {
-    runtime: Runtime,
+pub(crate) struct Shared {
+    pub(crate) runtime: Runtime,
     limits: Arc<Limits>,
     cache: Option<Cache>,
     interpreter: OnceLock<Interpreter>,
     loading: tokio::sync::Mutex<()>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     scripts: AtomicU64,
     /// One permit per instance that may work at one time.
     working: Semaphore,
+    /// Permits of their own for templates, which are filled in while a slice holds one of the others.
+    pub(crate) rendering: Semaphore,
 }
 
-struct Interpreter {
-    guest: Guest,
+pub(crate) struct Interpreter {
+    pub(crate) guest: Guest,
     check: ComponentExportIndex,
     load: ComponentExportIndex,
+    pub(crate) render: ComponentExportIndex,
 }
+
+/// Templates filled in at one time.
+const RENDERING_MAX: usize = 2;
+/// What stands for the number of a script where instances fill in templates.
+pub(crate) const TEMPLATES: u64 = u64::MAX;
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,7 +178,8 @@ impl Sandbox {
             loading: tokio::sync::Mutex::new(()),
             pool: Arc::new(Pool::new(config.warm_per_script_max, warm_max, recycle_bytes)),
             scripts: AtomicU64::new(0),
-            working: Semaphore::new(instances - warm_max),
+            working: Semaphore::new(instances.saturating_sub(warm_max + RENDERING_MAX).max(1)),
+            rendering: Semaphore::new(RENDERING_MAX),
             limits: Arc::new(config.limits),
         })))
     }
@@ -401,7 +410,11 @@ impl Sandbox {
         }
     }
 
-    async fn interpreter(&self) -> Result<&Interpreter, SandboxError> {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
+    pub(crate) async fn interpreter(&self) -> Result<&Interpreter, SandboxError> {
         if let Some(ready) = self.0.interpreter.get() {
             return Ok(ready);
         }
@@ -410,8 +423,8 @@ impl Sandbox {
             return Ok(ready);
         }
         let guest = self.compile(INTERPRETER.to_vec(), Self::interpreter_digest(), Ending::Told).await?;
-        let (check, load) = (guest.export("check")?, guest.export("load")?);
-        Ok(self.0.interpreter.get_or_init(|| Interpreter { guest, check, load }))
+        let (check, load, render) = (guest.export("check")?, guest.export("load")?, guest.export("render")?);
+        Ok(self.0.interpreter.get_or_init(|| Interpreter { guest, check, load, render }))
     }
 
     /// Compiles and links on a thread where blocking is allowed: compiling takes up to seconds.

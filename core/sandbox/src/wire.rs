@@ -3,6 +3,8 @@
 //! Outgoing types share their texts with the records they come from, so that nothing is copied before it is written
 //! into the guest's memory. Incoming types own theirs.
 
+pub(crate) mod outbound;
+
 use std::sync::Arc;
 
 use rapport_model::event::{Body, Fields};
@@ -179,6 +181,14 @@ impl OutReply {
     pub(crate) fn bytes(&self) -> usize {
         FIELD_BYTES + self.choice.len() + self.by.len() + self.task.len()
     }
+}
+
+/// A part of a template on its way to the interpreter.
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct OutPart {
+    pub(crate) name: String,
+    pub(crate) source: String,
 }
 
 /// A handler's failure.

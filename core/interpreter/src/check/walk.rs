@@ -15,6 +15,9 @@ const HOST_CALLS: [&str; 8] = ["get", "find", "count", "create", "update", "incr
 /// The host's functions that wait.
 const WAITING_CALLS: [&str; 3] = ["sleep", "wait_for", "ask"];
 
+/// The host's functions through which something leaves.
+const OUTBOUND_CALLS: [&str; 2] = ["http", "send"];
+
 /// Every host call with a literal object or event type. What cannot be right goes to `problems`.
 pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
     let known: BTreeSet<(String, usize)> = language::signatures().into_iter().collect();
@@ -138,6 +141,12 @@ fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
         let first = call.args.first().and_then(text).unwrap_or_default();
         return Some(placed(position, json!({ "call": name, "object": first, "fields": [] })));
     }
+    if OUTBOUND_CALLS.contains(&name) {
+        let (place, options) = if name == "http" { (1, call.args.get(2)) } else { (0, None) };
+        let about = call.args.get(place).and_then(text).unwrap_or_default();
+        let secret: Vec<String> = options.and_then(|map| value(map, "secret")).into_iter().collect();
+        return Some(placed(position, json!({ "call": name, "object": about, "fields": secret })));
+    }
     let first = text(call.args.first()?)?;
     let fields = match (name, call.args.len()) {
         ("emit" | "get" | "find" | "count" | "delete", _) => Vec::new(),
@@ -157,6 +166,18 @@ fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
 fn text(expression: &Expr) -> Option<String> {
     match expression {
         Expr::StringConstant(text, _) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// The text that stands for `name` in a map literal.
+fn value(expression: &Expr, name: &str) -> Option<String> {
+    match expression {
+        Expr::Map(entries, _) => entries.0.iter().find(|(key, _)| key.name == name).and_then(|(_, e)| text(e)),
+        Expr::DynamicConstant(map, _) => {
+            let map = map.read_lock::<rhai::Map>()?;
+            map.get(name)?.as_immutable_string_ref().ok().map(|text| text.to_string())
+        }
         _ => None,
     }
 }
