@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::backtest::Backtests;
 use crate::effects::transport::{Capture, Transport};
+use crate::effects::{self, Effects};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
@@ -76,12 +77,12 @@ pub(crate) struct Inner {
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    #[expect(dead_code, reason = "taken up by the next step")]
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) limits: Limits,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
+    pub(crate) effects: Effects,
     pub(crate) counters: Counters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
@@ -129,6 +130,7 @@ impl Engine {
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
+            effects: Effects::default(),
             counters: Counters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
@@ -151,10 +153,12 @@ impl Engine {
         inner.lanes.expect_stored();
         inner.take_up_retries().await?;
         inner.take_up_waits().await?;
+        inner.take_up_effects().await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch(inner.clone()));
         tasks.spawn(timers(inner.clone()));
         tasks.spawn(waits(inner.clone()));
+        tasks.spawn(effects::keep(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
@@ -200,8 +204,10 @@ impl Engine {
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
             let woken = self.inner.wake_waiting(now).await;
             self.idle().await;
+            let carried = self.inner.carry_due(now).await;
+            self.idle().await;
             let tried_again = self.inner.lanes.next_due().is_some_and(|when| when <= now);
-            let more = match started.and_then(|started| Ok(started + woken?)) {
+            let more = match started.and_then(|started| Ok(started + woken? + carried?)) {
                 Ok(count) => count > 0 || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading()),
                 Err(error) => {
                     tracing::warn!("what is due waits for the database: {error}");
@@ -209,7 +215,9 @@ impl Engine {
                 }
             };
             if !more {
-                let next = [self.inner.lanes.next_due(), self.inner.waits.next(), self.inner.schedules.next()];
+                let inner = &self.inner;
+                let next =
+                    [inner.lanes.next_due(), inner.waits.next(), inner.schedules.next(), inner.effects.next()];
                 return next.into_iter().flatten().min();
             }
         }
@@ -256,10 +264,16 @@ impl Inner {
     pub(crate) fn backoff_micros(&self, attempt: u16) -> i64 {
         let ceiling =
             self.limits.run_backoff_ms.saturating_mul(1 << attempt.min(20)).min(self.limits.run_backoff_ms_max);
+        self.jitter(ceiling, Duration::ZERO)
+    }
+
+    /// A wait of up to `ceiling_ms`, drawn evenly, and not less than `least`; in microseconds.
+    pub(crate) fn jitter(&self, ceiling_ms: u64, least: Duration) -> i64 {
         let mut random = [0; 8];
         self.entropy.fill(&mut random);
-        let millis = u64::from_le_bytes(random) % ceiling.max(1) + 1;
-        i64::try_from(millis.saturating_mul(1_000)).unwrap_or(i64::MAX)
+        let millis = u64::from_le_bytes(random) % ceiling_ms.max(1) + 1;
+        let least = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+        i64::try_from(millis.max(least).saturating_mul(1_000)).unwrap_or(i64::MAX)
     }
 
     /// Keeps a run until it is due again.

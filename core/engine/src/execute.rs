@@ -17,14 +17,14 @@ use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
-use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
+use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::lanes::{Held, Item};
 use crate::registry::{self, Version, slice_time};
-use crate::slice::{SliceHost, SliceLimits, seed};
+use crate::slice::{Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
 
 /// Conflicts after which a slice holds the lanes of all records that it touches.
@@ -60,6 +60,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
+        let effects_at = (!done.unit.effects.is_empty()).then_some(done.unit.time);
         let wait = match &done.unit.journal {
             JournalStep::Append { wait, .. } => wait.clone(),
             _ => None,
@@ -70,6 +71,9 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 crash_point("slice.committed");
                 if let Some(wait) = wait {
                     inner.waits.register(&wait.kind, &wait.field, wait.after);
+                }
+                if let Some(when) = effects_at {
+                    inner.effects.due_at(when);
                 }
                 return settle(inner, item, status, wake_at);
             }
@@ -196,11 +200,16 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         schema: inner.store.schema(),
         time: time_of(inner, run, event),
         random: seed(run.id),
-        limits: SliceLimits { rows_read_max: limits.slice_rows_read_max, writes_max: limits.slice_writes_max },
+        limits: SliceLimits {
+            rows_read_max: limits.slice_rows_read_max,
+            writes_max: limits.slice_writes_max,
+            effects_max: limits.slice_effects_max,
+        },
         buffer: Buffer::default(),
         events: Vec::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
+        outbound: Outbound::new(inner, run.id, 0),
         version,
     }
 }
@@ -293,6 +302,7 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
     unit.reads = reads;
     unit.puts = puts;
     unit.events = host.events;
+    unit.effects = host.outbound.effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))).collect();
     unit.replayed =
         inner.replay.get().map(|replay| replay.recorded(run.id).map(|r| r.stamps.clone()).unwrap_or_default());
     unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));

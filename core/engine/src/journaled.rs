@@ -5,6 +5,7 @@
 //! committed, and the call is answered when the run has been woken.
 
 mod host;
+mod outbound;
 mod waiting;
 
 use std::sync::Arc;

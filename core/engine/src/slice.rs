@@ -1,6 +1,8 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
 mod order;
+mod outbound;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +17,8 @@ use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+    FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
+    RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
 
@@ -32,12 +35,15 @@ use crate::registry::{AutomationKind, Version};
 use crate::trace::Trace;
 
 pub(crate) use self::order::read_order;
+pub(crate) use self::outbound::Outbound;
+use self::shown::{about, listed, named, outcome};
 
 /// What one slice may do at most, beside what the sandbox limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SliceLimits {
     pub(crate) rows_read_max: u32,
     pub(crate) writes_max: u32,
+    pub(crate) effects_max: u32,
 }
 
 /// The host of one slice.
@@ -54,6 +60,7 @@ pub(crate) struct SliceHost {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
+    pub(crate) outbound: Outbound,
 }
 
 type Answer<T> = Result<T, HostError>;
@@ -334,38 +341,6 @@ fn refusal(error: EngineError) -> HostError {
     }
 }
 
-fn about(object: &str, key: &str) -> String {
-    if key.contains('/') { key.to_owned() } else { format!("{object}/{key}") }
-}
-
-fn listed(fields: &GuestFields) -> String {
-    let mut text = String::new();
-    for (name, value) in fields {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(name);
-        text.push_str(": ");
-        text.push_str(&to_json(value).to_string());
-        if text.len() > 400 {
-            text.push('…');
-            break;
-        }
-    }
-    text
-}
-
-fn outcome<T>(answer: &Answer<T>, shown: impl FnOnce(&T) -> String) -> String {
-    match answer {
-        Ok(value) => shown(value),
-        Err(error) => format!("{}: {}", error.code, error.message),
-    }
-}
-
-fn named(record: &RecordData) -> String {
-    format!("{}/{} at version {}", record.object.name, record.id, record.version)
-}
-
 #[async_trait]
 impl Host for SliceHost {
     async fn get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
@@ -460,6 +435,18 @@ impl Host for SliceHost {
         let hint = nearest(name, self.version.settings.keys().map(String::as_str));
         let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
         Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
+    }
+
+    async fn send(&mut self, message: Outgoing) -> Answer<String> {
+        let started = Instant::now();
+        let about = format!("{} to {} with {} ({})", message.channel, message.to, message.template, listed(&message.data));
+        let answer = self.do_send(message).await;
+        self.trace.call("send", &about, &outcome(&answer, Clone::clone), started);
+        answer
+    }
+
+    async fn http(&mut self, _: HttpRequest) -> Answer<HttpReply> {
+        waits_here()
     }
 
     // Alone, as in a preview, this host shows what a run does up to where it waits.

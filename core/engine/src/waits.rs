@@ -366,10 +366,7 @@ impl Inner {
             match outcome {
                 Ok(_) => {
                     woken = woken.map(|count| count + 1);
-                    let mut run = (*run).clone();
-                    (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
-                    run.wake_event = event.map(|e| e.position);
-                    self.lanes.push_again(Item { run: Arc::new(run), event: None });
+                    self.woken((*run).clone(), event.map(|e| e.position));
                 }
                 Err(StoreError::RunMoved { .. }) => {}
                 // The others have been woken all the same, and are in the lanes.
@@ -377,6 +374,12 @@ impl Inner {
             }
         }
         woken
+    }
+
+    /// Queues a run that a commit has made pending.
+    pub(crate) fn woken(&self, mut run: Run, event: Option<i64>) {
+        (run.status, run.wake_at, run.attempt, run.wake_event) = (RunStatus::Pending, None, 0, event);
+        self.lanes.push_again(Item { run: Arc::new(run), event: None });
     }
 }
 

@@ -165,6 +165,7 @@ fn contact_objects() -> Vec<ObjectDef> {
                 instant("happened_at"),
             ],
         ),
+        template(),
         object(
             "task",
             standard,
@@ -181,6 +182,16 @@ fn contact_objects() -> Vec<ObjectDef> {
             ],
         ),
     ]
+}
+
+/// What messages are made from: Jinja, filled in when a message is sent.
+fn template() -> ObjectDef {
+    object(
+        "template",
+        Origin::Standard,
+        None,
+        vec![required(unique(text("name"))), text("subject"), text("text"), text("html"), text("notes")],
+    )
 }
 
 fn system_objects() -> Vec<ObjectDef> {

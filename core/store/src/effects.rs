@@ -8,8 +8,6 @@ use crate::store::Store;
 
 const COLUMNS: &str = "id, run, call, channel, destination, request, status, attempt, next_at, deadline_at, created_at, \
      finished_at, reply, error";
-/// Served by `effect_due`.
-const NEXT: &str = "select next_at from effect where status = 'pending' and next_at is not null order by next_at limit 1";
 const COUNTS: &str = "select status, count(*) from effect group by status order by status";
 
 /// Which effects to list.
@@ -45,10 +43,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Effect>, StoreError> {
         let mut cells = vec![Cell::Int(now.micros())];
-        cells.extend(left_alone.iter().map(|destination| Cell::text(destination)));
-        let places: Vec<String> = (2..=cells.len()).map(|n| format!("${n}")).collect();
-        let others =
-            if places.is_empty() { String::new() } else { format!(" and destination not in ({})", places.join(", ")) };
+        let others = others(left_alone, &mut cells);
         let rest = format!(" where status = 'pending' and next_at <= $1{others} order by next_at, id limit {limit}");
         self.sound_effects(&rest, cells).await
     }
@@ -62,12 +57,16 @@ impl Store {
         self.sound_effects(&rest, vec![Cell::Int(now.micros())]).await
     }
 
-    /// When the next effect is to be tried.
+    /// When the next effect is to be tried, but for those to the destinations `left_alone`. Served by `effect_due`.
     ///
     /// # Errors
     /// As for [`Store::events`].
-    pub async fn next_effect(&self) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.shared().pool.fetch(Query::new(NEXT, Vec::new())).await?;
+    pub async fn next_effect(&self, left_alone: &[String]) -> Result<Option<Timestamp>, StoreError> {
+        let mut cells = Vec::new();
+        let others = others(left_alone, &mut cells);
+        let condition = format!("status = 'pending' and next_at is not null{others}");
+        let text = format!("select next_at from effect where {condition} order by next_at limit 1");
+        let rows = self.shared().pool.fetch(Query::new(&text, cells)).await?;
         Ok(rows.first().map(|row| row.micros(0)).transpose()?)
     }
 
@@ -149,6 +148,14 @@ impl Store {
         });
         Ok(sound.collect())
     }
+}
+
+/// The condition that leaves these destinations out.
+fn others(left_alone: &[String], cells: &mut Vec<Cell>) -> String {
+    let first = cells.len() + 1;
+    cells.extend(left_alone.iter().map(|destination| Cell::text(destination)));
+    let places: Vec<String> = (first..=cells.len()).map(|n| format!("${n}")).collect();
+    if places.is_empty() { String::new() } else { format!(" and destination not in ({})", places.join(", ")) }
 }
 
 fn read(row: &Row) -> Result<Effect, DbError> {

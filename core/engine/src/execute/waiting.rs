@@ -47,6 +47,7 @@ pub(super) async fn slice(
         // A slice draws ids and random numbers of its own: those of the slices before are taken.
         let seed = [run.id.0.as_bytes().as_slice(), &slices.to_be_bytes()].concat();
         slice_host.random = Stream::new(&seed);
+        slice_host.begins_slice(slices);
     }
     let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
     let first = journaled.first_record(event, record);

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+    FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
+    RecordData, Reply, WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
@@ -145,6 +146,14 @@ impl Host for JournaledHost {
             |()| Json::Null,
             |_: &Self, _| ()
         )
+    }
+
+    async fn send(&mut self, message: Outgoing) -> Answer<String> {
+        self.send_journaled(message).await
+    }
+
+    async fn http(&mut self, request: HttpRequest) -> Answer<HttpReply> {
+        self.http_journaled(request).await
     }
 
     fn log(&mut self, level: LogLevel, message: &str) {
