@@ -27,6 +27,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
 
 use crate::automations::check_against;
+use crate::effects::transport::Capture;
 use crate::engine::{Engine, Inner};
 use crate::entropy::SeededEntropy;
 use crate::error::EngineError;
@@ -422,6 +423,7 @@ impl Work {
             limits: self.live.limits.clone(),
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(self.backtest.id.as_bytes())),
+            transport: Arc::new(Capture),
         };
         let engine = ground.open(&scratch).await?;
         furnish::declare(&engine.inner, snapshot.schema()).await?;

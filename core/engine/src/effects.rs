@@ -12,6 +12,7 @@ mod attempt;
 mod circuit;
 mod list;
 pub(crate) mod request;
+mod steer;
 pub(crate) mod transport;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use rapport_store::{EffectMove, EffectStep, StoreError, UnitOfWork, crash_point}
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+pub(crate) use list::{again, called_off, effect_to_json, message_to_json};
 pub use list::{EffectFilter, EffectSelection};
 
 use self::attempt::Verdict;

@@ -23,6 +23,7 @@ use rapport_model::{Actor, Digest, Event, Name, RecordId, Run, RunId, Schema, Va
 use rapport_store::{ArtifactKind, Store};
 use serde_json::{Map, Value as Json, json};
 
+use crate::effects::effect_to_json;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -71,6 +72,7 @@ impl Engine {
         let caused = explainer.caused_by_run(&run).await?;
         json["changed"] = caused.items.into();
         json["changed_more"] = caused.more.into();
+        json["sent"] = self.inner.effects_of(&run).await?.iter().map(effect_to_json).collect();
         Ok(json)
     }
 

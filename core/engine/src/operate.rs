@@ -147,8 +147,10 @@ impl Engine {
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.run_state = Some(action.update(&run, caller, now));
         unit.journal = journal_step(&run);
+        self.with_calls(action, &run, &mut unit).await?;
+        let to = unit.run_state.as_ref().map_or(action.to(), |state| state.status);
         self.inner.store.commit(unit).await?;
-        self.settled(action, &run);
+        self.settled(action, &run, to);
         let run = self.find_run(id).await?;
         Ok(run_to_json(&run))
     }
@@ -165,7 +167,7 @@ impl Engine {
     ) -> Result<Json, EngineError> {
         caller.everywhere(Act::Write)?;
         self.inner.writable(None)?;
-        let mut done = Vec::new();
+        let mut done: Vec<(Arc<Run>, RunStatus)> = Vec::new();
         let mut missed: Result<u64, EngineError> = Ok(0);
         for query in selection.queries(action)? {
             let more = self.operate_each(caller, action, query, &mut done).await;
@@ -173,9 +175,9 @@ impl Engine {
         }
         // They were read newest first, and start in the order of the log. What is done is done, whatever failed after it.
         let count = done.len();
-        done.sort_by(|a: &Arc<Run>, b| (a.position, &a.automation).cmp(&(b.position, &b.automation)));
-        for run in &done {
-            self.settled(action, run);
+        done.sort_by(|(a, _), (b, _)| (a.position, &a.automation).cmp(&(b.position, &b.automation)));
+        for (run, to) in &done {
+            self.settled(action, run, *to);
         }
         Ok(json!({ action.past(): count, "missed": missed? }))
     }
@@ -185,7 +187,7 @@ impl Engine {
         caller: &Caller,
         action: RunAction,
         mut query: RunQuery,
-        done: &mut Vec<Arc<Run>>,
+        done: &mut Vec<(Arc<Run>, RunStatus)>,
     ) -> Result<u64, EngineError> {
         let mut missed = 0;
         loop {
@@ -205,21 +207,25 @@ impl Engine {
         caller: &Caller,
         action: RunAction,
         page: Vec<Run>,
-        done: &mut Vec<Arc<Run>>,
+        done: &mut Vec<(Arc<Run>, RunStatus)>,
     ) -> Result<u64, EngineError> {
         let now = self.inner.clock.now();
-        let unit = |run: &Run| {
+        let mut units = Vec::with_capacity(page.len());
+        for run in &page {
             let mut unit = UnitOfWork::new(now, caller.actor.clone());
             unit.run_state = Some(action.update(run, caller, now));
             unit.journal = journal_step(run);
-            unit
-        };
-        let outcomes = self.inner.store.commit_all(page.iter().map(unit).collect()).await;
+            self.with_calls(action, run, &mut unit).await?;
+            units.push(unit);
+        }
+        let reached: Vec<RunStatus> =
+            units.iter().map(|unit| unit.run_state.as_ref().map_or(action.to(), |state| state.status)).collect();
+        let outcomes = self.inner.store.commit_all(units).await;
         let mut missed: Result<u64, EngineError> = Ok(0);
-        for (run, outcome) in page.into_iter().zip(outcomes) {
+        for ((run, to), outcome) in page.into_iter().zip(reached).zip(outcomes) {
             match outcome {
                 // Many are kept until all are done: without their traces.
-                Ok(_) => done.push(Arc::new(Run { trace: None, ..run })),
+                Ok(_) => done.push((Arc::new(Run { trace: None, ..run }), to)),
                 Err(rapport_store::StoreError::RunMoved { .. }) => missed = missed.map(|n| n + 1),
                 Err(error) => missed = missed.and(Err(error.into())),
             }
@@ -227,10 +233,23 @@ impl Engine {
         missed
     }
 
-    /// Tells the lanes what was done to a run.
-    fn settled(&self, action: RunAction, run: &Run) {
+    /// What becomes of the call that the run waits for, in the same commit.
+    async fn with_calls(&self, action: RunAction, run: &Run, unit: &mut UnitOfWork) -> Result<(), EngineError> {
+        let now = unit.time;
+        match action {
+            RunAction::Cancel => self.inner.call_off(run, unit, now).await,
+            RunAction::Retry => self.inner.call_again(run, unit, now).await,
+            RunAction::Pause | RunAction::Resume => Ok(()),
+        }
+    }
+
+    /// Tells the lanes what was done to a run, and where it stands then.
+    fn settled(&self, action: RunAction, run: &Run, to: RunStatus) {
         self.inner.lanes.forget(run);
-        if action.to() == RunStatus::Pending {
+        if to == RunStatus::Waiting {
+            self.inner.effects.due_at(self.inner.clock.now());
+        }
+        if to == RunStatus::Pending {
             let attempt = if action == RunAction::Retry { 0 } else { run.attempt };
             let again = Run { status: RunStatus::Pending, attempt, wake_at: None, ..run.clone() };
             self.inner.lanes.push_again(Item { run: Arc::new(again), event: None });

@@ -7,6 +7,7 @@ use rapport_model::{AutomationId, Run, RunId, RunStatus};
 use rapport_store::RunQuery;
 use serde_json::{Value as Json, json};
 
+use crate::effects::effect_to_json;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -122,6 +123,7 @@ impl Engine {
         let query = rapport_store::EventQuery { run: Some(run.id), limit: 1_000, ..Default::default() };
         let appended = self.inner.store.events(&query).await?;
         json["events"] = appended.iter().map(|event| event_to_json(event)).collect();
+        json["effects"] = self.inner.effects_of(&run).await?.iter().map(effect_to_json).collect();
         json["undone_by"] = json!(self.inner.undo_of(run.id).await?.map(|undo| undo.id));
         Ok(json)
     }

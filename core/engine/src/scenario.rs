@@ -10,14 +10,15 @@
 //! falls due on the way happens at its own instant, in order. Ids and random numbers follow from `seed`, and slices work
 //! one after another, so that the same file gives the same result for good.
 //!
-//! `http` and `answer` steps, and expectations of messages and effects, need waits and channels; until those are there, the
-//! reader refuses them by name (see [`read`]), but for the empty list, which holds as long as nothing can be sent.
+//! Nothing leaves: messages are taken, HTTP calls are answered as the `http` steps before them say, and one that none of them
+//! matches fails the step in which it was made.
 
 mod compare;
 mod expect;
 mod play;
 mod read;
 mod report;
+mod stubs;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::ingest::Incoming;
 
+use self::stubs::Stub;
 pub use play::{Shown, Stage};
 pub use read::ScenarioError;
 pub use report::{Difference, ScenarioReport, StepReport, Verdict};
@@ -84,6 +86,8 @@ enum What {
     Write(Write),
     /// Somebody answers the question that a task asks: the number of the task, from 1 in the order in which they were made.
     Answer(u32, String),
+    /// From now on HTTP calls are answered so.
+    Http(Stub),
     /// Something must be so.
     Expect(Expect),
     /// Memory is lost, and everything starts again from the database.
@@ -97,6 +101,7 @@ impl What {
             Self::Event(_) => "event",
             Self::Write(_) => "write",
             Self::Answer(..) => "answer",
+            Self::Http(_) => "http",
             Self::Expect(_) => "expect",
             Self::Crash => "crash",
         }
@@ -128,6 +133,8 @@ struct Expect {
     runs: Vec<ExpectRuns>,
     events: Option<ExpectEvents>,
     tasks: Option<Vec<Json>>,
+    messages: Option<Vec<Json>>,
+    effects: Option<Vec<Json>>,
 }
 
 /// What a record must be like.

@@ -14,6 +14,7 @@ use rapport_model::{Clock, Limits};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Database, Durability, Store, StoreConfig};
 
+use crate::effects::transport::Transport;
 use crate::engine::{Engine, EngineConfig};
 use crate::entropy::Entropy;
 use crate::error::EngineError;
@@ -68,6 +69,7 @@ pub(crate) struct Ground {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<SetClock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) transport: Arc<dyn Transport>,
 }
 
 impl Ground {
@@ -81,7 +83,7 @@ impl Ground {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let store = Store::open(config, clock.clone()).await?;
         let limits = Limits { slices_in_flight_max: 1, ..self.limits.clone() };
-        let config = EngineConfig { limits, entropy: self.entropy.clone(), ..EngineConfig::default() };
+        let config = EngineConfig { limits, entropy: self.entropy.clone(), transport: self.transport.clone() };
         Engine::start(config, store, self.sandbox.clone(), clock).await
     }
 }

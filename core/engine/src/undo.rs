@@ -241,12 +241,13 @@ impl Inner {
         }
     }
 
-    /// Those of `runs` that have something to take back.
+    /// Those of `runs` that have something to take back, or have sent something.
     pub(crate) async fn that_changed_something(&self, runs: Vec<Arc<Run>>) -> Result<Vec<Arc<Run>>, EngineError> {
         let mut changed = Vec::with_capacity(runs.len());
         for run in runs {
             let events = plan::events_of(&self.store, run.id).await?;
-            if events.iter().any(|e| !matches!(e.body, Some(Body::Data(_)))) {
+            let wrote = events.iter().any(|e| !matches!(e.body, Some(Body::Data(_))));
+            if wrote || !self.effects_of(&run).await?.is_empty() {
                 changed.push(run);
             }
         }

@@ -98,11 +98,11 @@ pub fn effect_id(run: RunId, call: i64) -> EffectId {
     let mut hash = Sha256::new();
     hash.update(b"effect\0");
     hash.update(run.0.as_bytes());
-    hash.update(call.to_be_bytes());
     let hash: [u8; 32] = hash.finalize().into();
     let mut random = [0; 10];
     random.copy_from_slice(&hash[..10]);
-    // The time of the run's own id, so that keys lie in the order of time.
+    // Effects of one run lie in the order of their calls; the time is that of the run's own id.
+    random[3..7].copy_from_slice(&u32::try_from(call).unwrap_or(u32::MAX).to_be_bytes());
     let bytes = run.0.as_bytes();
     let millis = bytes[..6].iter().fold(0_i64, |sum, b| (sum << 8) | i64::from(*b));
     EffectId::from_parts(millis.saturating_mul(1_000), random)
@@ -117,6 +117,7 @@ mod tests {
         let run = RunId::from_parts(1_700_000_000_000_000, [7; 10]);
         assert_eq!(effect_id(run, 1), effect_id(run, 1));
         assert_ne!(effect_id(run, 1), effect_id(run, 2));
+        assert!(effect_id(run, 1) < effect_id(run, 2) && effect_id(run, 999) < effect_id(run, 1_000));
         assert_eq!(effect_id(run, 1).0.as_bytes()[..6], run.0.as_bytes()[..6]);
     }
 

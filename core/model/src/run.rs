@@ -19,7 +19,8 @@ use crate::time::Timestamp;
 /// pending ──sleep, wait_for, ask──▶ waiting ──what it waits for──▶ pending
 ///              └──its calls differ from those before it waited──▶ paused
 /// ```
-/// Whatever has not ended can be cancelled; what was cancelled can be started again.
+/// Whatever has not ended can be cancelled; what was cancelled can be started again. A run that ended for want of an answer to
+/// a call waits for that answer again when it is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
@@ -87,8 +88,9 @@ impl RunStatus {
         match self {
             Self::Pending | Self::Retrying => !matches!(next, Self::Pending),
             Self::Waiting => matches!(next, Self::Pending | Self::Dead | Self::Cancelled),
-            Self::Paused | Self::Dead => matches!(next, Self::Pending | Self::Cancelled),
-            Self::Cancelled => matches!(next, Self::Pending),
+            Self::Paused => matches!(next, Self::Pending | Self::Cancelled),
+            Self::Dead => matches!(next, Self::Pending | Self::Waiting | Self::Cancelled),
+            Self::Cancelled => matches!(next, Self::Pending | Self::Waiting),
             Self::Completed | Self::Skipped => false,
         }
     }

@@ -24,9 +24,7 @@ pub struct EffectQuery {
     /// Those to this destination.
     pub destination: Option<String>,
     /// Those before this one.
-    pub before: Option<EffectId>,
-    /// Those after this one, oldest first.
-    pub after: Option<EffectId>,
+    pub before: Option<(Timestamp, EffectId)>,
     /// How many at most.
     pub limit: u32,
 }
@@ -79,43 +77,15 @@ impl Store {
         Ok(rows.first().map(read).transpose()?)
     }
 
-    /// Effects, the newest first; with `after`, the oldest first.
+    /// Effects, the newest first.
     ///
     /// # Errors
     /// As for [`Store::events`].
     pub async fn effects(&self, query: &EffectQuery) -> Result<Vec<Effect>, StoreError> {
-        let (mut conditions, mut cells) = (Vec::new(), Vec::new());
-        let mut add = |condition: &str, cell: Cell| {
-            cells.push(cell);
-            conditions.push(format!("{condition} ${}", cells.len()));
-        };
-        if let Some(run) = query.run {
-            add("run =", Cell::Id(run.0));
-        }
-        if let Some(channel) = &query.channel {
-            add("channel =", Cell::text(channel));
-        }
-        if let Some(destination) = &query.destination {
-            add("destination =", Cell::text(destination));
-        }
-        if let Some(before) = query.before {
-            add("id <", Cell::Id(before.0));
-        }
-        if let Some(after) = query.after {
-            add("id >", Cell::Id(after.0));
-        }
-        if query.messages {
-            conditions.push("channel <> 'http'".to_owned());
-        }
-        if let Some(status) = query.status {
-            // As a word of the text, so that the partial indexes serve it.
-            conditions.push(format!("status = '{}'", status.as_str()));
-        }
+        let (conditions, cells) = conditions(query);
         let start = if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
-        let way = if query.after.is_some() { "asc" } else { "desc" };
-        // The effects of one run are few; their numbers say in which order they were asked for.
-        let order = if query.run.is_some() { format!("call {way}") } else { format!("id {way}") };
-        let rows = self.select_effects(&format!("{start} order by {order} limit {}", query.limit), cells).await?;
+        let rest = format!("{start} order by created_at desc, id desc limit {}", query.limit);
+        let rows = self.select_effects(&rest, cells).await?;
         Ok(rows.iter().map(read).collect::<Result<_, DbError>>()?)
     }
 
@@ -148,6 +118,34 @@ impl Store {
         });
         Ok(sound.collect())
     }
+}
+
+fn conditions(query: &EffectQuery) -> (Vec<String>, Vec<Cell>) {
+    let (mut conditions, mut cells) = (Vec::new(), Vec::new());
+    let equalities = [
+        ("run", query.run.map(|run| Cell::Id(run.0))),
+        ("channel", query.channel.as_deref().map(Cell::text)),
+        ("destination", query.destination.as_deref().map(Cell::text)),
+    ];
+    for (column, cell) in equalities {
+        if let Some(cell) = cell {
+            cells.push(cell);
+            conditions.push(format!("{column} = ${}", cells.len()));
+        }
+    }
+    if let Some((created_at, id)) = query.before {
+        cells.extend([Cell::Int(created_at.micros()), Cell::Id(id.0)]);
+        let (time, key) = (cells.len() - 1, cells.len());
+        conditions.push(format!("created_at <= ${time} and (created_at < ${time} or id < ${key})"));
+    }
+    if query.messages {
+        conditions.push("channel <> 'http'".to_owned());
+    }
+    if let Some(status) = query.status {
+        // As a word of the text, so that the partial indexes serve it.
+        conditions.push(format!("status = '{}'", status.as_str()));
+    }
+    (conditions, cells)
 }
 
 /// The condition that leaves these destinations out.

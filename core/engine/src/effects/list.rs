@@ -1,6 +1,6 @@
 //! Effects and messages as callers from outside see them, and what an operator does to them.
 
-use rapport_model::{Effect, EffectId, EffectStatus, RunId};
+use rapport_model::{Effect, EffectId, EffectStatus, RunId, Timestamp};
 use rapport_store::{EffectMove, EffectQuery, EffectStep, UnitOfWork};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -71,13 +71,19 @@ impl Engine {
         described.push(if filter.messages { "messages" } else { "effects" });
         if let Some(text) = filter.cursor.as_deref() {
             let values = open_cursor(&described, text)?;
-            let id = values.first().and_then(Json::as_str).and_then(|id| id.parse::<EffectId>().ok());
-            query.before = Some(id.ok_or_else(|| EngineError::invalid("/cursor", "this is no cursor of effects"))?);
+            let place = match values.as_slice() {
+                [time, id] => time.as_i64().zip(id.as_str().and_then(|id| id.parse::<EffectId>().ok())),
+                _ => None,
+            };
+            let wrong = || EngineError::invalid("/cursor", "this is no cursor of effects");
+            query.before = Some(place.map(|(time, id)| (Timestamp::from_micros(time), id)).ok_or_else(wrong)?);
         }
         let mut found = self.inner.store.effects(&query).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let next = found.last().filter(|_| more).map(|last| cursor(&described, vec![last.id.to_string().into()]));
+        let next = found.last().filter(|_| more).map(|last| {
+            cursor(&described, vec![last.created_at.micros().into(), last.id.to_string().into()])
+        });
         let show = if filter.messages { message_to_json } else { effect_to_json };
         Ok(Page { items: found.iter().map(show).collect(), next })
     }
@@ -125,7 +131,7 @@ impl Engine {
         loop {
             let page = self.inner.store.effects(&query).await?;
             let Some(last) = page.last() else { return Ok(json!({ "retried": count })) };
-            query.before = Some(last.id);
+            query.before = Some((last.created_at, last.id));
             self.retry_effects_of(caller, &page).await?;
             count += page.len();
         }
@@ -155,7 +161,7 @@ impl Engine {
 }
 
 /// What makes an effect pending again.
-pub(crate) fn again(effect: &Effect, now: rapport_model::Timestamp) -> EffectStep {
+pub(crate) fn again(effect: &Effect, now: Timestamp) -> EffectStep {
     let span = effect.deadline_at.micros().saturating_sub(effect.created_at.micros());
     EffectStep::Move(EffectMove {
         id: effect.id,
@@ -170,7 +176,7 @@ pub(crate) fn again(effect: &Effect, now: rapport_model::Timestamp) -> EffectSte
 }
 
 /// What calls an effect off.
-pub(crate) fn called_off(effect: &Effect, now: rapport_model::Timestamp, why: &str) -> EffectStep {
+pub(crate) fn called_off(effect: &Effect, now: Timestamp, why: &str) -> EffectStep {
     EffectStep::Move(EffectMove {
         id: effect.id,
         status: EffectStatus::Cancelled,

@@ -2,14 +2,16 @@
 
 use rapport_model::json::{record_to_json, value_from_json};
 use rapport_model::record::SYSTEM_FIELDS;
-use rapport_model::{Record, Schema};
-use rapport_store::EventQuery;
+use rapport_model::effect::HTTP;
+use rapport_model::{Effect, Record, Schema};
+use rapport_store::{EffectQuery, EventQuery};
 use serde_json::Value as Json;
 
 use super::compare::{Comparison, Names, cut, texts};
 use super::report::Difference;
 use super::{Expect, ExpectCount, ExpectEvents, ExpectRecord, ExpectRuns, below};
 use crate::draft::known_field;
+use crate::effects;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -48,13 +50,42 @@ impl Judge<'_> {
             let usual = ["title", "state", "assignee"];
             list(&mut comparison, (&below(pointer, "tasks"), "tasks"), tasks, (&found, &usual));
         }
+        if expect.messages.is_some() || expect.effects.is_some() {
+            let effects = self.effects().await?;
+            if let Some(messages) = &expect.messages {
+                let sent = effects.iter().filter(|effect| effect.channel != HTTP);
+                let found: Vec<Json> = sent.map(effects::message_to_json).collect();
+                list(&mut comparison, (&below(pointer, "messages"), "messages"), messages, (&found, &["channel", "to", "template"]));
+            }
+            if let Some(wanted) = &expect.effects {
+                let found: Vec<Json> = effects.iter().map(flat).collect();
+                let usual = ["channel", "method", "url", "to", "status"];
+                list(&mut comparison, (&below(pointer, "effects"), "effects"), wanted, (&found, &usual));
+            }
+        }
         Ok(comparison.differences)
+    }
+
+    /// What was sent since the scenario began, in its order.
+    async fn effects(&self) -> Result<Vec<Effect>, EngineError> {
+        let mut query = EffectQuery { limit: PAGE, ..EffectQuery::default() };
+        let mut found = Vec::new();
+        loop {
+            let page = self.engine.inner.store.effects(&query).await?;
+            query.before = page.last().map(|last| (last.created_at, last.id));
+            let full = page.len() == PAGE as usize;
+            found.extend(page);
+            if !full {
+                found.reverse();
+                return Ok(found);
+            }
+        }
     }
 
     /// The records that texts in the expectation name by a unique field.
     async fn names(&self, expect: &Expect) -> Result<Names, EngineError> {
         let mut all = Vec::new();
-        let lists = [expect.events.as_ref().map(|e| &e.events), expect.tasks.as_ref()];
+        let lists = [expect.events.as_ref().map(|e| &e.events), expect.tasks.as_ref(), expect.messages.as_ref()];
         all.extend(lists.into_iter().flatten().flatten().flat_map(texts));
         let fields = expect.record.iter().flat_map(|record| &record.fields);
         all.extend(fields.flat_map(|fields| fields.values()).flat_map(texts));
@@ -170,6 +201,19 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// An effect with what was asked for beside where it stands.
+fn flat(effect: &Effect) -> Json {
+    let mut json = effects::effect_to_json(effect);
+    let request = json["request"].take();
+    if let (Json::Object(shown), Json::Object(request)) = (&mut json, request) {
+        shown.remove("request");
+        let body = request.get("body").and_then(Json::as_str).and_then(|text| serde_json::from_str(text).ok());
+        shown.extend(body.map(|json: Json| ("json".to_owned(), json)));
+        shown.extend(request.into_iter().filter(|(name, _)| name != "attempts"));
+    }
+    json
 }
 
 fn list(comparison: &mut Comparison<'_>, place: (&str, &str), expected: &[Json], (found, usual): (&[Json], &[&str])) {

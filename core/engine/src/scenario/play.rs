@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::expect::Judge;
 use super::report::{Difference, ScenarioReport, StepReport, Verdict};
+use super::stubs::Stubs;
 use super::{Cast, Operation, Person, Scenario, ScriptFile, Step, What, Write, below};
 use crate::bulk::{BulkOptions, Reaction, RowOutcome};
 use crate::engine::Engine;
@@ -62,7 +63,9 @@ impl Scenario {
     pub async fn play(&self, cast: &Cast, stage: &Stage) -> Result<ScenarioReport, EngineError> {
         let scratch = Scratch::below(&stage.folder)?;
         let first = self.steps.iter().find_map(|step| step.at);
+        let stubs = Arc::new(Stubs::default());
         let ground = Ground {
+            transport: stubs.clone(),
             sandbox: stage.sandbox.clone(),
             limits: stage.limits.clone(),
             clock: Arc::new(SetClock::at(first.unwrap_or_else(|| Timestamp::from_micros(BEGIN_MICROS)))),
@@ -72,7 +75,7 @@ impl Scenario {
         match self.furnish(&engine, cast).await {
             Ok(caller) => {
                 let began = engine.head();
-                Player { ground, scratch: &scratch, engine, caller, began }.play(self, stage.shown).await
+                Player { ground, scratch: &scratch, engine, caller, began, stubs }.play(self, stage.shown).await
             }
             Err(error) => {
                 engine.shutdown().await?;
@@ -202,6 +205,7 @@ struct Player<'a> {
     engine: Engine,
     caller: Caller,
     began: i64,
+    stubs: Arc<Stubs>,
 }
 
 impl Player<'_> {
@@ -244,6 +248,7 @@ impl Player<'_> {
     async fn take(&mut self, step: &Step, pointer: &str) -> Result<Vec<Difference>, Halt> {
         if let Some(at) = step.at {
             self.advance(at).await;
+            self.check_calls()?;
         }
         match &step.what {
             What::Pass => {}
@@ -251,13 +256,25 @@ impl Player<'_> {
             What::Write(write) => self.write(write).await?,
             What::Answer(number, choice) => self.answer(*number, choice).await?,
             What::Crash => self.crash().await?,
+            What::Http(stub) => self.stubs.tell(stub.clone()),
             What::Expect(expect) => {
                 let judge = Judge { engine: &self.engine, began: self.began };
                 return Ok(judge.judge(&below(pointer, "expect"), expect).await?);
             }
         }
         self.engine.settle().await;
+        self.check_calls()?;
         Ok(Vec::new())
+    }
+
+    /// A call that nothing answers is a story that was not told to its end.
+    fn check_calls(&self) -> Result<(), Halt> {
+        match self.stubs.take_unmatched().first() {
+            None => Ok(()),
+            Some(call) => Err(Halt::Refused(format!(
+                "{call} was called, and no `http` step before matches it: add {{\"http\": {{\"match\": \"{call}\", \"reply\": {{\"status\": 200}}}}}}"
+            ))),
+        }
     }
 
     /// Moves the clock to `to`. What falls due on the way happens at its own instant.

@@ -1,5 +1,7 @@
 //! Reads a scenario's JSON. What does not fit is refused with its place, and a key that nobody knows with the nearest one.
 
+mod stub;
+
 use std::collections::BTreeMap;
 
 use rapport_model::nearest::nearest;
@@ -211,7 +213,7 @@ fn read_actor(all: &Members<'_>) -> Read<Person> {
     }
 }
 
-/// The kinds of steps, those that are refused yet among them.
+/// The kinds of steps.
 const KINDS: [&str; 6] = ["event", "write", "expect", "crash", "http", "answer"];
 
 fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
@@ -228,7 +230,7 @@ fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
         ["expect"] => What::Expect(read_expect(&Members::of(json, &place)?)?),
         ["crash"] if *json == Json::Bool(true) => What::Crash,
         ["crash"] => return wrong(&place, "write {\"crash\": true}"),
-        ["http"] => return wrong(&place, "automations make no HTTP calls yet, so there is nothing to reply to"),
+        ["http"] => What::Http(stub::read(&Members::of(json, &place)?)?),
         ["answer"] => read_answer(&Members::of(json, &place)?)?,
         several => {
             let kinds = several.join("` and `");
@@ -309,21 +311,18 @@ fn read_expect(expect: &Members<'_>) -> Read<Expect> {
     if expect.map.is_empty() {
         return wrong(&expect.pointer, format!("expects nothing: there are {}", known.join(", ")));
     }
-    for name in ["messages", "effects"] {
-        if !expect.list(name)?.is_empty() {
-            let message = format!("nothing leaves the database yet, so the {name} can only be the empty list");
-            return wrong(&expect.place(name), message);
-        }
-    }
+    let list = |name: &str| match expect.get(name) {
+        None => Ok(None),
+        Some(_) => Ok(Some(expect.list(name)?.to_vec())),
+    };
     Ok(Expect {
         record: read_expected_record(expect)?,
         counts: read_counts(expect)?,
         runs: read_runs(expect)?,
         events: read_events(expect)?,
-        tasks: match expect.get("tasks") {
-            None => None,
-            Some(_) => Some(expect.list("tasks")?.to_vec()),
-        },
+        tasks: list("tasks")?,
+        messages: list("messages")?,
+        effects: list("effects")?,
     })
 }
 
@@ -440,10 +439,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_refused_by_its_step() {
+    fn a_step_that_does_not_read_is_refused_with_its_place() {
         assert!(refused(&json!({"http": {"match": "POST https://a"}})).starts_with("/steps/0/http: "));
+        assert!(refused(&json!({"http": {"match": "https://a", "fail": "timeout"}})).starts_with("/steps/0/http/match: "));
+        assert!(refused(&json!({"http": {"match": "GET https://a", "fail": "x"}})).starts_with("/steps/0/http/fail: "));
         assert!(refused(&json!({"answer": {"task": 0, "choice": "x"}})).starts_with("/steps/0/answer/task: "));
-        assert!(refused(&json!({"expect": {"messages": [{}]}})).starts_with("/steps/0/expect/messages: "));
+        assert!(refused(&json!({"expect": {"messages": {}}})).starts_with("/steps/0/expect/messages: "));
         assert!(Scenario::read(&json!({"steps": [{"expect": {"messages": [], "effects": []}}]})).is_ok());
     }
 

@@ -12,7 +12,7 @@ use rapport_model::image;
 use rapport_model::json::to_json;
 use rapport_model::record::Change;
 use rapport_model::schema::SchemaChange;
-use rapport_model::{Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value};
+use rapport_model::{Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value};
 use rapport_store::{EventQuery, Store};
 use serde_json::{Value as Json, json};
 
@@ -33,8 +33,10 @@ pub(super) struct Report {
     pub(super) done: Vec<Json>,
     /// What is left as it is, with the reason.
     pub(super) left: Vec<Json>,
-    /// What cannot be taken back at all: events that were reported.
+    /// What cannot be taken back at all: events that were reported, messages and calls that were sent.
     pub(super) stands: Vec<Json>,
+    /// What was to be sent and is called off.
+    pub(super) called_off: Vec<Effect>,
 }
 
 /// The most items of each kind that a report names; the rest is counted.
@@ -59,6 +61,7 @@ pub(super) type Refused = HashMap<(Name, RecordId), String>;
 /// What a plan is made on.
 pub(super) struct Planner<'a> {
     pub(super) store: &'a Store,
+    inner: &'a Inner,
     targets: &'a Targets,
     pub(super) schema: Arc<Schema>,
     pub(super) now: Timestamp,
@@ -90,6 +93,7 @@ impl<'a> Planner<'a> {
     pub(super) fn new(inner: &'a Inner, now: Timestamp, refused: &'a Refused) -> Self {
         Self {
             store: &inner.store,
+            inner,
             targets: &inner.undo_targets,
             schema: inner.store.schema(),
             now,
@@ -109,6 +113,7 @@ impl<'a> Planner<'a> {
                 report.stands.push(json!({ "position": event.position, "event": event.kind.as_str() }));
             }
         }
+        self.plan_effects(run, &mut report).await?;
         let nets = net::of_events(&events);
         let gone = nets.iter().filter(|net| matches!(net.kind, NetKind::Deleted(_)));
         self.returning = gone.map(|net| (net.object.clone(), net.id)).collect();
@@ -117,6 +122,25 @@ impl<'a> Planner<'a> {
         }
         self.undone.insert(run.id);
         Ok(report)
+    }
+
+    /// What has not been sent is called off; what has cannot be taken back.
+    async fn plan_effects(&self, run: &Run, report: &mut Report) -> Result<(), EngineError> {
+        for effect in self.inner.effects_of(run).await? {
+            let to = if effect.request["to"].is_null() { &effect.request["url"] } else { &effect.request["to"] };
+            let shown = json!({ "effect": effect.id, "channel": effect.channel, "to": to, "status": effect.status });
+            match effect.status {
+                EffectStatus::Pending => {
+                    let mut done = shown;
+                    done["did"] = "called off".into();
+                    report.done.push(done);
+                    report.called_off.push(effect);
+                }
+                EffectStatus::Cancelled => {}
+                EffectStatus::Done | EffectStatus::Dead => report.stands.push(shown),
+            }
+        }
+        Ok(())
     }
 
     async fn take_back(&mut self, net: &NetChange, report: &mut Report) -> Result<(), EngineError> {

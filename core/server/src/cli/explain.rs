@@ -38,7 +38,30 @@ pub(super) fn run(json: &Json) -> String {
         event_lines(&mut tree, 1, event, Author::Known);
     }
     tree.more(1, &json["changed_more"], "events");
+    let sent = items(&json["sent"]);
+    if !sent.is_empty() {
+        tree.line(0, "sent");
+        sent.iter().for_each(|effect| effect_lines(&mut tree, effect));
+    }
     tree.0
+}
+
+/// What was sent, where to, how often, and what came of it.
+fn effect_lines(tree: &mut Tree, effect: &Json) {
+    let request = &effect["request"];
+    let what = match request["method"].as_str() {
+        Some(method) => format!("{method} {}", cell(&request["url"])),
+        None => {
+            format!("{} to {}: {}", cell(&effect["channel"]), cell(&request["to"]), cell(&request["template"]))
+        }
+    };
+    let through = if effect["destination"] == "capture" { ", captured" } else { "" };
+    let tried = effect["attempts"].as_u64().filter(|n| *n > 1).map(|n| format!(", {n} attempts")).unwrap_or_default();
+    let status = effect["reply"]["status"].as_u64().map(|status| format!(", answered {status}")).unwrap_or_default();
+    tree.line(1, &format!("{what}  ({}{through}{tried}{status})", cell(&effect["status"])));
+    if let Some(error) = effect["error"].as_str() {
+        tree.line(2, error);
+    }
 }
 
 /// The explanation of an event.

@@ -167,13 +167,7 @@ fn report(json: &Json) -> String {
         lines.push(format!("run {} of {}", cell(&run["run"]), cell(&run["automation"])));
         lines.extend(items(&run["done"]).iter().map(done_line));
         lines.extend(items(&run["left"]).iter().map(left_line));
-        for event in items(&run["stands"]) {
-            lines.push(format!(
-                "  beyond undo: {} at {} was reported",
-                cell(&event["event"]),
-                cell(&event["position"])
-            ));
-        }
+        lines.extend(items(&run["stands"]).iter().map(beyond_line));
         if let Some(error) = run["error"].as_str() {
             lines.push(format!("  failed: {error}"));
         }
@@ -190,7 +184,18 @@ fn report(json: &Json) -> String {
     plain(&lines.join("\n"))
 }
 
+fn beyond_line(stands: &Json) -> String {
+    if stands["event"].is_null() {
+        let sent = if stands["status"] == "done" { "was sent" } else { "may have been sent" };
+        return format!("  beyond undo: {} to {} {sent}", cell(&stands["channel"]), cell(&stands["to"]));
+    }
+    format!("  beyond undo: {} at {} was reported", cell(&stands["event"]), cell(&stands["position"]))
+}
+
 fn done_line(done: &Json) -> String {
+    if !done["effect"].is_null() {
+        return format!("  {} to {}: called off before it was sent", cell(&done["channel"]), cell(&done["to"]));
+    }
     let record = cell(&done["record"]);
     let field = cell(&done["field"]);
     let values = format!("{} → {}", value(&done["from"]), value(&done["to"]));
@@ -230,13 +235,15 @@ mod tests {
         let left = [json!({"record": "customer/1", "field": "city", "why": "it has been set since",
             "since": {"position": 9, "actor": "user:1", "run": null}})];
         let run = json!({"run": "r1", "automation": "points", "undo": "u1", "status": "completed", "done": done,
-            "left": left, "stands": [{"position": 4, "event": "tier.changed"}]});
+            "left": left, "stands": [{"position": 4, "event": "tier.changed"},
+            {"effect": "e1", "channel": "email", "to": "ada@example.com", "status": "done"}]});
         insta::assert_snapshot!(report(&json!({"dry_run": false, "done": 2, "left": 1, "runs": [run]})), @r"
         run r1 of points
           customer/1: points less 5, 8 → 3
           task/1: removed
           customer/1: city left: it has been set since, by user:1 at 9
           beyond undo: tier.changed at 4 was reported
+          beyond undo: email to ada@example.com was sent
           to bring it back: rapport run undo u1
         2 changes taken back, 1 left
         ");

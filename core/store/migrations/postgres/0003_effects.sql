@@ -18,6 +18,8 @@ create table effect (
 );
 create index effect_due on effect (next_at, id) where status = 'pending';
 create index effect_deadline on effect (deadline_at) where status = 'pending';
-create index effect_dead on effect (id) where status = 'dead';
+create index effect_dead on effect (created_at, id) where status = 'dead';
 create index effect_run on effect (run, call);
-create index effect_channel on effect (channel, id);
+-- The order in which they are listed.
+create index effect_time on effect (created_at, id);
+create index effect_channel on effect (channel, created_at, id);

@@ -1,0 +1,56 @@
+//! What becomes of the call that a run waits for when an operator deals with the run.
+
+use rapport_model::{Effect, EffectId, EffectStatus, Run, RunStatus, Timestamp};
+use rapport_store::{EffectQuery, UnitOfWork};
+
+use super::list::{again, called_off};
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::journal::Journal;
+
+/// Effects of one run that are looked at.
+const OF_RUN_MAX: u32 = 1_000;
+
+impl Inner {
+    /// The HTTP call that `run` waits for, or waited for when it ended.
+    async fn call_of(&self, run: &Run) -> Result<Option<Effect>, EngineError> {
+        // A damaged journal names no call; the run itself says so when it goes on.
+        let Ok(journal) = Journal::read(&self.store.journal(run.id).await?) else { return Ok(None) };
+        let Some(waiting) = journal.waiting().filter(|waiting| waiting.call == "http") else { return Ok(None) };
+        let id: Option<EffectId> = waiting.request["effect"].as_str().and_then(|id| id.parse().ok());
+        Ok(match id {
+            Some(id) => self.store.effect(id).await?,
+            None => None,
+        })
+    }
+
+    /// Calls off, in the same commit, the call that a run waits for which is cancelled.
+    pub(crate) async fn call_off(&self, run: &Run, unit: &mut UnitOfWork, now: Timestamp) -> Result<(), EngineError> {
+        if run.status == RunStatus::Waiting
+            && let Some(effect) = self.call_of(run).await?.filter(|effect| effect.status == EffectStatus::Pending)
+        {
+            unit.effects.push(called_off(&effect, now, "its run was cancelled"));
+        }
+        Ok(())
+    }
+
+    /// Has, in the same commit, the call made again for want of whose answer a run ended: the run waits for it then.
+    pub(crate) async fn call_again(&self, run: &Run, unit: &mut UnitOfWork, now: Timestamp) -> Result<(), EngineError> {
+        let unanswered = |effect: &Effect| effect.status != EffectStatus::Done;
+        if let Some(effect) = self.call_of(run).await?.filter(unanswered) {
+            unit.effects.push(again(&effect, now));
+            if let Some(state) = &mut unit.run_state {
+                state.status = RunStatus::Waiting;
+            }
+        }
+        Ok(())
+    }
+
+    /// All effects of `run`, in the order in which it asked for them.
+    pub(crate) async fn effects_of(&self, run: &Run) -> Result<Vec<Effect>, EngineError> {
+        let query = EffectQuery { run: Some(run.id), limit: OF_RUN_MAX, ..EffectQuery::default() };
+        let mut effects = self.store.effects(&query).await?;
+        effects.reverse();
+        Ok(effects)
+    }
+}
