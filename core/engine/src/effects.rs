@@ -11,6 +11,7 @@
 mod attempt;
 mod circuit;
 mod list;
+mod preview;
 pub(crate) mod request;
 mod steer;
 pub(crate) mod transport;
@@ -24,11 +25,12 @@ use rapport_store::{EffectMove, EffectStep, StoreError, UnitOfWork, crash_point}
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-pub(crate) use list::{again, called_off, effect_to_json, message_to_json};
+pub(crate) use list::{called_off, effect_to_json, message_to_json};
 pub use list::{EffectFilter, EffectSelection};
 
 use self::attempt::Verdict;
 pub use self::circuit::CircuitState;
+pub use self::preview::TemplatePreview;
 use self::circuit::Destinations;
 use crate::engine::Inner;
 use crate::error::EngineError;

@@ -54,7 +54,7 @@ pub use automations::Activated;
 pub use backtest::{Against, Candidate, NewBacktest};
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};
 pub use effects::transport::{Capture, Failure, HttpCall, Message, Reply, Route, SecretUse, Transport};
-pub use effects::{CircuitState, EffectFilter, EffectSelection};
+pub use effects::{CircuitState, EffectFilter, EffectSelection, TemplatePreview};
 pub use engine::{Engine, EngineConfig};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use error::{EngineError, FieldProblem};

@@ -197,6 +197,9 @@ pub(crate) fn is_record_event(schema: &Schema, kind: &EventType) -> bool {
     }
 }
 
+/// The channels that messages go through.
+const CHANNELS: [&str; 2] = ["email", "webhook"];
+
 /// Rights in `uses` that name what does not exist.
 pub(crate) fn unknown_rights(schema: &Schema, declaration: &Declaration) -> Vec<String> {
     declaration.uses.iter().filter_map(|right| unknown_right(schema, right)).collect()
@@ -210,6 +213,16 @@ fn unknown_right(schema: &Schema, right: &Capability) -> Option<String> {
         let hint = hint(nearest(action, schema.event_types.keys().map(EventType::as_str)));
         return (!known)
             .then(|| format!("`{text}`: there is no event type `{action}`{hint}; declare it with `event_type`"));
+    }
+    match resource {
+        // Hosts and secrets are outside: whether they are there shows when they are used.
+        "http" | "secret" => return None,
+        "message" => {
+            let hint = hint(nearest(action, CHANNELS.into_iter()));
+            return (!CHANNELS.contains(&action))
+                .then(|| format!("`{text}`: there is no channel `{action}`{hint}; there are {}", CHANNELS.join(", ")));
+        }
+        _ => {}
     }
     let (object, field) = resource.split_once('.').map_or((resource, None), |(o, f)| (o, Some(f)));
     match (visible_object(schema, object), field) {

@@ -35,7 +35,7 @@ use crate::registry::{AutomationKind, Version};
 use crate::trace::Trace;
 
 pub(crate) use self::order::read_order;
-pub(crate) use self::outbound::Outbound;
+pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
 use self::shown::{about, listed, named, outcome};
 
 /// What one slice may do at most, beside what the sandbox limits.

@@ -17,6 +17,7 @@ mod backup;
 mod config_command;
 mod cron;
 mod discover;
+mod effect;
 mod event;
 mod explain;
 mod failure;
@@ -100,6 +101,15 @@ enum Command {
     /// Tells when a cron expression comes, and what it says. Needs no server.
     #[command(subcommand)]
     Cron(cron::CronCommand),
+    /// Shows messages and HTTP calls of automations, and has them carried out again.
+    #[command(subcommand)]
+    Effect(effect::EffectCommand),
+    /// Shows the messages that automations sent.
+    #[command(subcommand)]
+    Message(effect::MessageCommand),
+    /// Shows what templates of messages come to.
+    #[command(subcommand)]
+    Template(effect::TemplateCommand),
     /// Works on scripts.
     #[command(subcommand)]
     Script(script::ScriptCommand),
@@ -175,6 +185,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Automation(command) => automation::run(&common, &command),
         Command::Schedule(command) => schedule::run(&common, &command),
         Command::Cron(command) => Ok(cron::run(&common, &command)),
+        Command::Effect(command) => effect::run(&common, &command),
+        Command::Message(command) => effect::messages(&common, &command),
+        Command::Template(command) => effect::template(&common, &command),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),
         Command::Test(args) => test::run(&common, &args),

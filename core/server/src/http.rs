@@ -28,6 +28,7 @@ mod backtests;
 mod backup;
 mod bulk;
 mod docs;
+mod effects;
 mod events;
 mod extract;
 mod health;
@@ -236,6 +237,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(stream::routes());
     all.extend(automations::routes());
     all.extend(backtests::routes());
+    all.extend(effects::routes());
     all.extend(runs::routes());
     all.extend(schedules::routes());
     all.extend(undos::routes());

@@ -159,6 +159,12 @@ fn schemas() -> Json {
             ("status", text()), ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
             ("until", json!({"type": "string", "format": "date-time"})),
         ]),
+        "EffectSelection": closed("Which dead effects are meant; without any, all", &[], &[
+            ("destination", text()), ("channel", text()),
+        ]),
+        "TemplatePreview": closed("What a template is filled in with", &[], &[
+            ("to", text()), ("data", json!({"type": "object"})),
+        ]),
         "Undo": closed("How a run is undone", &[], &[
             ("with_caused", flag()), ("dry_run", flag()), ("automations", json!({"enum": ["fire", "skip"]})),
         ]),

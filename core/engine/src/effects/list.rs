@@ -147,6 +147,16 @@ impl Engine {
         Ok(())
     }
 
+    /// How many effects are pending, and how many dead.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn effect_counts(&self) -> Result<(u64, u64), EngineError> {
+        let (pending, dead) = self.inner.store.effect_counts().await?;
+        let whole = |n: i64| u64::try_from(n).unwrap_or(0);
+        Ok((whole(pending), whole(dead)))
+    }
+
     /// How the destinations of effects do that have failures or something on its way.
     #[must_use]
     pub fn circuits(&self) -> Vec<CircuitState> {

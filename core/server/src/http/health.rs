@@ -66,6 +66,7 @@ async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     http_metrics(&api, &mut text);
     engine_metrics(&api, &mut text);
     lag_metrics(&api, &mut text).await?;
+    effect_metrics(&api, &mut text).await?;
     store_metrics(&api, &mut text);
     let mut response = text.0.into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -120,6 +121,23 @@ async fn lag_metrics(api: &Api, text: &mut Exposition) -> Result<(), Problem> {
     text.single("rapport_run_oldest_milliseconds", "gauge", about, whole(waited / 1_000));
     let about = "Events after the one whose run has waited longest";
     text.single("rapport_run_lag_events", "gauge", about, whole(behind));
+    Ok(())
+}
+
+/// What is to leave the database, and how the destinations do.
+async fn effect_metrics(api: &Api, text: &mut Exposition) -> Result<(), Problem> {
+    let (pending, dead) = api.engine.effect_counts().await?;
+    text.single("rapport_effects_pending", "gauge", "Messages and HTTP calls to be carried out", pending);
+    text.single("rapport_effects_dead", "gauge", "Messages and HTTP calls that were given up", dead);
+    let circuits = api.engine.circuits();
+    text.head("rapport_circuit_open", "gauge", "Whether a destination is left alone, since it fails");
+    for circuit in circuits.iter().filter(|circuit| circuit.failures > 0) {
+        let label = circuit.destination.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let open = u64::from(circuit.open_until.is_some());
+        text.sample("rapport_circuit_open", &format!("destination=\"{label}\""), open);
+    }
+    let in_flight: usize = circuits.iter().map(|circuit| circuit.in_flight).sum();
+    text.single("rapport_effects_in_flight", "gauge", "Attempts on their way", in_flight as u64);
     Ok(())
 }
 
