@@ -25,13 +25,13 @@ use rapport_store::{EffectMove, EffectStep, StoreError, UnitOfWork, crash_point}
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-pub(crate) use list::{called_off, effect_to_json, message_to_json};
 pub use list::{EffectFilter, EffectSelection};
+pub(crate) use list::{called_off, effect_to_json, message_to_json};
 
 use self::attempt::Verdict;
 pub use self::circuit::CircuitState;
-pub use self::preview::TemplatePreview;
 use self::circuit::Destinations;
+pub use self::preview::TemplatePreview;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::waits;
@@ -210,13 +210,7 @@ impl Inner {
     }
 
     /// Commits what became of an attempt, and wakes the run that waits for it.
-    async fn land(
-        &self,
-        effect: &Effect,
-        attempt: u16,
-        verdict: &Verdict,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn land(&self, effect: &Effect, attempt: u16, verdict: &Verdict, now: Timestamp) -> Result<(), StoreError> {
         let step = step_of(effect, attempt, verdict, now);
         let landed = step.status != EffectStatus::Pending;
         if landed && effect.channel == rapport_model::effect::HTTP {

@@ -216,8 +216,7 @@ impl Engine {
             };
             if !more {
                 let inner = &self.inner;
-                let next =
-                    [inner.lanes.next_due(), inner.waits.next(), inner.schedules.next(), inner.effects.next()];
+                let next = [inner.lanes.next_due(), inner.waits.next(), inner.schedules.next(), inner.effects.next()];
                 return next.into_iter().flatten().min();
             }
         }

@@ -439,7 +439,8 @@ impl Host for SliceHost {
 
     async fn send(&mut self, message: Outgoing) -> Answer<String> {
         let started = Instant::now();
-        let about = format!("{} to {} with {} ({})", message.channel, message.to, message.template, listed(&message.data));
+        let about =
+            format!("{} to {} with {} ({})", message.channel, message.to, message.template, listed(&message.data));
         let answer = self.do_send(message).await;
         self.trace.call("send", &about, &outcome(&answer, Clone::clone), started);
         answer

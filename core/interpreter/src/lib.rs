@@ -21,9 +21,9 @@ mod time;
 mod values;
 mod view;
 
-use bindings::{Guest, Part};
 use bindings::rapport::plugin::trigger::Event;
 use bindings::rapport::plugin::types::Error;
+use bindings::{Guest, Part};
 
 struct Interpreter;
 

@@ -34,7 +34,9 @@ fn explain(part: &Part, error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(String::new, |detail| format!(": {detail}"));
     match error.kind() {
         minijinja::ErrorKind::UndefinedError => {
-            format!("the {name} of the template{line}:{there} is not known; give it with the message, or write `| default(…)`")
+            format!(
+                "the {name} of the template{line}:{there} is not known; give it with the message, or write `| default(…)`"
+            )
         }
         kind => format!("the {name} of the template{line}:{there} {kind}{detail}"),
     }

@@ -25,13 +25,16 @@ impl Sandbox {
     /// [`SandboxError::Guest`] if a part does not read, a variable is missing, or a limit of a slice is passed.
     pub async fn render(&self, parts: Vec<TemplatePart>, context: String) -> Result<Vec<String>, SandboxError> {
         let shared = self.shared();
-        let _permit = shared.rendering.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed");
+        let _permit =
+            shared.rendering.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed");
         let _ticking = shared.runtime.ticking();
         let interpreter = self.interpreter().await?;
         let budget = Budget::of_slice(self.limits());
         let mut warm = match shared.pool.take(TEMPLATES) {
             Some(warm) => warm,
-            None => Warm { living: interpreter.guest.instantiate(None, budget).await.map_err(|u| u.failure)?, calls: 0 },
+            None => {
+                Warm { living: interpreter.guest.instantiate(None, budget).await.map_err(|u| u.failure)?, calls: 0 }
+            }
         };
         budget.give(&mut warm.living.store);
         let parts: Vec<OutPart> = parts.into_iter().map(|p| OutPart { name: p.name, source: p.source }).collect();

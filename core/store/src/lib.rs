@@ -48,6 +48,5 @@ pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, EffectMove, EffectStep,
-    IdempotencyPut,
-    JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
+    IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
 };

@@ -6,7 +6,8 @@ use rapport_model::event::NewEvent;
 use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{
-    Actor, AutomationId, Digest, Effect, EffectId, EffectStatus, Event, EventType, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp,
+    Actor, AutomationId, Digest, Effect, EffectId, EffectStatus, Event, EventType, Name, Record, RecordId, Run, RunId,
+    RunStatus, Timestamp,
 };
 
 /// Everything that one slice, request row or import row changes. It commits whole or not at all.

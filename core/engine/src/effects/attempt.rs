@@ -137,7 +137,9 @@ mod tests {
         let limits = Limits::default();
         assert!(matches!(judge(&effect("http"), 1, status(503), &limits), Verdict::Again { ceiling_ms: 1_000, .. }));
         assert!(matches!(judge(&effect("http"), 2, status(429), &limits), Verdict::Again { ceiling_ms: 2_000, .. }));
-        assert!(matches!(judge(&effect("http"), 3, status(503), &limits), Verdict::Answered(reply) if reply.status == 503));
+        assert!(
+            matches!(judge(&effect("http"), 3, status(503), &limits), Verdict::Answered(reply) if reply.status == 503)
+        );
         assert!(matches!(judge(&effect("http"), 1, status(404), &limits), Verdict::Answered(_)));
     }
 
@@ -160,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_failure_for_good_is_not_tried_again() {
-        let failure = Failure { code: "refused_address".into(), message: "no".into(), retryable: false, retry_after: None };
+        let failure =
+            Failure { code: "refused_address".into(), message: "no".into(), retryable: false, retry_after: None };
         assert_eq!(
             judge(&effect("http"), 1, Err(failure), &Limits::default()),
             Verdict::GivenUp("refused_address no".into())

@@ -81,9 +81,10 @@ impl Engine {
         let mut found = self.inner.store.effects(&query).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let next = found.last().filter(|_| more).map(|last| {
-            cursor(&described, vec![last.created_at.micros().into(), last.id.to_string().into()])
-        });
+        let next = found
+            .last()
+            .filter(|_| more)
+            .map(|last| cursor(&described, vec![last.created_at.micros().into(), last.id.to_string().into()]));
         let show = if filter.messages { message_to_json } else { effect_to_json };
         Ok(Page { items: found.iter().map(show).collect(), next })
     }

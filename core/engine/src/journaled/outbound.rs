@@ -68,7 +68,9 @@ impl JournaledHost {
                 self.suspension = Some(Suspension { wake_at: None, wait: None });
                 return Err(ends(WAITING, "the run waits in `http`".into()));
             }
-            Some(effect) if effect.status == EffectStatus::Cancelled => error_answer("cancelled the call was called off"),
+            Some(effect) if effect.status == EffectStatus::Cancelled => {
+                error_answer("cancelled the call was called off")
+            }
             Some(effect) => error_answer(effect.error.as_deref().unwrap_or("unreachable nobody answered")),
             None => error_answer("missing the call is not there any more"),
         };

@@ -1,8 +1,8 @@
 //! Judges an expectation against the workspace as it is.
 
+use rapport_model::effect::HTTP;
 use rapport_model::json::{record_to_json, value_from_json};
 use rapport_model::record::SYSTEM_FIELDS;
-use rapport_model::effect::HTTP;
 use rapport_model::{Effect, Record, Schema};
 use rapport_store::{EffectQuery, EventQuery};
 use serde_json::Value as Json;
@@ -55,7 +55,12 @@ impl Judge<'_> {
             if let Some(messages) = &expect.messages {
                 let sent = effects.iter().filter(|effect| effect.channel != HTTP);
                 let found: Vec<Json> = sent.map(effects::message_to_json).collect();
-                list(&mut comparison, (&below(pointer, "messages"), "messages"), messages, (&found, &["channel", "to", "template"]));
+                list(
+                    &mut comparison,
+                    (&below(pointer, "messages"), "messages"),
+                    messages,
+                    (&found, &["channel", "to", "template"]),
+                );
             }
             if let Some(wanted) = &expect.effects {
                 let found: Vec<Json> = effects.iter().map(flat).collect();

@@ -441,7 +441,9 @@ mod tests {
     #[test]
     fn a_step_that_does_not_read_is_refused_with_its_place() {
         assert!(refused(&json!({"http": {"match": "POST https://a"}})).starts_with("/steps/0/http: "));
-        assert!(refused(&json!({"http": {"match": "https://a", "fail": "timeout"}})).starts_with("/steps/0/http/match: "));
+        assert!(
+            refused(&json!({"http": {"match": "https://a", "fail": "timeout"}})).starts_with("/steps/0/http/match: ")
+        );
         assert!(refused(&json!({"http": {"match": "GET https://a", "fail": "x"}})).starts_with("/steps/0/http/fail: "));
         assert!(refused(&json!({"answer": {"task": 0, "choice": "x"}})).starts_with("/steps/0/answer/task: "));
         assert!(refused(&json!({"expect": {"messages": {}}})).starts_with("/steps/0/expect/messages: "));

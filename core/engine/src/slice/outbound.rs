@@ -6,9 +6,7 @@ use std::time::Duration;
 use rapport_model::automation::{Need, is_secret_name};
 use rapport_model::effect::{HTTP, effect_call, effect_id};
 use rapport_model::json::to_json;
-use rapport_model::limits::{
-    EFFECT_BYTES_MAX, EFFECT_DEADLINE_MICROS, HTTP_TIMEOUT_MICROS, HTTP_TIMEOUT_MICROS_MAX,
-};
+use rapport_model::limits::{EFFECT_BYTES_MAX, EFFECT_DEADLINE_MICROS, HTTP_TIMEOUT_MICROS, HTTP_TIMEOUT_MICROS_MAX};
 use rapport_model::{Effect, EffectId, EffectStatus, Record, RunId, Timestamp, duration};
 use rapport_sandbox::{GuestFailure, HostError, HttpRequest, Outgoing, Sandbox, SandboxError, TemplatePart};
 use serde_json::{Map, Value as Json, json};
@@ -97,7 +95,8 @@ impl SliceHost {
             None => to,
         };
         let route = self.outbound.transport.route(&channel, &address).map_err(undeliverable)?;
-        let mut variables: Map<String, Json> = data.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
+        let mut variables: Map<String, Json> =
+            data.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
         let mut sent = Message {
             key: String::new(),
             channel: channel.clone(),
@@ -121,7 +120,8 @@ impl SliceHost {
         let about = record.map(|record| format!("{}/{}", record.object.name, record.id));
         let request = message_json(&sent, about.as_deref());
         let deadline_at = self.time.plus_micros(EFFECT_DEADLINE_MICROS);
-        self.add_effect(Draft { channel, destination: route.destination, request, deadline_at }).map(|id| id.to_string())
+        self.add_effect(Draft { channel, destination: route.destination, request, deadline_at })
+            .map(|id| id.to_string())
     }
 
     /// The record that a message goes to, if `to` names one.

@@ -36,4 +36,3 @@ pub(super) fn outcome<T>(answer: &Answer<T>, shown: impl FnOnce(&T) -> String) -
 pub(super) fn named(record: &RecordData) -> String {
     format!("{}/{} at version {}", record.object.name, record.id, record.version)
 }
-

@@ -12,7 +12,9 @@ use rapport_model::image;
 use rapport_model::json::to_json;
 use rapport_model::record::Change;
 use rapport_model::schema::SchemaChange;
-use rapport_model::{Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value};
+use rapport_model::{
+    Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value,
+};
 use rapport_store::{EventQuery, Store};
 use serde_json::{Value as Json, json};
 

@@ -87,7 +87,8 @@ async fn attempt(inner: &Inner, run: &Run, refused: &Refused) -> Result<UnitOfWo
     unit.depth = run.depth.saturating_add(1);
     (unit.reads, unit.puts) = planner.buffer.into_parts();
     unit.triggers = triggers(&request);
-    unit.effects = report.called_off.iter().map(|effect| effects::called_off(effect, now, "its run was undone")).collect();
+    unit.effects =
+        report.called_off.iter().map(|effect| effects::called_off(effect, now, "its run was undone")).collect();
     unit.run_state = Some(ended(inner, run, RunStatus::Completed, Some(trace(&target, &report))));
     Ok(unit)
 }

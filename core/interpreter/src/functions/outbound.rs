@@ -10,8 +10,7 @@ use crate::nearest::nearest;
 use crate::values::{dynamic_to_json, json_to_dynamic};
 use crate::view::Answer;
 
-const OPTIONS: [&str; 8] =
-    ["json", "body", "headers", "secret", "secret_header", "timeout", "deadline", "attempts"];
+const OPTIONS: [&str; 8] = ["json", "body", "headers", "secret", "secret_header", "timeout", "deadline", "attempts"];
 
 /// Makes the calls known to `engine`.
 pub(super) fn register(engine: &mut Engine) {
@@ -34,9 +33,12 @@ fn call(method: &str, url: &str, options: &Map) -> Answer<Map> {
     };
     let attempts = match options.get("attempts") {
         None => 0,
-        Some(n) => n.as_int().ok().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).ok_or_else(|| {
-            invalid("the option `attempts` of `http` is a whole number greater than 0".into())
-        })?,
+        Some(n) => n
+            .as_int()
+            .ok()
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| *n > 0)
+            .ok_or_else(|| invalid("the option `attempts` of `http` is a whole number greater than 0".into()))?,
     };
     let mut headers = options.get("headers").map_or_else(|| Ok(Vec::new()), headers_of)?;
     let body = body_of(options, &mut headers)?;
@@ -52,8 +54,7 @@ fn call(method: &str, url: &str, options: &Map) -> Answer<Map> {
         attempts,
     };
     let response = http::call(&request).map_err(raise)?;
-    let headers: Map =
-        response.headers.into_iter().map(|h| (h.name.as_str().into(), Dynamic::from(h.value))).collect();
+    let headers: Map = response.headers.into_iter().map(|h| (h.name.as_str().into(), Dynamic::from(h.value))).collect();
     let parsed = serde_json::from_slice(&response.body).map_or(Dynamic::UNIT, |json| json_to_dynamic(&json));
     let body = String::from_utf8_lossy(&response.body).into_owned();
     Ok(Map::from([
@@ -73,7 +74,8 @@ fn body_of(options: &Map, headers: &mut Vec<Header>) -> Answer<Vec<u8>> {
             if !headers.iter().any(|h| h.name.eq_ignore_ascii_case("content-type")) {
                 headers.push(Header { name: "content-type".into(), value: "application/json".into() });
             }
-            let json = dynamic_to_json(json, 0).map_err(|why| invalid(format!("the option `json` of `http`: {why}")))?;
+            let json =
+                dynamic_to_json(json, 0).map_err(|why| invalid(format!("the option `json` of `http`: {why}")))?;
             Ok(json.to_string().into_bytes())
         }
         (None, Some(body)) => {
@@ -86,7 +88,8 @@ fn body_of(options: &Map, headers: &mut Vec<Header>) -> Answer<Vec<u8>> {
 }
 
 fn headers_of(value: &Dynamic) -> Answer<Vec<Header>> {
-    let wrong = || invalid("the option `headers` of `http` is a map of texts, such as `#{ accept: \"text/plain\" }`".into());
+    let wrong =
+        || invalid("the option `headers` of `http` is a map of texts, such as `#{ accept: \"text/plain\" }`".into());
     let map = value.read_lock::<Map>().ok_or_else(wrong)?;
     let header = |(name, value): (_, &Dynamic)| {
         let name: &rhai::Identifier = name;

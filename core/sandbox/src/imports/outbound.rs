@@ -43,21 +43,18 @@ pub(super) fn link_http(http: &mut LinkerInstance<'_, State>) -> Result<()> {
 /// # Errors
 /// As for [`link_http`].
 pub(super) fn link_messages(messages: &mut LinkerInstance<'_, State>) -> Result<()> {
-    messages.func_wrap_async(
-        "send",
-        |mut store: StoreContextMut<'_, State>, (channel, to, template, data): Send| {
-            Box::new(async move {
-                let state = store.data_mut();
-                let data = match take(state, data) {
-                    Ok(data) => data,
-                    Err(stop) => return finish(stop),
-                };
-                let sent = match state.call() {
-                    Ok(host) => host.send(Outgoing { channel, to, template, data }).await,
-                    Err(stop) => return finish(stop),
-                };
-                reply(state, sent)
-            })
-        },
-    )
+    messages.func_wrap_async("send", |mut store: StoreContextMut<'_, State>, (channel, to, template, data): Send| {
+        Box::new(async move {
+            let state = store.data_mut();
+            let data = match take(state, data) {
+                Ok(data) => data,
+                Err(stop) => return finish(stop),
+            };
+            let sent = match state.call() {
+                Ok(host) => host.send(Outgoing { channel, to, template, data }).await,
+                Err(stop) => return finish(stop),
+            };
+            reply(state, sent)
+        })
+    })
 }

@@ -15,7 +15,8 @@ pub(super) fn read(http: &Members<'_>) -> Read<Stub> {
     http.only(&["match", "reply", "fail"])?;
     let pattern = http.needed("match")?;
     if !pattern.split_once(' ').is_some_and(|(_, url)| url.starts_with("http://") || url.starts_with("https://")) {
-        let message = "write the method and the URL, such as `POST https://api.example/refunds`, or with `*` at its end";
+        let message =
+            "write the method and the URL, such as `POST https://api.example/refunds`, or with `*` at its end";
         return wrong(&http.place("match"), message);
     }
     let answer = match (http.get("reply"), http.text("fail")?) {
