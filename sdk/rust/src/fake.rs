@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use crate::bindings::rapport::plugin::log::Level;
+use crate::http::Response;
 use crate::{Event, Fields, Record, Reference, Timestamp, Value};
 
 pub(crate) mod door;
@@ -57,6 +58,22 @@ struct World {
     slept: Vec<String>,
     arrivals: VecDeque<Event>,
     replies: VecDeque<String>,
+    called: Vec<(String, String)>,
+    answered: VecDeque<Response>,
+    sent: Vec<Sent>,
+}
+
+/// A message that the plugin sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// The channel.
+    pub channel: String,
+    /// A record as `object/id`, an address, or the name of a webhook.
+    pub to: String,
+    /// The template, or the type of what a webhook reports.
+    pub template: String,
+    /// What it is filled with.
+    pub data: Fields,
 }
 
 thread_local! {
@@ -145,6 +162,23 @@ pub fn arrive(event: Event) {
 /// Lets the next [`crate::flow::ask`] be answered with `choice`; without one, nobody answers in time.
 pub fn reply(choice: &str) {
     world(|w| w.replies.push_back(choice.into()));
+}
+
+/// Lets the next [`crate::http`] call be answered so; without an answer it fails with the code `unreachable`.
+pub fn answer_call(response: Response) {
+    world(|w| w.answered.push_back(response));
+}
+
+/// The calls that the plugin has made so far: method and URL.
+#[must_use]
+pub fn called() -> Vec<(String, String)> {
+    world(|w| w.called.clone())
+}
+
+/// The messages that the plugin has sent so far.
+#[must_use]
+pub fn sent() -> Vec<Sent> {
+    world(|w| w.sent.clone())
 }
 
 /// The event `<object>.updated` of a change of `record` that gave its fields the values `after`.

@@ -2,7 +2,7 @@
 //!
 //! A plugin is a type that implements [`Plugin`], a library compiled for `wasm32-wasip2`, and a `plugin.toml` that says what it
 //! may do. It is called with an [`Event`], and asks the host for everything else: [`records`], [`events`], [`flow`],
-//! [`settings`], [`log`], [`clock`], [`random`]. What it writes is kept if the handler returns `Ok`, all of it or nothing.
+//! [`http`], [`messages`], [`settings`], [`log`], [`clock`], [`random`]. What it writes is kept if the handler returns `Ok`, all of it or nothing.
 //!
 //! ```
 //! use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, records};
@@ -37,7 +37,9 @@ pub mod events;
 #[cfg(not(target_family = "wasm"))]
 pub mod fake;
 pub mod flow;
+pub mod http;
 pub mod log;
+pub mod messages;
 pub mod random;
 mod record;
 pub mod records;

@@ -196,6 +196,39 @@ pub(crate) mod flow {
     }
 }
 
+/// See `http` in the contract.
+pub(crate) mod http {
+    use super::{WireError, refuse, world};
+    use crate::bindings::rapport::plugin::http::{Header, Request, Response};
+
+    pub(crate) fn call(request: &Request) -> Result<Response, WireError> {
+        let answer = world(|w| {
+            w.called.push((request.method.clone(), request.url.clone()));
+            w.answered.pop_front()
+        });
+        let Some(answer) = answer else {
+            return refuse("unreachable", format!("no answer for {}: give one with `fake::answer_call`", request.url));
+        };
+        let headers = answer.headers.into_iter().map(|(name, value)| Header { name, value }).collect();
+        Ok(Response { status: answer.status, headers, body: answer.body })
+    }
+}
+
+/// See `messages` in the contract.
+pub(crate) mod messages {
+    use super::{Field, Fields, WireError, world};
+    use crate::fake::Sent;
+
+    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
+    pub(crate) fn send(channel: &str, to: &str, template: &str, data: &[Field]) -> Result<String, WireError> {
+        let data = Fields::from_wire(data.to_vec());
+        Ok(world(|w| {
+            w.sent.push(Sent { channel: channel.into(), to: to.into(), template: template.into(), data });
+            format!("message-{}", w.sent.len())
+        }))
+    }
+}
+
 /// See `log` in the contract.
 pub(crate) mod log {
     pub(crate) use crate::bindings::rapport::plugin::log::Level;

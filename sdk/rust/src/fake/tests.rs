@@ -1,5 +1,5 @@
 use crate::flow::{self, Question};
-use crate::{Fields, Timestamp, Value, clock, events, fake, log, random, records, settings};
+use crate::{Fields, Timestamp, Value, clock, events, fake, http, log, messages, random, records, settings};
 
 #[test]
 fn a_record_is_found_by_id_and_by_field() {
@@ -109,4 +109,26 @@ fn sleeps_are_noted() {
     flow::sleep("3 days").unwrap();
     flow::sleep_until(Timestamp(7)).unwrap();
     assert_eq!(fake::slept(), ["3 days", "7"]);
+}
+
+#[test]
+fn a_call_is_answered_by_the_test_and_fails_without_an_answer() {
+    fake::reset();
+    fake::answer_call(http::Response { status: 404, ..http::Response::default() });
+    assert_eq!(http::get("https://a.example/x").call().unwrap().status, 404);
+    assert_eq!(http::post("https://a.example/y").call().unwrap_err().code(), "unreachable");
+    let called = [("GET", "https://a.example/x"), ("POST", "https://a.example/y")];
+    assert_eq!(fake::called(), called.map(|(method, url)| (method.to_owned(), url.to_owned())));
+}
+
+#[test]
+fn messages_are_noted() {
+    fake::reset();
+    let ada = fake::insert("customer", Fields::new());
+    messages::email(&ada.reference(), "welcome", &Fields::new().with("n", 1)).unwrap();
+    messages::webhook("partner", "order.refunded", &Fields::new()).unwrap();
+    let sent = fake::sent();
+    assert_eq!((sent[0].channel.as_str(), sent[0].template.as_str()), ("email", "welcome"));
+    assert_eq!(sent[0].to, ada.reference().to_string());
+    assert_eq!((sent[1].channel.as_str(), sent[1].to.as_str()), ("webhook", "partner"));
 }

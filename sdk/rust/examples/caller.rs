@@ -1,0 +1,27 @@
+//! A plugin that calls another system about a paid order, and mails the customer what it answered.
+
+use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, http, messages, settings};
+
+/// Calls and tells.
+struct Caller;
+
+impl Plugin for Caller {
+    fn declare() -> Declaration {
+        let rights = ["customer:read", "message:email"];
+        let declared = Declaration::new("Calls").on("order.paid").setting("url", "https://api.example.com/orders");
+        rights.into_iter().fold(declared, Declaration::uses)
+    }
+
+    fn handle(event: Event) -> Result<(), Error> {
+        let customer = event.subject_record()?;
+        let url: String = settings::get("url")?;
+        let answer = http::post(&url).secret("orders").json("{}").call()?;
+        if answer.status != 200 {
+            return Err(Error::new("refused", format!("answered {}", answer.status)));
+        }
+        let data = Fields::new().with("answer", answer.text());
+        messages::email(&customer.reference(), "answered", &data).map(|_| ())
+    }
+}
+
+rapport_sdk::export!(Caller);
