@@ -11,6 +11,7 @@
 //! memory until it is removed, or younger ones take its place.
 
 mod compare;
+mod deeds;
 mod furnish;
 mod play;
 mod recording;
@@ -33,7 +34,7 @@ use crate::entropy::SeededEntropy;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::registry::Version;
-use crate::replay::{Deeds, Replay};
+use crate::replay::{self, Deeds, Replay};
 use crate::schema::changes_of;
 use crate::scratch::{Ground, Scratch};
 
@@ -335,7 +336,12 @@ impl Work {
         let (engine, replay, played, _scratch) = self.play(&recording, prepared).await?;
         let touched = replay.touched();
         let (recorded, after) = match &baseline {
-            None => (recording.deeds.get(&self.candidate.id).cloned().unwrap_or_default(), recording.after),
+            None => {
+                let mut recorded = recording.deeds.get(&self.candidate.id).cloned().unwrap_or_default();
+                let sent = self.live.store.sent_by(&self.candidate.id, self.new.since, self.new.until).await?;
+                sent.iter().for_each(|(channel, at)| replay::count_sent(&mut recorded, channel, *at));
+                (recorded, recording.after)
+            }
             Some((engine, replay, ..)) => {
                 let all = touched.iter().chain(&replay.touched()).map(|(k, f)| (k.clone(), f.clone())).collect();
                 (replay.deeds(&self.candidate.id), compare::state_of(&engine.inner.store, all).await?)
@@ -344,7 +350,8 @@ impl Work {
         let differences = compare::compare(&engine.inner.store, &after, &touched).await?;
         let deeds = replay.deeds(&self.candidate.id);
         let mut result = self.result(Some(span), (&played, &deeds), &differences);
-        result["writes"] = writes_shown(&recorded, &deeds);
+        result["writes"] = deeds::shown(&recorded.events, &deeds.events, rapport_model::EventType::as_str);
+        result["sent"] = deeds::shown(&recorded.sent, &deeds.sent, String::as_str);
         let counts = engine.inner.store.run_counts();
         let own = counts.iter().filter(|c| c.automation == self.candidate.id && c.count > 0);
         let runs: serde_json::Map<String, Json> = own.map(|c| (c.status.as_str().to_owned(), c.count.into())).collect();
@@ -372,6 +379,7 @@ impl Work {
             "matched": 0,
             "runs": {},
             "writes": [],
+            "sent": [],
             "fuel": deeds.fuel,
             "failures": [],
             "records_differing": differences.records,
@@ -485,14 +493,4 @@ impl Work {
         reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         Ok(reasons.into_iter().take(10).map(|(why, runs)| json!({ "error": why, "runs": runs })).collect())
     }
-}
-
-/// The writes of the candidate by day and kind, beside those that it is held against.
-fn writes_shown(recorded: &Deeds, played: &Deeds) -> Json {
-    let day = |day: i64| Timestamp::from_micros(day.saturating_mul(86_400_000_000)).to_string();
-    let rows = recording::writes(recorded, played).into_iter().map(|((number, kind), (then, now))| {
-        let date: String = day(number).chars().take(10).collect();
-        json!({ "day": date, "kind": kind.as_str(), "recorded": then, "backtest": now })
-    });
-    rows.collect()
 }

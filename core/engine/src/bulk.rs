@@ -81,6 +81,8 @@ pub struct PreviewLine {
     pub writes: u64,
     /// Events that they would emit.
     pub events: u64,
+    /// Messages that they would send, and calls that they would make.
+    pub sent: u64,
     /// Runs that would fail.
     pub failures: u64,
 }

@@ -61,6 +61,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
         let effects_at = (!done.unit.effects.is_empty()).then_some(done.unit.time);
+        let replayed = inner.replay.get().map(|replay| (replay, done.unit.effects.clone()));
         let wait = match &done.unit.journal {
             JournalStep::Append { wait, .. } => wait.clone(),
             _ => None,
@@ -74,6 +75,9 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 }
                 if let Some(when) = effects_at {
                     inner.effects.due_at(when);
+                }
+                if let Some((replay, effects)) = replayed {
+                    replay.sent(&item.run.automation, effects.iter().filter_map(EffectStep::added));
                 }
                 return settle(inner, item, status, wake_at);
             }

@@ -150,6 +150,7 @@ impl Engine {
         }
         line.writes += host.buffer.writes() as u64;
         line.events += host.events.len() as u64;
+        line.sent += host.outbound.effects.len() as u64;
         trial.buffer = std::mem::take(&mut host.buffer);
         let actor = Actor::Automation(found.automation.clone());
         let context = (event.time, actor, event.depth.saturating_add(1));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rapport_model::event::RecordChange;
-use rapport_model::{Actor, AutomationId, Event, EventType, Name, RecordId, RunId, Timestamp, Value};
+use rapport_model::{Actor, AutomationId, Effect, Event, EventType, Name, RecordId, RunId, Timestamp, Value};
 use rapport_store::Stamp;
 
 use crate::lanes::Item;
@@ -32,6 +32,8 @@ pub(crate) struct Recorded {
 pub(crate) struct Deeds {
     /// Its events by day (since 1970) and type.
     pub(crate) events: BTreeMap<(i64, EventType), u64>,
+    /// What it sent by day (since 1970) and channel.
+    pub(crate) sent: BTreeMap<(i64, String), u64>,
     pub(crate) fuel: u64,
 }
 
@@ -58,6 +60,12 @@ const DAY_MICROS: i64 = 86_400_000_000;
 pub(crate) fn count(deeds: &mut Deeds, event: &Event) {
     let day = event.time.micros().div_euclid(DAY_MICROS);
     *deeds.events.entry((day, event.kind.clone())).or_default() += 1;
+}
+
+/// Counts a message or call among what its automation sent.
+pub(crate) fn count_sent(deeds: &mut Deeds, channel: &str, at: Timestamp) {
+    let day = at.micros().div_euclid(DAY_MICROS);
+    *deeds.sent.entry((day, channel.to_owned())).or_default() += 1;
 }
 
 impl Replay {
@@ -106,6 +114,15 @@ impl Replay {
     /// Notes the fuel that a slice used.
     pub(crate) fn used(&self, automation: &AutomationId, fuel: u64) {
         self.lock().deeds.entry(automation.clone()).or_default().fuel += fuel;
+    }
+
+    /// Notes what a slice sent.
+    pub(crate) fn sent<'a>(&self, automation: &AutomationId, effects: impl Iterator<Item = &'a Effect>) {
+        let mut state = self.lock();
+        for effect in effects {
+            let deeds = state.deeds.entry(automation.clone()).or_default();
+            count_sent(deeds, &effect.channel, effect.created_at);
+        }
     }
 
     /// Notes what was committed.

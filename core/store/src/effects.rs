@@ -1,6 +1,6 @@
 //! Reads of effects: what is due, and what came of those before.
 
-use rapport_model::{Effect, EffectId, EffectStatus, RunId, Timestamp};
+use rapport_model::{AutomationId, Effect, EffectId, EffectStatus, RunId, Timestamp};
 
 use crate::db::{Cell, DbError, Query, Row};
 use crate::error::StoreError;
@@ -11,6 +11,10 @@ const COLUMNS: &str = "id, run, call, channel, destination, request, status, att
 /// Served by `effect_due` and `effect_dead`: those that were answered are not looked at.
 const COUNTS: &str = "select (select count(*) from effect where status = 'pending'), \
      (select count(*) from effect where status = 'dead')";
+
+/// Served by `effect_time`.
+const SENT_BY: &str = "select e.channel, e.created_at from effect as e join run as r on r.id = e.run \
+     where e.created_at >= $1 and e.created_at < $2 and r.automation = $3 order by e.created_at, e.id";
 
 /// Which effects to list.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +103,21 @@ impl Store {
         let rows = self.shared().pool.fetch(Query::new(COUNTS, Vec::new())).await?;
         let row = rows.first().ok_or_else(|| DbError::Other("no counts of effects".into()))?;
         Ok((row.int(0)?, row.int(1)?))
+    }
+
+    /// The channels and times of all that runs of `automation` asked for from `since` on and before `until`, oldest first.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn sent_by(
+        &self,
+        automation: &AutomationId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let cells = vec![Cell::Int(since.micros()), Cell::Int(until.micros()), Cell::text(automation.as_str())];
+        let rows = self.shared().pool.fetch(Query::new(SENT_BY, cells)).await?;
+        Ok(rows.iter().map(|row| Ok((row.text(0)?, row.micros(1)?))).collect::<Result<_, DbError>>()?)
     }
 
     async fn select_effects(&self, rest: &str, cells: Vec<Cell>) -> Result<Vec<Row>, StoreError> {

@@ -105,12 +105,12 @@ pub enum EffectStep {
 }
 
 impl EffectStep {
-    /// The effect.
+    /// The effect that is added, if one is.
     #[must_use]
-    pub fn id(&self) -> EffectId {
+    pub fn added(&self) -> Option<&Effect> {
         match self {
-            Self::Add(effect) => effect.id,
-            Self::Move(step) => step.id,
+            Self::Add(effect) => Some(effect),
+            Self::Move(_) => None,
         }
     }
 }

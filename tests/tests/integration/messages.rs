@@ -18,6 +18,7 @@ on_both!(
     a_slice_sends_no_more_than_its_limit,
     lists_of_messages_come_in_pages,
     a_name_with_markup_is_escaped_in_html_alone,
+    a_backtest_counts_messages_and_sends_none,
 );
 
 const THANKS: &str = r#"//! Thanks for an order.
@@ -178,6 +179,32 @@ async fn lists_of_messages_come_in_pages(database: Database) {
     let said = |n: u32| format!("You paid {n}.50.");
     assert_eq!(texts, [9, 8, 7, 6, 5].map(said), "newest first, none twice");
     app.get("/v1/messages?cursor=forged").await.expect(400);
+}
+
+async fn a_backtest_counts_messages_and_sends_none(database: Database) {
+    let app = shop(database, THANKS).await;
+    for number in ["1", "2"] {
+        app.post("/v1/events", order_paid(number, "1", "5.50")).await.expect(202);
+    }
+    delivered(&app, 2).await;
+    let twice =
+        THANKS.replace("    send(", "    send(\"email\", event.record, \"thanks\", #{ amount: 0 });\n    send(");
+    let period =
+        json!({ "id": "thanks", "source": twice, "since": "1970-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z" });
+    let begun = app.post("/v1/backtests", period).await.expect(202).json();
+    let path = format!("/v1/backtests/{}", begun["id"].as_str().unwrap());
+    let ended = eventually("the end of the backtest", || async {
+        let backtest = app.get(&path).await.expect(200).json();
+        (backtest["state"] != "running").then_some(backtest)
+    })
+    .await;
+    let sent = &ended["result"]["sent"][0];
+    assert_eq!(
+        (&sent["kind"], &sent["recorded"], &sent["backtest"]),
+        (&json!("email"), &json!(2), &json!(4)),
+        "{ended:#}"
+    );
+    assert_eq!(messages(&app, "").await.len(), 2);
 }
 
 #[test]

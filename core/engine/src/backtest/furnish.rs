@@ -110,6 +110,10 @@ pub(super) fn reach<'a>(
         let rights = declaration.uses.iter().map(ToString::to_string);
         let named = rights.filter_map(|right| Name::new(right.split([':', '.']).next()?).ok());
         open.extend(named);
+        // Messages are made from templates.
+        if declaration.uses.iter().any(|right| right.to_string().starts_with("message:")) {
+            open.extend(Name::new("template"));
+        }
         open.extend(declaration.fields.iter().map(|added| added.object.clone()));
         for trigger in &declaration.triggers {
             let starts = |object: &Name| {

@@ -1,7 +1,7 @@
 //! Reads the recorded log once: what came from outside between two positions, what automations made of it, and what it
 //! takes to bring the records back to how they were before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{Body, Fields, RecordChange};
@@ -217,18 +217,6 @@ fn is_of_business(schema: &Schema, event: &Event) -> bool {
         Some(subject) => schema.object(subject.object.as_str()).is_some_and(|o| o.origin != Origin::System),
         None => schema.event_type(event.kind.as_str()).is_some(),
     }
-}
-
-/// The deeds of one automation, day by day and type by type, as recorded and as played again.
-pub(super) fn writes(recorded: &Deeds, played: &Deeds) -> BTreeMap<(i64, EventType), (u64, u64)> {
-    let mut all: BTreeMap<(i64, EventType), (u64, u64)> = BTreeMap::new();
-    for (key, n) in &recorded.events {
-        all.entry(key.clone()).or_default().0 += n;
-    }
-    for (key, n) in &played.events {
-        all.entry(key.clone()).or_default().1 += n;
-    }
-    all
 }
 
 /// The events of the stretch in their order, page by page.

@@ -126,7 +126,11 @@ fn people(backtest: &Json) -> String {
             result["seconds"].as_f64().unwrap_or_default()
         ),
     ];
-    lines.push(kinds(&list(&result["writes"])));
+    lines.push(kinds("writes", &list(&result["writes"])));
+    let sent = list(&result["sent"]);
+    if !sent.is_empty() {
+        lines.push(kinds("messages and calls", &sent));
+    }
     let against = if backtest["against"] == "active" { "the active versions" } else { "what really happened" };
     let differing = result["records_differing"].as_u64().unwrap_or_default();
     lines.push(match differing {
@@ -157,8 +161,8 @@ fn people(backtest: &Json) -> String {
     plain(&lines.join("\n"))
 }
 
-/// The writes by kind, summed over the days.
-fn kinds(writes: &[Json]) -> String {
+/// What was written or sent by kind, summed over the days.
+fn kinds(what: &str, writes: &[Json]) -> String {
     let mut sums: std::collections::BTreeMap<&str, (u64, u64)> = std::collections::BTreeMap::new();
     for write in writes {
         let sum = sums.entry(write["kind"].as_str().unwrap_or_default()).or_default();
@@ -171,7 +175,7 @@ fn kinds(writes: &[Json]) -> String {
     let rows = sums
         .iter()
         .map(|(kind, (then, now))| vec![String::new(), (*kind).to_owned(), then.to_string(), now.to_string()]);
-    table(&["", "writes", "then", "backtest"], rows)
+    table(&["", what, "then", "backtest"], rows)
 }
 
 #[cfg(test)]

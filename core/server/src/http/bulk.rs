@@ -130,6 +130,7 @@ impl Summary {
                     sum.runs += line.runs;
                     sum.writes += line.writes;
                     sum.events += line.events;
+                    sum.sent += line.sent;
                     sum.failures += line.failures;
                 }
                 None => {
@@ -172,6 +173,7 @@ fn preview_json(line: &PreviewLine) -> Json {
         "runs": line.runs,
         "writes": line.writes,
         "events": line.events,
+        "sent": line.sent,
         "failures": line.failures,
     })
 }
@@ -216,12 +218,12 @@ mod tests {
 
     #[test]
     fn previews_of_chunks_are_summed() {
-        let line = || PreviewLine { automation: "points".into(), runs: 2, writes: 3, events: 1, failures: 1 };
+        let line = || PreviewLine { automation: "points".into(), runs: 2, writes: 3, events: 1, sent: 2, failures: 1 };
         let mut summary = Summary::default();
         for _ in 0..2 {
             summary.add(&[], BulkOutcome { rows: Vec::new(), preview: vec![line()] });
         }
-        let want = json!([{"automation": "points", "runs": 4, "writes": 6, "events": 2, "failures": 2}]);
+        let want = json!([{"automation": "points", "runs": 4, "writes": 6, "events": 2, "sent": 4, "failures": 2}]);
         assert_eq!(summary.to_json()["preview"], want);
     }
 

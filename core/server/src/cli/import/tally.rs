@@ -66,7 +66,7 @@ impl Tally {
         self.counts.unchanged += number("unchanged");
         for line in answer["preview"].as_array().map_or(&[][..], Vec::as_slice) {
             let sums = self.preview.entry(line["automation"].as_str().unwrap_or_default().to_owned()).or_default();
-            for name in ["runs", "writes", "events", "failures"] {
+            for name in ["runs", "writes", "events", "sent", "failures"] {
                 let sum = sums.get(name).and_then(Json::as_u64).unwrap_or(0) + line[name].as_u64().unwrap_or(0);
                 sums.insert(name.to_owned(), sum.into());
             }
@@ -143,7 +143,7 @@ pub(super) fn people(summary: &Json) -> String {
     let mut text = table(&["", ""], rows);
     let preview = summary["preview"].as_array().map_or(&[][..], Vec::as_slice);
     if !preview.is_empty() {
-        let columns = ["automation", "runs", "writes", "events", "failures"];
+        let columns = ["automation", "runs", "writes", "events", "sent", "failures"];
         text.push_str("\n\nNothing was kept. Automations would have done:\n");
         text.push_str(&table(&columns, preview.iter().map(|line| crate::output::cells(line, &columns))));
     }
