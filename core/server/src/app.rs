@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, StorageConfig};
 use crate::http::{Parts, SCRATCH_FOLDER, Service};
 use crate::loader::{Loader, Notices};
+use crate::outbound::{Outbound, OutboundError};
 use crate::{listener, secret_file};
 
 /// The file in the data folder that holds the owner's key.
@@ -59,6 +60,9 @@ pub enum AppError {
     /// The sandbox did not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// What may leave is configured in a way that cannot be.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -204,9 +208,10 @@ impl App {
 /// # Errors
 /// [`AppError`] as for [`App::start_with`].
 pub async fn open_engine(config: &Config, clock: Arc<dyn Clock>) -> Result<Engine, AppError> {
+    let transport = Arc::new(Outbound::new(config, Arc::clone(&clock))?);
     let store = open_store(&config.storage, Arc::clone(&clock)).await?;
     let sandbox = sandbox(config)?;
-    let settings = EngineConfig { limits: config.limits.clone(), ..EngineConfig::default() };
+    let settings = EngineConfig { limits: config.limits.clone(), transport, ..EngineConfig::default() };
     Ok(Engine::start(settings, store, sandbox, clock).await?)
 }
 

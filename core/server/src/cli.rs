@@ -28,6 +28,7 @@ mod record;
 mod run;
 mod schedule;
 mod script;
+mod secret;
 mod serve;
 mod test;
 mod undo;
@@ -121,6 +122,9 @@ enum Command {
     /// Makes, lists and revokes keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Keeps, lists and removes secrets that calls to other services carry. Needs no server.
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Adds and lists people.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -192,6 +196,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Plugin(command) => plugin::run(&common, &command),
         Command::Test(args) => test::run(&common, &args),
         Command::Key(command) => key::run(&common, command),
+        Command::Secret(command) => secret::run(&common, command),
         Command::User(command) => user::run(&common, command),
         Command::Audit(command) => audit::run(&common, command),
         Command::Backup(args) => backup::run(&common, &args),

@@ -11,8 +11,10 @@ use rapport_model::Limits;
 use serde::{Deserialize, Serialize};
 
 pub mod load;
+mod outbound;
 
 pub use load::{ConfigError, Flags, Loaded, Source, check_text, load};
+pub use outbound::{EmailChannel, EmailConfig, EmailSecurity, OutboundConfig, WebhookChannel, WebhookConfig};
 
 /// The sample file: every key with its default and what it means.
 pub const SAMPLE: &str = include_str!("../rapport.sample.toml");
@@ -29,6 +31,12 @@ pub struct Config {
     pub automations: AutomationConfig,
     /// What one slice of an automation may use.
     pub limits: Limits,
+    /// What may leave by HTTP: the calls of automations, and webhooks.
+    pub outbound: OutboundConfig,
+    /// How mail leaves.
+    pub email: EmailConfig,
+    /// Where webhooks go, by the names that automations send to.
+    pub webhooks: BTreeMap<String, WebhookConfig>,
     /// How the server logs.
     pub log: LogConfig,
 }
@@ -168,12 +176,13 @@ impl Secret {
 }
 
 impl fmt::Display for Secret {
-    /// An address without its password and parameters; anything else as `***`.
+    /// The address of a database without its password and parameters; anything else as `***`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
         }
-        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str("***") };
+        let address = self.0.split_once("://").filter(|(scheme, _)| matches!(*scheme, "postgres" | "postgresql"));
+        let Some((scheme, rest)) = address else { return f.write_str("***") };
         let rest = rest.split('?').next().unwrap_or_default();
         match rest.rsplit_once('@') {
             Some((account, host)) => {

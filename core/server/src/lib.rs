@@ -14,6 +14,7 @@ pub mod listener;
 pub mod loader;
 pub mod ndjson;
 pub mod openapi;
+pub mod outbound;
 pub mod output;
 pub mod problem;
 pub mod secret_file;

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Subcommand;
+use rapport_model::time::WallClock;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Common, Failure, Outcome};
 use crate::config::{self, Flags, SAMPLE};
+use crate::outbound::Outbound;
 use crate::output::{self, table};
 
 /// What can be done with the configuration.
@@ -39,6 +42,7 @@ fn check(common: &Common, file: Option<PathBuf>) -> Outcome {
     let common = Common { config: file.or_else(|| common.config.clone()), ..common.clone() };
     // What is wrong here is the file that was to be checked, not the command line.
     let loaded = common.load(Flags::default()).map_err(|e| Failure::Failed(e.to_string()))?;
+    Outbound::new(&loaded.config, Arc::new(WallClock)).map_err(|e| Failure::Failed(e.to_string()))?;
     let strays = &loaded.strays;
     common.output().show(&json!({"ok": strays.is_empty(), "strays": strays}), |_| {
         if strays.is_empty() { "ok".to_owned() } else { strays.join("\n") }

@@ -97,6 +97,9 @@ pub struct Loaded {
 /// Variables that begin like ours and are no configuration of the server.
 const OTHER_VARIABLES: [&str; 4] = ["RAPPORT_SERVER", "RAPPORT_KEY_FILE", "RAPPORT_CONFIG", "RAPPORT_DATA"];
 
+/// Sections whose keys are names that the operator makes up.
+const NAMED_SECTIONS: [&str; 1] = ["webhooks"];
+
 /// Puts together the default, `file`, `environment` and `flags`, in rising order.
 ///
 /// # Errors
@@ -154,6 +157,10 @@ fn typed(name: &str, text: &str, default: &toml::Value) -> Result<toml::Value, C
     match default {
         toml::Value::Integer(_) => text.parse::<i64>().map(toml::Value::Integer).map_err(|_| wrong("a whole number")),
         toml::Value::Boolean(_) => text.parse().map(toml::Value::Boolean).map_err(|_| wrong("true or false")),
+        toml::Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))
+        }
         _ => Ok(toml::Value::String(text.to_owned())),
     }
 }
@@ -181,8 +188,9 @@ pub fn check_text(place: &str, text: &str) -> Result<Vec<(Key, toml::Value)>, Co
     for (section, body) in parsed.get_ref() {
         let name = section.get_ref().as_ref();
         let keys: Vec<&str> = known.keys().filter(|(s, _)| s == name).map(|(_, k)| k.as_str()).collect();
-        if keys.is_empty() {
-            let message = unknown("section", name, known.keys().map(|(s, _)| s.as_str()));
+        let named = NAMED_SECTIONS.contains(&name);
+        if keys.is_empty() && !named {
+            let message = unknown("section", name, known.keys().map(|(s, _)| s.as_str()).chain(NAMED_SECTIONS));
             return Err(wrong(section.span().start, message));
         }
         let DeValue::Table(entries) = body.get_ref() else {
@@ -193,7 +201,7 @@ pub fn check_text(place: &str, text: &str) -> Result<Vec<(Key, toml::Value)>, Co
         in_order.sort_by_key(|k| k.span().start);
         for key in in_order {
             let text = key.get_ref().as_ref();
-            if !keys.contains(&text) {
+            if !named && !keys.contains(&text) {
                 let message = unknown(&format!("key in [{name}]"), text, keys.iter().copied());
                 return Err(wrong(key.span().start, message));
             }

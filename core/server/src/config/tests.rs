@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 const MODEL_LIMITS: &str = include_str!("../../../model/src/limits.rs");
 const HERE: &str = include_str!("../config.rs");
+const OUTBOUND: &str = include_str!("outbound.rs");
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
@@ -102,6 +103,7 @@ fn a_password_is_never_shown() {
         ("postgres://ann:p@ss@db/crm", "postgres://ann:***@db/crm"),
         ("postgres://db/crm", "postgres://db/crm"),
         ("s3cret", "***"),
+        ("abc://s3cret", "***"),
         ("", ""),
     ] {
         let secret = Secret::new(given);
@@ -156,6 +158,9 @@ fn sample() -> String {
         ("storage", "StorageConfig", HERE),
         ("automations", "AutomationConfig", HERE),
         ("limits", "Limits", MODEL_LIMITS),
+        ("outbound", "OutboundConfig", OUTBOUND),
+        ("email", "EmailConfig", OUTBOUND),
+        ("webhooks", "WebhookConfig", OUTBOUND),
         ("log", "LogConfig", HERE),
     ];
     let titles = docs_of(HERE, "Config");
@@ -165,6 +170,10 @@ fn sample() -> String {
     );
     for (section, name, source) in sections {
         let title = &titles.iter().find(|(f, _)| f == section).unwrap().1;
+        if section == "webhooks" {
+            named_sample(&mut text, &title.join(" "), &toml::Table::try_from(WebhookConfig::default()).unwrap());
+            continue;
+        }
         writeln!(text, "\n# {}\n[{section}]", title.join(" ")).unwrap();
         for (field, lines) in docs_of(source, name) {
             for line in lines {
@@ -176,6 +185,17 @@ fn sample() -> String {
     text
 }
 
+/// Writes a section that there may be many of: a comment, since none is there by default.
+fn named_sample(text: &mut String, title: &str, defaults: &toml::Table) {
+    writeln!(text, "\n# {title} Each has a name of its own.\n# [webhooks.NAME]").unwrap();
+    for (field, lines) in docs_of(OUTBOUND, "WebhookConfig") {
+        for line in lines {
+            writeln!(text, "# # {line}").unwrap();
+        }
+        writeln!(text, "# {field} = {}", defaults[&field]).unwrap();
+    }
+}
+
 #[test]
 fn the_sample_file_is_what_the_doc_comments_say() {
     let sample = sample();
@@ -184,4 +204,34 @@ fn the_sample_file_is_what_the_doc_comments_say() {
         return;
     }
     assert!(SAMPLE == sample, "run this test with UPDATE_SAMPLE=1 and commit rapport.sample.toml");
+}
+
+#[test]
+fn webhooks_have_names_of_the_operators_choice() {
+    let file = file("[webhooks.shop]\nurl = \"https://shop.example/hook\"\nsecrets = [\"old\", \"new\"]\n");
+    let loaded = load(Some(file.path()), [], &Flags::default()).unwrap();
+    let shop = &loaded.config.webhooks["shop"];
+    assert_eq!((shop.url.as_str(), shop.secrets.len(), shop.timeout_ms), ("https://shop.example/hook", 2, 15_000));
+    assert_eq!(source(&loaded, "webhooks", "shop"), file.path().display().to_string());
+    let refused = refusal("[webhooks.shop]\nurl = \"x\"\nulr = \"y\"\n");
+    assert!(refused.starts_with("rapport.toml:3: ") && refused.contains("`ulr`"), "{refused}");
+    assert!(refusal("[webhooks]\nurl = \"x\"\n").starts_with("rapport.toml:2: "));
+    assert!(refusal("[webhook.shop]\n").contains("did you mean `webhooks`?"));
+}
+
+#[test]
+fn networks_are_read_from_file_and_environment_and_a_wrong_one_is_named() {
+    let env = environment(&[
+        ("RAPPORT_OUTBOUND_ALLOW_ADDRESSES", "127.0.0.1, 10.0.0.0/8,"),
+        ("RAPPORT_EMAIL_SMTP_HOST", "mail.example"),
+        ("RAPPORT_EMAIL_SMTP_PORT", "25"),
+        ("RAPPORT_EMAIL_PASSWORD", "s3cret"),
+    ]);
+    let config = load(None, env, &Flags::default()).unwrap().config;
+    let networks: Vec<_> = config.outbound.allow_addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["127.0.0.1/32", "10.0.0.0/8"]);
+    assert_eq!((config.email.smtp_host.as_str(), config.email.smtp_port), ("mail.example", 25));
+    assert_eq!(config.email.password.reveal(), "s3cret");
+    let refused = refusal("[outbound]\nenabled = true\nallow_addresses = [\"10.0.0.0/40\"]\n");
+    assert!(refused.starts_with("rapport.toml:3: `10.0.0.0/40` is not a network"), "{refused}");
 }
