@@ -17,6 +17,8 @@ mod cron;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod explain;
