@@ -178,7 +178,8 @@ impl Transport for Outbound {
     fn route(&self, channel: &str, to: &str) -> Result<Route, Failure> {
         match channel {
             "email" => self.mail.route(to),
-            "webhook" => self.webhooks.route(to),
+            "webhook" if self.webhooks.captures() => self.webhooks.route(to),
+            "webhook" => self.door.open().and_then(|()| self.webhooks.route(to)),
             other => Err(unknown_channel(other)),
         }
     }

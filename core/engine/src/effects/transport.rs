@@ -75,7 +75,9 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// A stable code: `timeout`, `refused_address`, `unreachable`, `too_large`, `unknown_secret`, ….
+    /// A stable code. Of what may pass: `timeout`, `unresolved`, `unreachable`, `tls`, `broken_answer`, `smtp_deferred`, `smtp_login`.
+    /// Of what stays: `refused_address`, `too_large`, `invalid_url`, `invalid_request`, `disabled`, `unknown_secret`, `invalid_secret`,
+    /// `secret_host`, `unknown_channel`, `unknown_webhook`, `invalid_address`, `invalid_message`, `smtp_refused`, `captured`.
     pub code: String,
     /// What is wrong, for people. Without secrets and addresses of persons.
     pub message: String,

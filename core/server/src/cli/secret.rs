@@ -1,6 +1,6 @@
 //! `rapport secret`: keeps, lists and removes secrets in the data folder. Needs no server; a running one reads them at use.
 
-use std::io::{Read, stdin};
+use std::io::{IsTerminal, Read, stdin};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -37,6 +37,9 @@ pub(super) fn run(common: &Common, command: SecretCommand) -> Outcome {
     let secrets = Secrets::new(&common.load(Flags::default())?.config.storage.data);
     match command {
         SecretCommand::Set { name, hosts } => {
+            if stdin().is_terminal() {
+                eprintln!("The secret's value, then Enter and Ctrl-D. It is shown as you type: better pipe it in.");
+            }
             let secret = NamedSecret::new(&value(stdin().lock())?, &hosts)?;
             secrets.set(&name, &secret)?;
             let hosts = secret.hosts();

@@ -33,6 +33,8 @@ use crate::config::OutboundConfig;
 const HEADERS_MAX: usize = 100;
 /// The least that the head of an answer may be limited to: the library's own bound.
 const HEAD_BYTES_MIN: usize = 8_192;
+/// The longest that anybody is waited for.
+const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -83,7 +85,7 @@ impl Door {
     /// [`Failure`] if there was no answer, or none that is wanted here.
     pub(super) async fn pass(&self, passage: Passage<'_>) -> Result<Reply, Failure> {
         self.open()?;
-        let (whom, limit) = (passage.target.destination(), passage.timeout);
+        let (whom, limit) = (passage.target.destination(), passage.timeout.min(TIMEOUT_MAX));
         let deadline = Instant::now() + limit;
         let attempt = self.attempt(passage, deadline);
         tokio::time::timeout_at(deadline, attempt).await.unwrap_or_else(|_| Err(timeout(&whom, limit)))
@@ -108,7 +110,7 @@ impl Door {
 
     /// The addresses of the target. One that is not to be called makes the name suspect, and none is.
     async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Failure> {
-        let found = match target.address() {
+        let mut found = match target.address() {
             Some(address) => vec![address],
             None => self.resolve(&target.name()).await?,
         };
@@ -121,16 +123,16 @@ impl Door {
                 return Err(permanent("refused_address", message));
             }
         }
+        found.truncate(ADDRESSES_MAX);
         Ok(found)
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
         let found = self.resolver.resolve(name).await;
-        let mut found = found.map_err(|e| passing("unresolved", format!("`{name}` has no address: {e}")))?;
+        let found = found.map_err(|e| passing("unresolved", format!("`{name}` has no address: {e}")))?;
         if found.is_empty() {
             return Err(passing("unresolved", format!("`{name}` has no address")));
         }
-        found.truncate(ADDRESSES_MAX);
         Ok(found)
     }
 
@@ -236,3 +238,5 @@ fn too_large(whom: &str, max: usize, reply: &Reply) -> Failure {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -57,7 +57,9 @@ impl Mail {
         if config.smtp_host.trim().is_empty() {
             return Err(wrong("smtp_host", "names no mail server, and channel is `smtp`"));
         }
-        let from: Mailbox = config.from.parse().map_err(|_| wrong("from", "is not like `Shop <shop@example.com>`"))?;
+        let from =
+            config.from.parse::<Mailbox>().ok().and_then(|from| Some(Mailbox::new(from.name, in_ascii(from.email)?)));
+        let from = from.ok_or_else(|| wrong("from", "is not like `Shop <shop@example.com>`"))?;
         if config.security == EmailSecurity::None && !config.user.is_empty() {
             return Err(wrong("security", "is `none`, and a password is not sent in clear text: use starttls or tls"));
         }
@@ -187,13 +189,17 @@ fn address(to: &str) -> Result<Address, Failure> {
     if to.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(wrong());
     }
-    let address: Address = to.parse().map_err(|_| wrong())?;
-    // Every server takes a domain in its ASCII form; few take the other.
-    match url::Host::parse(address.domain()) {
-        Ok(url::Host::Domain(domain)) if !address.domain().is_ascii() => {
-            Address::new(address.user(), domain).map_err(|_| wrong())
-        }
-        _ => Ok(address),
+    to.parse().ok().and_then(in_ascii).ok_or_else(wrong)
+}
+
+/// The same address with its domain in ASCII: every server takes that form, few take another.
+fn in_ascii(address: Address) -> Option<Address> {
+    if address.domain().is_ascii() {
+        return Some(address);
+    }
+    match url::Host::parse(address.domain()).ok()? {
+        url::Host::Domain(domain) => Address::new(address.user(), domain).ok(),
+        url::Host::Ipv4(_) | url::Host::Ipv6(_) => None,
     }
 }
 

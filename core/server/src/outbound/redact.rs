@@ -7,6 +7,10 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use rapport_engine::{Failure, Reply};
 
+/// Hexadecimal digits.
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
 /// What stands where a secret stood.
 const MASK: &[u8] = b"***";
 
@@ -17,11 +21,15 @@ pub(super) struct Redactor {
 }
 
 impl Redactor {
-    /// One that looks for `secret` as it is, in JSON, in a URL, in hexadecimal digits, and in base64 at any place of what was encoded.
+    /// One that looks for `secret` as it is, in JSON, HTML or a URL, in hexadecimal digits, and in base64 wherever in the coded text.
     pub(super) fn new(secret: &str) -> Self {
-        let mut forms = vec![secret.as_bytes().to_vec(), in_json(secret), in_url(secret, false), in_url(secret, true)];
-        forms.push(hex(secret, "0123456789abcdef"));
-        forms.push(hex(secret, "0123456789ABCDEF"));
+        let json = in_json(secret);
+        let mut texts = vec![secret.to_owned(), json.replace('/', "\\/"), json, in_html(secret)];
+        for digits in [LOWER, UPPER] {
+            let url = in_url(secret, digits);
+            texts.extend([url.replace("%20", "+"), url, secret.bytes().map(|byte| hex(byte, digits)).collect()]);
+        }
+        let mut forms: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
         for shift in 0..3 {
             let shifted: Vec<u8> = std::iter::repeat_n(0, shift).chain(secret.bytes()).collect();
             for text in [BASE64_STANDARD.encode(&shifted), BASE64_URL_SAFE.encode(&shifted)] {
@@ -70,27 +78,26 @@ impl Redactor {
 }
 
 /// As JSON writes it, without the quotation marks.
-fn in_json(secret: &str) -> Vec<u8> {
+fn in_json(secret: &str) -> String {
     let text = serde_json::Value::from(secret).to_string();
-    text.trim_start_matches('"').strip_suffix('"').unwrap_or_default().as_bytes().to_vec()
+    text[1..text.len() - 1].to_owned()
 }
 
-/// As a URL or a form writes it.
-fn in_url(secret: &str, plus: bool) -> Vec<u8> {
-    let mut text = Vec::new();
-    for byte in secret.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(byte),
-            b' ' if plus => text.push(b'+'),
-            _ => text.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-        }
-    }
-    text
+/// As HTML writes it.
+fn in_html(secret: &str) -> String {
+    let text = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-fn hex(secret: &str, digits: &str) -> Vec<u8> {
-    let digits = digits.as_bytes();
-    secret.bytes().flat_map(|byte| [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]).collect()
+/// As a URL writes it.
+fn in_url(secret: &str, digits: &[u8; 16]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let coded = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{}", hex(byte, digits)) };
+    secret.bytes().map(coded).collect()
+}
+
+fn hex(byte: u8, digits: &[u8; 16]) -> String {
+    [byte >> 4, byte & 15].map(|half| char::from(digits[usize::from(half)])).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -98,7 +105,7 @@ mod tests {
     use super::*;
     use rapport_engine::Failure;
 
-    const SECRET: &str = "sk_live-\"4eC 39+HqL";
+    const SECRET: &str = "sk_live-\"4eC 39+H/L";
 
     fn clean(text: &str) -> String {
         String::from_utf8(Redactor::new(SECRET).bytes(text.as_bytes().to_vec())).unwrap()
@@ -109,8 +116,10 @@ mod tests {
         assert_eq!(clean(SECRET), "***");
         assert_eq!(clean(&format!("Bearer {SECRET}, again {SECRET}!")), "Bearer ***, again ***!");
         assert_eq!(clean(&serde_json::json!({ "key": SECRET }).to_string()), r#"{"key":"***"}"#);
-        assert_eq!(clean("a=sk_live-%224eC%2039%2BHqL&b=sk_live-%224eC+39%2BHqL"), "a=***&b=***");
-        assert_eq!(clean("736b5f6c6976652d22346543203339 2b48714c".replace(' ', "").as_str()), "***");
+        assert_eq!(clean(r#"{"key":"sk_live-\"4eC 39+H\/L"}"#), r#"{"key":"***"}"#);
+        assert_eq!(clean("<b>sk_live-&quot;4eC 39+H/L</b>"), "<b>***</b>");
+        assert_eq!(clean("a=sk_live-%224eC%2039%2BH%2FL&b=sk_live-%224eC+39%2bH%2fL"), "a=***&b=***");
+        assert_eq!(clean("736b5f6c6976652d223465432033392b482f4c 736B5F6C6976652D223465432033392B482F4C"), "*** ***");
         for before in ["", "a", "ab", "user:", "Bearer ", "user1:"] {
             for after in ["", "z", "zz"] {
                 for coder in [BASE64_STANDARD, BASE64_URL_SAFE] {
@@ -123,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_holds_no_secret_stays_as_it_is() {
-        for text in ["", "sk_live", "nothing here", "sk_live-\"4eC 39+Hq"] {
+        for text in ["", "sk_live", "nothing here", "sk_live-\"4eC 39+H/"] {
             assert_eq!(clean(text), text);
         }
         let bytes = vec![0, 159, 146, 150];

@@ -162,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_path_holds_is_sent_in_a_form_that_splits_no_line() {
+        let url = "http://a.example/a|b^c[d]{e}`f<g>\"h'ü%0d%0a?x={y}|z^[1]\"'<>`ü&%0d%0a";
+        let request = RequestBuilder::new("GET", &[]).unwrap().build(&Target::parse(url).unwrap(), Vec::new()).unwrap();
+        let sent = request.uri().to_string();
+        assert!(sent.starts_with("/a|b^c[d]%7Be%7D%60f%3Cg%3E%22h'%C3%BC%0d%0a?x="), "{sent}");
+        assert!(sent.chars().all(|c| c.is_ascii_graphic()), "{sent}");
+    }
+
+    #[test]
     fn headers_that_frame_or_steer_are_refused_by_name() {
         for name in [
             "Host",

@@ -157,6 +157,7 @@ async fn nothing_leaves_by_http_when_the_operator_says_so() {
     let way = Way::new(&format!("outbound.enabled = false\noutbound.webhook = \"deliver\"\n{hook}"));
     assert_eq!(way.out.http(&call("GET", &sink.url("/"))).await.unwrap_err().code, "disabled");
     assert_eq!(way.out.send(&webhook("shop")).await.unwrap_err().code, "disabled");
+    assert_eq!(way.out.route("webhook", "shop").unwrap_err().code, "disabled");
     assert!(sink.requests().is_empty());
 }
 

@@ -14,6 +14,12 @@ use super::failure::passing;
 pub(super) struct Tls(OnceCell<TlsConnector>);
 
 impl Tls {
+    /// What makes a connection secret where `connector` is used.
+    #[cfg(test)]
+    pub(super) fn with(connector: TlsConnector) -> Self {
+        Self(OnceCell::new_with(Some(connector)))
+    }
+
     /// What makes a connection secret.
     ///
     /// # Errors
@@ -27,6 +33,7 @@ fn joined(result: Result<Result<TlsConnector, Failure>, tokio::task::JoinError>)
     result.unwrap_or_else(|_| Err(passing("tls", "the certificates of this system could not be read")))
 }
 
+/// Trusts whom this system trusts.
 fn connector() -> Result<TlsConnector, Failure> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -35,6 +42,11 @@ fn connector() -> Result<TlsConnector, Failure> {
         let hint = "install the package ca-certificates, or name a file of them in SSL_CERT_FILE";
         return Err(passing("tls", format!("this system knows no certificate authority: {hint}")));
     }
+    trusting(roots)
+}
+
+/// Trusts `roots`.
+pub(super) fn trusting(roots: RootCertStore) -> Result<TlsConnector, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

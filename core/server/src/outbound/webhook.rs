@@ -61,7 +61,15 @@ impl Webhooks {
             made.map(|webhook| (name.clone(), Arc::new(webhook)))
                 .map_err(|why| OutboundError::Webhook { name: name.clone(), why })
         });
-        Ok(Self { channel: config.outbound.webhook, known: known.collect::<Result<_, _>>()? })
+        let webhooks = Self { channel: config.outbound.webhook, known: known.collect::<Result<_, _>>()? };
+        if webhooks.captures() && !webhooks.known.is_empty() {
+            let count = webhooks.known.len();
+            tracing::warn!(
+                webhooks = count,
+                "{count} webhooks are configured and none is sent: set outbound.webhook to `deliver`"
+            );
+        }
+        Ok(webhooks)
     }
 
     /// Whether webhooks are kept rather than sent.
