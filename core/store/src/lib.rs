@@ -33,6 +33,7 @@ mod snapshot;
 mod stats;
 mod store;
 mod unit;
+mod versions;
 mod waiting;
 
 pub use config::{Database, Durability, StoreConfig};
@@ -48,3 +49,4 @@ pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, IdempotencyPut,
     JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
 };
+pub use versions::VersionRuns;
