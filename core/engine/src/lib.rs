@@ -20,6 +20,7 @@ mod error;
 mod execute;
 mod explain;
 mod gate;
+mod graph;
 mod history;
 mod ingest;
 mod journal;
@@ -37,6 +38,7 @@ mod preview;
 mod query;
 mod records;
 mod registry;
+mod rehearse;
 mod replay;
 mod runs;
 mod scenario;
@@ -48,6 +50,7 @@ mod slice;
 mod trace;
 mod undo;
 mod undos;
+mod versions;
 mod waits;
 
 pub use automations::Activated;
@@ -68,6 +71,7 @@ pub use page::Page;
 pub use present::event_to_json;
 pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
+pub use rehearse::RehearsalPage;
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
     Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,
@@ -76,3 +80,4 @@ pub use schedules::Progress;
 pub use scratch::Scratch;
 pub use undo::UndoOptions;
 pub use undos::UndoMany;
+pub use versions::Pushed;

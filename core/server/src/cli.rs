@@ -20,6 +20,7 @@ mod discover;
 mod event;
 mod explain;
 mod failure;
+mod graph;
 mod import;
 mod key;
 mod plugin;
@@ -32,6 +33,7 @@ mod test;
 mod undo;
 mod user;
 mod version;
+mod versions;
 
 pub use failure::Failure;
 
@@ -91,7 +93,7 @@ enum Command {
     /// Shows and explains runs of automations, and starts them again.
     #[command(subcommand)]
     Run(run::RunCommand),
-    /// Shows automations.
+    /// Shows automations and how they start each other, sets settings.
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
     /// Shows schedules, pauses, resumes and runs them.

@@ -1,4 +1,4 @@
-//! `rapport script`: checks and tests scripts without a server, and has a server try them on the past.
+//! `rapport script`: checks and tests scripts, has a server try them on the past, and brings their versions to life.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use rapport_sandbox::Sandbox;
 use serde_json::{Value as Json, json};
 
-use super::{Common, Failure, Outcome, backtest, block_on, test};
+use super::{Common, Failure, Outcome, backtest, block_on, test, versions};
 use crate::app;
 use crate::config::Flags;
 use crate::output;
@@ -28,6 +28,19 @@ pub(super) enum ScriptCommand {
         #[command(flatten)]
         options: test::Options,
     },
+    /// Keeps a script as a draft: content and settings, named by a digest. Nothing runs it until it is activated.
+    Push(versions::PushArgs),
+    /// Makes a version live: the newest draft, or the one named. Runs that have begun stay on theirs.
+    Activate(versions::ActivateArgs),
+    /// Makes the version live that was live before; again: further back. The way forward is `activate --version`.
+    Rollback {
+        /// The automation.
+        id: String,
+    },
+    /// Shows what differs between two versions: the text, what is declared, the settings.
+    Diff(versions::DiffArgs),
+    /// Lists versions: who pushed them and when, when they were live, how many runs are still on them.
+    Versions(versions::VersionsArgs),
     /// Plays a period of the past again with a script, and says what would have been different. Writes and sends nothing.
     Backtest(backtest::BacktestArgs),
 }
@@ -36,6 +49,11 @@ pub(super) fn run(common: &Common, command: &ScriptCommand) -> Outcome {
     match command {
         ScriptCommand::Check { files } => check_scripts(common, files),
         ScriptCommand::Test { file, options } => test::script(common, file, *options),
+        ScriptCommand::Push(args) => versions::push(common, args),
+        ScriptCommand::Activate(args) => versions::activate(common, args),
+        ScriptCommand::Rollback { id } => versions::roll_back(common, id),
+        ScriptCommand::Diff(args) => versions::diff(common, args),
+        ScriptCommand::Versions(args) => versions::versions(common, args),
         ScriptCommand::Backtest(args) => backtest::run(common, args),
     }
 }
