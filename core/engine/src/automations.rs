@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rapport_model::automation::Capability;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{AutomationId, Declaration, Digest, Schema};
-use rapport_sandbox::{Diagnostic, Manifest};
+use rapport_sandbox::Manifest;
 use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::check::check_examined;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -60,10 +61,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Script`] with everything that is wrong.
     pub async fn check_script(&self, path: &str, source: &str) -> Result<Declaration, EngineError> {
-        let declaration = self.inner.sandbox.check_script(path, source).await.map_err(EngineError::Script)?;
-        let schema = self.inner.store.schema();
-        check_against(&schema, &declaration).map_err(|problems| at_script(path, source, problems))?;
-        Ok(declaration)
+        let examined = self.inner.sandbox.examine_script(path, source).await.map_err(EngineError::Script)?;
+        check_examined(&self.inner.store.schema(), (path, source), examined)
     }
 
     /// Checks the script `source`, adds what it declares, and makes it live under `id`.
@@ -427,24 +426,6 @@ pub(crate) fn with_declared(schema: &Schema, declaration: &Declaration) -> Resul
     with_changes(schema, &changes)
 }
 
-/// Puts problems at the lines of a script where the words in backquotes stand.
-fn at_script(path: &str, source: &str, problems: Vec<String>) -> EngineError {
-    let diagnostics = problems.into_iter().map(|message| {
-        let mut quoted = message.split('`').skip(1).step_by(2).filter(|w| !w.is_empty());
-        let place = quoted.find_map(|word| find_word(source, word)).unwrap_or((1, 1));
-        Diagnostic { path: path.to_owned(), line: place.0, column: place.1, message, help: String::new() }
-    });
-    EngineError::Script(diagnostics.collect())
-}
-
-fn find_word(source: &str, word: &str) -> Option<(u32, u32)> {
-    source.lines().enumerate().find_map(|(index, line)| {
-        let at = line.find(word)?;
-        let column = line[..at].chars().count() + 1;
-        Some((u32::try_from(index + 1).ok()?, u32::try_from(column).ok()?))
-    })
-}
-
 /// A plugin's content as one artifact: the length of the manifest, the manifest, the component.
 fn bundle(manifest: &str, component: &[u8]) -> Vec<u8> {
     let length = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
@@ -471,11 +452,5 @@ mod tests {
         assert_eq!(unbundle(&bytes), Some(("id = \"x\"", &b"wasm"[..])));
         assert_eq!(unbundle(&bytes[..3]), None);
         assert_eq!(unbundle(&[255, 255, 255, 255, 0]), None);
-    }
-
-    #[test]
-    fn a_problem_is_placed_where_its_word_stands() {
-        let error = at_script("a.rhai", "\n  on(\"oder.paid\");", vec!["there is no event type `oder.paid`".into()]);
-        assert_eq!(error.to_string(), "a.rhai:2:7: there is no event type `oder.paid`");
     }
 }

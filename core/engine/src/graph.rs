@@ -82,20 +82,15 @@ impl Inner {
 
     /// The graph as it would be with `version` live.
     pub(crate) fn graph_with(&self, version: &Version) -> Graph {
-        self.graph_with_all(vec![(version.id.clone(), version.kind, version.declaration.clone())])
-    }
-
-    /// The graph as it would be with these live as well, each in place of its own version.
-    pub(crate) fn graph_with_all(&self, more: Vec<(AutomationId, AutomationKind, Declaration)>) -> Graph {
         let snapshot = self.snapshot.load();
-        let known = snapshot.active().iter().filter(|live| !more.iter().any(|(id, ..)| *id == live.id));
+        let known = snapshot.active().iter().filter(|live| live.id != version.id);
         let mut all: Vec<_> = known.map(|v| (v.id.clone(), v.kind, v.declaration.clone())).collect();
+        all.push((version.id.clone(), version.kind, version.declaration.clone()));
         let schema = self.store.schema();
-        let schema = more
-            .iter()
-            .fold((*schema).clone(), |schema, (.., declaration)| with_declared(&schema, declaration).unwrap_or(schema));
-        all.extend(more);
-        Graph::of(all, &schema)
+        match with_declared(&schema, &version.declaration) {
+            Ok(with) => Graph::of(all, &with),
+            Err(_) => Graph::of(all, &schema),
+        }
     }
 }
 
@@ -126,11 +121,6 @@ impl Graph {
     pub(crate) fn warnings_about(&self, id: &AutomationId) -> Vec<String> {
         let own = |circle: &&Vec<usize>| circle.iter().any(|edge| self.nodes[self.edges[*edge].from].id == *id);
         self.circles.iter().filter(own).map(|circle| self.warning(circle, Some(id))).collect()
-    }
-
-    /// All circles, for people.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        self.circles.iter().map(|circle| self.warning(circle, None)).collect()
     }
 
     fn warning(&self, circle: &[usize], first: Option<&AutomationId>) -> String {

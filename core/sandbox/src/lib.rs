@@ -13,6 +13,7 @@ pub mod error;
 mod guest;
 pub mod host;
 mod imports;
+pub mod literals;
 pub mod manifest;
 mod outline;
 mod runtime;
@@ -27,5 +28,6 @@ pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
     FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
 };
+pub use literals::{Examined, Literal, Named, Target};
 pub use manifest::Manifest;
 pub use sandbox::{Program, ProgramKind, Sandbox, SandboxConfig};

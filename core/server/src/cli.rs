@@ -14,6 +14,7 @@ mod audit;
 mod automation;
 mod backtest;
 mod backup;
+mod check;
 mod config_command;
 mod cron;
 mod discover;

@@ -146,6 +146,9 @@ fn schemas() -> Json {
         ]),
         "Settings": {"type": "object", "description": "Values by the names of settings, each of the kind of its default"},
         "Script": closed("A script", &["source"], &[("path", text()), ("source", text())]),
+        "FilesToCheck": closed("Scripts (`id`, `path`, `source`) and manifests of plugins (`path`, `manifest`)", &["files"], &[
+            ("files", list(json!({"type": "object"}))),
+        ]),
         "Activation": closed("Which version; the newest draft if none is named", &[], &[("version", text())]),
         "Rehearsal": closed("Which page of which runs, on which version", &[], &[
             ("version", text()), ("after", text()), ("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000})),

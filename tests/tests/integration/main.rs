@@ -21,6 +21,8 @@ mod events;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod imports;

@@ -5,11 +5,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::MethodFilter;
-use rapport_engine::RehearsalPage;
+use rapport_engine::{FileToCheck, RehearsalPage};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::extract::{Auth, Params, page_rows, read_typed};
+use super::page::list_response;
 use super::{Answer, Api, Route, json_response};
 use crate::problem::Problem;
 
@@ -59,6 +60,13 @@ pub(super) fn routes() -> Vec<Route> {
             .query("from", "string", NAMED)
             .query("to", "string", NAMED)
             .answers(200, "The difference"),
+        Route::new(MethodFilter::POST, "/v1/scripts/check", "read", check)
+            .about("automations", "Checks scripts and manifests against what is declared and live, and changes nothing")
+            .takes("application/json", "FilesToCheck")
+            .answers(
+                200,
+                "For each file whether it is `ok`, what it declares, its `problems` with their places, and `notices`",
+            ),
         Route::new(MethodFilter::GET, "/v1/automations/graph", "read", graph)
             .about(
                 "automations",
@@ -82,6 +90,12 @@ struct ScriptBody {
 struct ActivationBody {
     #[serde(default)]
     version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilesBody {
+    files: Vec<FileToCheck>,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +181,11 @@ async fn diff(
 ) -> Answer {
     let differs = api.engine.diff_versions(&caller, &id, from.as_deref(), to.as_deref()).await?;
     Ok(json_response(StatusCode::OK, &differs))
+}
+
+async fn check(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, body: Body) -> Answer {
+    let FilesBody { files } = read_typed(&api, &headers, body).await?;
+    Ok(list_response(api.engine.check_files(&caller, &files).await?))
 }
 
 async fn graph(State(api): State<Api>, Auth(caller): Auth) -> Answer {
