@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rapport_model::automation::Capability;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{AutomationId, Declaration, Digest, Schema};
-use rapport_sandbox::{Diagnostic, Manifest};
+use rapport_sandbox::Manifest;
 use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::check::check_examined;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -34,6 +35,24 @@ pub struct Activated {
     pub digest: String,
     /// Whether another version was live before, or none.
     pub changed: bool,
+    /// What the person who did it should know: circles of automations, what was left as it is and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
+impl Activated {
+    pub(crate) fn of(version: &Version, changed: bool) -> Self {
+        Self { id: version.id.to_string(), digest: version.digest.to_string(), changed, notices: Vec::new() }
+    }
+}
+
+/// Whether what lies in a folder goes live in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Insist {
+    /// It does.
+    Always,
+    /// Not if it is what the host itself brought last, and somebody has since made another version live.
+    IfNew,
 }
 
 impl Engine {
@@ -42,10 +61,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Script`] with everything that is wrong.
     pub async fn check_script(&self, path: &str, source: &str) -> Result<Declaration, EngineError> {
-        let declaration = self.inner.sandbox.check_script(path, source).await.map_err(EngineError::Script)?;
-        let schema = self.inner.store.schema();
-        check_against(&schema, &declaration).map_err(|problems| at_script(path, source, problems))?;
-        Ok(declaration)
+        let examined = self.inner.sandbox.examine_script(path, source).await.map_err(EngineError::Script)?;
+        check_examined(&self.inner.store.schema(), (path, source), examined)
     }
 
     /// Checks the script `source`, adds what it declares, and makes it live under `id`.
@@ -60,6 +77,34 @@ impl Engine {
         source: &str,
     ) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
+        let (version, artifact) = self.prepare_script(id, path, source).await?;
+        self.inner.activate(caller, version, artifact, Insist::Always).await
+    }
+
+    /// As [`Engine::activate_script`], for what lies in a folder: content that the host itself brought last is left alone if
+    /// somebody has since made another version live, or none. A notice says so.
+    ///
+    /// # Errors
+    /// As for [`Engine::activate_script`].
+    pub async fn bring_script(
+        &self,
+        caller: &Caller,
+        id: &str,
+        path: &str,
+        source: &str,
+    ) -> Result<Activated, EngineError> {
+        caller.everywhere(Act::Admin)?;
+        let (version, artifact) = self.prepare_script(id, path, source).await?;
+        self.inner.activate(caller, version, artifact, Insist::IfNew).await
+    }
+
+    /// The script `source` as a version of `id`, checked, with the artifact that keeps it.
+    pub(crate) async fn prepare_script(
+        &self,
+        id: &str,
+        path: &str,
+        source: &str,
+    ) -> Result<(Version, Artifact), EngineError> {
         let id = AutomationId::new(id).map_err(|e| EngineError::invalid("/id", e.to_string()))?;
         if id.as_str().starts_with(RESERVED) {
             return Err(EngineError::invalid(
@@ -86,7 +131,7 @@ impl Engine {
             program,
             compiled: Mutex::default(),
         };
-        self.inner.activate(caller, version, artifact).await
+        Ok((version, artifact))
     }
 
     /// Checks the plugin in the folder `dir` (`plugin.toml` and `<id>.wasm`), adds what it declares, and makes it live.
@@ -95,6 +140,21 @@ impl Engine {
     /// [`EngineError::Plugin`] with what is wrong; the version that was live stays so.
     pub async fn activate_plugin(&self, caller: &Caller, dir: &Path) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
+        let (version, artifact) = self.prepare_plugin(dir).await?;
+        self.inner.activate(caller, version, artifact, Insist::Always).await
+    }
+
+    /// As [`Engine::activate_plugin`], with the reserve of [`Engine::bring_script`].
+    ///
+    /// # Errors
+    /// As for [`Engine::activate_plugin`].
+    pub async fn bring_plugin(&self, caller: &Caller, dir: &Path) -> Result<Activated, EngineError> {
+        caller.everywhere(Act::Admin)?;
+        let (version, artifact) = self.prepare_plugin(dir).await?;
+        self.inner.activate(caller, version, artifact, Insist::IfNew).await
+    }
+
+    async fn prepare_plugin(&self, dir: &Path) -> Result<(Version, Artifact), EngineError> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|e| EngineError::Plugin(format!("cannot read {}: {e}", path.display())))
         };
@@ -115,7 +175,7 @@ impl Engine {
         let version = self.inner.plugin_version(&text, &component, artifact.digest).await?;
         check_against(&self.inner.store.schema(), &version.declaration)
             .map_err(|problems| EngineError::Plugin(format!("{}: {}", manifest_path.display(), problems.join("; "))))?;
-        self.inner.activate(caller, version, artifact).await
+        Ok((version, artifact))
     }
 
     /// Takes the automation `id` out of service. Runs that wait still run.
@@ -171,10 +231,35 @@ impl Engine {
 }
 
 impl Inner {
-    async fn activate(&self, caller: &Caller, content: Version, artifact: Artifact) -> Result<Activated, EngineError> {
+    async fn activate(
+        &self,
+        caller: &Caller,
+        content: Version,
+        artifact: Artifact,
+        insist: Insist,
+    ) -> Result<Activated, EngineError> {
         let _one = self.activating.lock().await;
-        let id = content.id.clone();
-        let overrides = self.kept_overrides(&id, &content.declaration).await?;
+        if insist == Insist::IfNew
+            && let Some(left) = self.left_alone(&content).await?
+        {
+            return Ok(left);
+        }
+        let (version, mut artifacts) = self.with_settings(content, artifact).await?;
+        let same = self.snapshot.load().version(&version.id).is_some_and(|live| live.digest == version.digest);
+        if same && changes_of(&self.store.schema(), &version.declaration).is_empty() {
+            return Ok(Activated::of(&version, false));
+        }
+        artifacts.push(AutomationChange::Activate(settings::activation(&version)?));
+        self.go_live(caller, Arc::new(version), artifacts).await
+    }
+
+    /// The version that `content` makes with the settings that its operator chose, and the artifacts that keep both.
+    pub(crate) async fn with_settings(
+        &self,
+        content: Version,
+        artifact: Artifact,
+    ) -> Result<(Version, Vec<AutomationChange>), EngineError> {
+        let overrides = self.kept_overrides(&content.id, &content.declaration).await?;
         let configured = settings::configured(&content, overrides, artifact.path.clone())?;
         let mut artifacts = vec![AutomationChange::PutArtifact(artifact)];
         let version = match configured {
@@ -184,20 +269,25 @@ impl Inner {
                 version
             }
         };
-        let result = |changed| Activated { id: id.to_string(), digest: version.digest.to_string(), changed };
-        let schema = self.store.schema();
-        let changes = changes_of(&schema, &version.declaration);
-        let same = self.snapshot.load().version(&id).is_some_and(|live| live.digest == version.digest);
-        if same && changes.is_empty() {
-            return Ok(result(false));
-        }
-        if !changes.is_empty() {
+        Ok((version, artifacts))
+    }
+
+    /// Adds what `version` declares, and makes it live with `changes`; tells of the circles that it closes.
+    pub(crate) async fn go_live(
+        &self,
+        caller: &Caller,
+        version: Arc<Version>,
+        changes: Vec<AutomationChange>,
+    ) -> Result<Activated, EngineError> {
+        let additions = changes_of(&self.store.schema(), &version.declaration);
+        if !additions.is_empty() {
             let mut unit = UnitOfWork::new(self.clock.now(), caller.actor.clone());
-            unit.schema = changes;
+            unit.schema = additions;
             self.store.commit(unit).await?;
         }
-        let answer = result(true);
-        self.make_live(caller, Arc::new(version), artifacts).await?;
+        let mut answer = Activated::of(&version, true);
+        self.make_live(caller, version.clone(), changes).await?;
+        answer.notices = self.live_graph().warnings_about(&version.id);
         Ok(answer)
     }
 
@@ -247,7 +337,7 @@ impl Inner {
         Ok(version)
     }
 
-    async fn script_version(&self, id: &AutomationId, artifact: &Artifact) -> Result<Version, EngineError> {
+    pub(crate) async fn script_version(&self, id: &AutomationId, artifact: &Artifact) -> Result<Version, EngineError> {
         let source = String::from_utf8_lossy(&artifact.bytes);
         let declaration = self.sandbox.check_script(&artifact.path, &source).await.map_err(EngineError::Script)?;
         Ok(Version {
@@ -324,29 +414,16 @@ fn uncovered<'a>(wanted: &'a Declaration, granted: &'a Declaration) -> impl Iter
 
 /// Holds a declaration against the schema as it would be with it.
 pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
-    let changes: Vec<SchemaChange> = changes_of(schema, declaration);
-    let with = with_changes(schema, &changes).map_err(|e| vec![e])?;
+    let with = with_declared(schema, declaration).map_err(|e| vec![e])?;
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();
     problems.extend(crate::schema::unknown_rights(&with, declaration));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// Puts problems at the lines of a script where the words in backquotes stand.
-fn at_script(path: &str, source: &str, problems: Vec<String>) -> EngineError {
-    let diagnostics = problems.into_iter().map(|message| {
-        let mut quoted = message.split('`').skip(1).step_by(2).filter(|w| !w.is_empty());
-        let place = quoted.find_map(|word| find_word(source, word)).unwrap_or((1, 1));
-        Diagnostic { path: path.to_owned(), line: place.0, column: place.1, message, help: String::new() }
-    });
-    EngineError::Script(diagnostics.collect())
-}
-
-fn find_word(source: &str, word: &str) -> Option<(u32, u32)> {
-    source.lines().enumerate().find_map(|(index, line)| {
-        let at = line.find(word)?;
-        let column = line[..at].chars().count() + 1;
-        Some((u32::try_from(index + 1).ok()?, u32::try_from(column).ok()?))
-    })
+/// The schema as it would be with what is declared.
+pub(crate) fn with_declared(schema: &Schema, declaration: &Declaration) -> Result<Schema, String> {
+    let changes: Vec<SchemaChange> = changes_of(schema, declaration);
+    with_changes(schema, &changes)
 }
 
 /// A plugin's content as one artifact: the length of the manifest, the manifest, the component.
@@ -359,7 +436,7 @@ fn bundle(manifest: &str, component: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn unbundle(bytes: &[u8]) -> Option<(&str, &[u8])> {
+pub(crate) fn unbundle(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (manifest, component) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
     Some((std::str::from_utf8(manifest).ok()?, component))
@@ -375,11 +452,5 @@ mod tests {
         assert_eq!(unbundle(&bytes), Some(("id = \"x\"", &b"wasm"[..])));
         assert_eq!(unbundle(&bytes[..3]), None);
         assert_eq!(unbundle(&[255, 255, 255, 255, 0]), None);
-    }
-
-    #[test]
-    fn a_problem_is_placed_where_its_word_stands() {
-        let error = at_script("a.rhai", "\n  on(\"oder.paid\");", vec!["there is no event type `oder.paid`".into()]);
-        assert_eq!(error.to_string(), "a.rhai:2:7: there is no event type `oder.paid`");
     }
 }

@@ -184,7 +184,8 @@ impl<'a> Explainer<'a> {
         Ok(json)
     }
 
-    async fn actor(&mut self, actor: &Actor) -> Result<Json, EngineError> {
+    /// An actor with the name that people know.
+    pub(crate) async fn actor(&mut self, actor: &Actor) -> Result<Json, EngineError> {
         let (kind, object, id) = match actor {
             Actor::System => return Ok(json!({ "kind": "system" })),
             Actor::Automation(id) => return Ok(json!({ "kind": "automation", "automation": id })),

@@ -75,6 +75,17 @@ impl Journal {
         self.entries.len()
     }
 
+    /// How many calls are left in it.
+    pub(crate) fn calls(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.get("c").is_some()).count()
+    }
+
+    /// The next call: its name, and what it was about.
+    pub(crate) fn next_call(&self) -> Option<(&str, &str)> {
+        let entry = self.entries.iter().find(|entry| entry.get("c").is_some())?;
+        Some((entry["c"].as_str()?, entry["s"].as_str().unwrap_or_default()))
+    }
+
     /// The next entry.
     pub(crate) fn pop(&mut self) -> Option<Json> {
         self.entries.pop_front()

@@ -22,6 +22,8 @@ use crate::slice::SliceHost;
 pub(crate) const WAITING: &str = "waiting";
 /// The code with which a slice ends whose calls differ from its journal.
 pub(crate) const DIFFERS: &str = "replay_differs";
+/// The code with which a rehearsal ends that has come to the end of its journal.
+const REHEARSED: &str = "rehearsed";
 
 type Answer<T> = Result<T, HostError>;
 
@@ -45,6 +47,18 @@ pub(crate) struct Suspension {
     pub(crate) wait: Option<WaitFor>,
 }
 
+/// Whether a run only shows that its calls are those of its journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Rehearsal {
+    /// It works.
+    #[default]
+    No,
+    /// It ends where its journal ends, before it does anything.
+    Begun,
+    /// It has come to the end of its journal.
+    Passed,
+}
+
 /// The host of one slice of a run that may wait.
 #[derive(Debug)]
 pub(crate) struct JournaledHost {
@@ -64,6 +78,7 @@ pub(crate) struct JournaledHost {
     customer: Option<Value>,
     pub(crate) suspension: Option<Suspension>,
     pub(crate) differs: Option<String>,
+    pub(crate) rehearsal: Rehearsal,
 }
 
 /// How a call is answered.
@@ -94,6 +109,7 @@ impl JournaledHost {
             customer: None,
             suspension: None,
             differs: None,
+            rehearsal: Rehearsal::No,
         };
         host.enter_slice();
         host
@@ -144,6 +160,7 @@ impl JournaledHost {
             return Err(ends(DIFFERS, message));
         }
         if self.journal.is_empty() {
+            self.rehearsed()?;
             return Ok(Step::Live);
         }
         let entry = self.journal.pop().unwrap_or_default();
@@ -165,8 +182,23 @@ impl JournaledHost {
             self.enter_slice();
             return Ok(Step::Known(answer.get("w").cloned().unwrap_or_default()));
         }
+        self.rehearsed()?;
         self.time = self.inner.time;
         Ok(Step::Woken(entry["p"].clone()))
+    }
+
+    /// Ends a rehearsal where the journal ends.
+    fn rehearsed(&mut self) -> Answer<()> {
+        if self.rehearsal == Rehearsal::No {
+            return Ok(());
+        }
+        self.rehearsal = Rehearsal::Passed;
+        Err(ends(REHEARSED, "the journal ends here".to_owned()))
+    }
+
+    /// What is left of the journal.
+    pub(crate) const fn left(&self) -> &Journal {
+        &self.journal
     }
 
     fn note(&mut self, name: &str, arguments: &str, answer: Result<Json, &HostError>) {

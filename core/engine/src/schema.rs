@@ -205,7 +205,8 @@ pub(crate) fn unknown_rights(schema: &Schema, declaration: &Declaration) -> Vec<
     declaration.uses.iter().filter_map(|right| unknown_right(schema, right)).collect()
 }
 
-fn unknown_right(schema: &Schema, right: &Capability) -> Option<String> {
+/// What is wrong with a right that names what does not exist.
+pub(crate) fn unknown_right(schema: &Schema, right: &Capability) -> Option<String> {
     let text = right.to_string();
     let (resource, action) = text.split_once(':')?;
     if resource == "emit" {

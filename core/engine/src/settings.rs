@@ -60,10 +60,10 @@ impl Engine {
             Some((version, artifact)) => (Arc::new(version), Some(artifact)),
             None => (self.inner.version(&name, &live.content).await?, None),
         };
-        let answer =
-            Activated { id: id.to_owned(), digest: version.digest.to_string(), changed: version.digest != live.digest };
+        let answer = Activated::of(&version, version.digest != live.digest);
         if answer.changed {
-            let changes = artifact.map(AutomationChange::PutArtifact).into_iter().collect();
+            let mut changes: Vec<_> = artifact.map(AutomationChange::PutArtifact).into_iter().collect();
+            changes.push(AutomationChange::Activate(activation(&version)?));
             self.inner.make_live(caller, version, changes).await?;
         }
         Ok(answer)
@@ -71,20 +71,13 @@ impl Engine {
 }
 
 impl Inner {
-    /// Makes `version` live in one unit with `changes`, the artifacts that it needs.
+    /// Makes `version` live in one unit with `changes`: the artifacts that it needs, and [`activation`] or a roll-back.
     pub(crate) async fn make_live(
         &self,
         caller: &Caller,
         version: Arc<Version>,
-        mut changes: Vec<AutomationChange>,
+        changes: Vec<AutomationChange>,
     ) -> Result<(), EngineError> {
-        let text = |json: serde_json::Result<String>| json.map_err(|e| EngineError::Internal(e.to_string()));
-        changes.push(AutomationChange::Activate(Activation {
-            id: version.id.clone(),
-            digest: version.digest,
-            declaration: text(serde_json::to_string(&version.declaration))?,
-            settings: text(serde_json::to_string(&version.overrides))?,
-        }));
         let now = self.clock.now();
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.automations = changes;
@@ -138,6 +131,22 @@ impl Inner {
         let Some(content) = artifact.as_ref().and_then(content_of) else { return Ok(kind) };
         Ok(self.store.artifact(&content).await?.map_or(kind, |content| content.kind))
     }
+}
+
+/// What the store is told of a version that becomes live.
+pub(crate) fn activation(version: &Version) -> Result<Activation, EngineError> {
+    let text = |json: serde_json::Result<String>| json.map_err(|e| EngineError::Internal(e.to_string()));
+    Ok(Activation {
+        id: version.id.clone(),
+        digest: version.digest,
+        declaration: text(serde_json::to_string(&version.declaration))?,
+        settings: text(serde_json::to_string(&version.overrides))?,
+    })
+}
+
+/// The values that an artifact of the kind `settings` gives.
+pub(crate) fn values_of(artifact: &Artifact) -> Overrides {
+    serde_json::from_slice::<Configured>(&artifact.bytes).map(|configured| configured.settings).unwrap_or_default()
 }
 
 /// The content that an artifact of the kind `settings` gives values to.

@@ -3,6 +3,7 @@
 //! The outline is JSON. The host turns it into a declaration and holds the calls against `uses(…)`: what a right or a
 //! field kind is, the interpreter does not know.
 
+mod literals;
 mod walk;
 
 pub(crate) use walk::properties;
@@ -64,10 +65,10 @@ impl Collector {
     }
 }
 
-/// The outline of a script: `title`, `statements`, `calls` and `problems`.
+/// The outline of a script: `title`, `statements`, `calls`, `literals` and `problems`.
 pub(crate) fn outline(source: &str) -> Json {
     let collector = Collector::default();
-    let engine = language::for_checks(&collector);
+    let mut engine = language::for_checks(&collector);
     let mut problems = Vec::new();
     let mut calls = Vec::new();
     match engine.compile(source) {
@@ -81,9 +82,12 @@ pub(crate) fn outline(source: &str) -> Json {
             }
         }
     }
+    let literals = if problems.is_empty() { literals::literals(&mut engine, source) } else { Vec::new() };
     let problems: Vec<_> = problems.into_iter().map(Problem::into_json).collect();
     let statements = collector.statements.take();
-    json!({ "title": title(source), "statements": statements, "calls": calls, "problems": problems })
+    json!({
+        "title": title(source), "statements": statements, "calls": calls, "literals": literals, "problems": problems,
+    })
 }
 
 /// The first line that begins with `//!`.

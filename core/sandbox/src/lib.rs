@@ -13,6 +13,7 @@ pub mod error;
 mod guest;
 pub mod host;
 mod imports;
+pub mod literals;
 pub mod manifest;
 mod outline;
 mod runtime;
@@ -29,6 +30,7 @@ pub use host::{
     FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
     RecordData, Reply, WaitRequest,
 };
+pub use literals::{Examined, Literal, Named, Target};
 pub use manifest::Manifest;
 pub use sandbox::{Program, ProgramKind, Sandbox, SandboxConfig};
 pub use template::TemplatePart;

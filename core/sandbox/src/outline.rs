@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use crate::error::Diagnostic;
+use crate::literals::{Examined, Literal};
 use crate::schedule;
 
 /// What `check` of the interpreter returns.
@@ -16,6 +17,8 @@ struct Outline {
     title: String,
     statements: Vec<Statement>,
     calls: Vec<Call>,
+    #[serde(default)]
+    literals: Vec<Literal>,
     problems: Vec<Problem>,
 }
 
@@ -52,7 +55,7 @@ pub(crate) type Wrong = (String, String);
 ///
 /// # Errors
 /// Everything that is wrong with the script.
-pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnostic>> {
+pub(crate) fn examine(path: &str, outline: &str) -> Result<Examined, Vec<Diagnostic>> {
     let place = |line, column, message, help| Diagnostic { path: path.into(), line, column, message, help };
     let outline: Outline = serde_json::from_str(outline)
         .map_err(|e| vec![place(0, 0, format!("the interpreter's outline cannot be read: {e}"), String::new())])?;
@@ -69,17 +72,22 @@ pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnos
                     `every(\"0 10 * * MON\", \"Asia/Shanghai\")` at the top level";
         wrong.push(place(0, 0, "nothing starts this script".into(), help.into()));
     }
+    let mut undeclared = Vec::new();
     for Call { function, object, fields, line, column } in outline.calls {
         // Of a URL the right names the host, if that stands there plainly.
         let object = if function == "http" { plain_host(&object).unwrap_or_default() } else { object };
         declaration.waits |= matches!(function.as_str(), "sleep" | "wait_for" | "ask" | "http");
         for right in missing(&declaration.uses, &function, &object, &fields) {
             let message = format!("`{function}` needs the right `{right}`, which the script does not declare");
-            wrong.push(place(line, column, message, format!("write `uses(\"{right}\");` at the top level")));
+            undeclared.push(place(line, column, message, format!("write `uses(\"{right}\");` at the top level")));
         }
     }
+    if wrong.is_empty() {
+        return Ok(Examined { declaration, literals: outline.literals, undeclared });
+    }
+    wrong.extend(undeclared);
     wrong.sort_by_key(|d| (d.line, d.column));
-    if wrong.is_empty() { Ok(declaration) } else { Err(wrong) }
+    Err(wrong)
 }
 
 /// The diagnostic for a message of the interpreter, which begins with `path:line:column: ` where it knows them.

@@ -15,6 +15,7 @@ use crate::cache::{self, Cache};
 use crate::error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 use crate::guest::{self, Budget, Guest, Living};
 use crate::host::{GuestEvent, Host};
+use crate::literals::Examined;
 use crate::outline;
 use crate::runtime::Runtime;
 use crate::state::Ending;
@@ -216,11 +217,21 @@ impl Sandbox {
     /// # Errors
     /// Everything found wrong with it, by line.
     pub async fn check_script(&self, path: &str, source: &str) -> Result<Declaration, Vec<Diagnostic>> {
+        let Examined { declaration, undeclared, .. } = self.examine_script(path, source).await?;
+        if undeclared.is_empty() { Ok(declaration) } else { Err(undeclared) }
+    }
+
+    /// What a script declares and says in so many words, for those who know the registry; with the rights that it lacks, since
+    /// who knows the registry knows whether the field is meant.
+    ///
+    /// # Errors
+    /// As for [`Sandbox::check_script`], but for rights that are missing.
+    pub async fn examine_script(&self, path: &str, source: &str) -> Result<Examined, Vec<Diagnostic>> {
         let outline = self.outline(source).await.map_err(|e| {
             let message = e.to_string();
             vec![Diagnostic { path: path.into(), line: 0, column: 0, message, help: String::new() }]
         })?;
-        outline::read(path, &outline)
+        outline::examine(path, &outline)
     }
 
     async fn outline(&self, source: &str) -> Result<String, SandboxError> {

@@ -14,6 +14,7 @@ mod audit;
 mod automation;
 mod backtest;
 mod backup;
+mod check;
 mod config_command;
 mod cron;
 mod discover;
@@ -21,6 +22,7 @@ mod effect;
 mod event;
 mod explain;
 mod failure;
+mod graph;
 mod import;
 mod key;
 mod plugin;
@@ -34,6 +36,7 @@ mod test;
 mod undo;
 mod user;
 mod version;
+mod versions;
 
 pub use failure::Failure;
 
@@ -93,7 +96,7 @@ enum Command {
     /// Shows and explains runs of automations, and starts them again.
     #[command(subcommand)]
     Run(run::RunCommand),
-    /// Shows automations.
+    /// Shows automations and how they start each other, sets settings.
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
     /// Shows schedules, pauses, resumes and runs them.

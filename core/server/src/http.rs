@@ -44,6 +44,7 @@ mod schedules;
 mod stream;
 mod undos;
 mod users;
+mod versions;
 
 pub(crate) use backtests::SCRATCH_FOLDER;
 pub use extract::API_LIMITS;
@@ -236,6 +237,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(events::routes());
     all.extend(stream::routes());
     all.extend(automations::routes());
+    all.extend(versions::routes());
     all.extend(backtests::routes());
     all.extend(effects::routes());
     all.extend(runs::routes());

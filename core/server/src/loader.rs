@@ -135,6 +135,9 @@ impl Loader {
                         live.digest.chars().take(12).collect::<String>()
                     ));
                 }
+                for notice in &live.notices {
+                    (self.notices)(&format!("{}: {notice}", live.id));
+                }
                 Some(live.id)
             }
             Err(error) => {
@@ -170,9 +173,9 @@ async fn activate(engine: &Engine, unit: &Unit) -> Result<Activated, LoadError> 
     match unit {
         Unit::Script { id, file } => {
             let source = tokio::fs::read_to_string(file).await?;
-            Ok(engine.activate_script(&caller, id, &file.display().to_string(), &source).await?)
+            Ok(engine.bring_script(&caller, id, &file.display().to_string(), &source).await?)
         }
-        Unit::Plugin { folder } => Ok(engine.activate_plugin(&caller, folder).await?),
+        Unit::Plugin { folder } => Ok(engine.bring_plugin(&caller, folder).await?),
     }
 }
 

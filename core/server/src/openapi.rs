@@ -145,6 +145,14 @@ fn schemas() -> Json {
             ("name", text()), ("fields", list(field())), ("subject_optional", flag()),
         ]),
         "Settings": {"type": "object", "description": "Values by the names of settings, each of the kind of its default"},
+        "Script": closed("A script", &["source"], &[("path", text()), ("source", text())]),
+        "FilesToCheck": closed("Scripts (`id`, `path`, `source`) and manifests of plugins (`path`, `manifest`)", &["files"], &[
+            ("files", list(json!({"type": "object"}))),
+        ]),
+        "Activation": closed("Which version; the newest draft if none is named", &[], &[("version", text())]),
+        "Rehearsal": closed("Which page of which runs, on which version", &[], &[
+            ("version", text()), ("after", text()), ("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000})),
+        ]),
         "Backtest": closed("A script to be tried on the past", &["id", "source", "since", "until"], &[
             ("id", text()), ("path", text()), ("source", text()), ("since", json!({"type": "string", "format": "date-time"})),
             ("until", json!({"type": "string", "format": "date-time"})), ("against", json!({"enum": ["recorded", "active"]})),

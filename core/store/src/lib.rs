@@ -34,6 +34,7 @@ mod snapshot;
 mod stats;
 mod store;
 mod unit;
+mod versions;
 mod waiting;
 
 pub use config::{Database, Durability, StoreConfig};
@@ -50,3 +51,4 @@ pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, EffectMove, EffectStep,
     IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
 };
+pub use versions::VersionRuns;

@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -30,10 +30,15 @@ const MIGRATIONS: [Migration; 3] = [
         sqlite: include_str!("../migrations/sqlite/0003_effects.sql"),
         postgres: include_str!("../migrations/postgres/0003_effects.sql"),
     },
+    Migration {
+        name: "0004_versions",
+        sqlite: include_str!("../migrations/sqlite/0004_versions.sql"),
+        postgres: include_str!("../migrations/postgres/0004_versions.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

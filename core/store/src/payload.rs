@@ -14,6 +14,8 @@ use serde_json::Value as Json;
 
 /// The type of the event that says that the registry changed.
 pub(crate) const SCHEMA_CHANGED: &str = "schema.changed";
+/// The type of the event that says that a draft of an automation was made.
+pub(crate) const AUTOMATION_PUSHED: &str = "automation.pushed";
 /// The type of the event that says that a version became live.
 pub(crate) const AUTOMATION_ACTIVATED: &str = "automation.activated";
 /// The type of the event that says that an automation was taken out of service.
@@ -21,8 +23,14 @@ pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
 /// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
 pub const UNDO_REQUESTED: &str = "undo.requested";
 /// The types of events that come from the core alone, beside those of record changes.
-pub(crate) const CORE_TYPES: [&str; 5] =
-    [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED, rapport_model::schedule::DUE, UNDO_REQUESTED];
+pub(crate) const CORE_TYPES: [&str; 6] = [
+    SCHEMA_CHANGED,
+    AUTOMATION_PUSHED,
+    AUTOMATION_ACTIVATED,
+    AUTOMATION_DEACTIVATED,
+    rapport_model::schedule::DUE,
+    UNDO_REQUESTED,
+];
 
 /// Writes a body as JSON.
 pub(crate) fn write(body: &Body) -> String {
@@ -145,7 +153,10 @@ impl<'de> Deserialize<'de> for Ordered {
 fn core_fields(kind: &EventType) -> Vec<FieldDef> {
     let fields: &[(&str, FieldKind)] = match kind.as_str() {
         SCHEMA_CHANGED => &[("change", FieldKind::Json)],
-        AUTOMATION_ACTIVATED => &[("automation", FieldKind::Text), ("digest", FieldKind::Text)],
+        AUTOMATION_PUSHED => &[("automation", FieldKind::Text), ("digest", FieldKind::Text)],
+        AUTOMATION_ACTIVATED => {
+            &[("automation", FieldKind::Text), ("digest", FieldKind::Text), ("rollback", FieldKind::Boolean)]
+        }
         AUTOMATION_DEACTIVATED => &[("automation", FieldKind::Text)],
         rapport_model::schedule::DUE => &[
             ("automation", FieldKind::Text),

@@ -216,8 +216,12 @@ pub struct RunUpdate {
 pub enum AutomationChange {
     /// Keeps content under its digest. Keeping the same content twice changes nothing.
     PutArtifact(Artifact),
+    /// Says that content, kept before or by the same unit, is a draft of an automation.
+    Push(AutomationId, Digest),
     /// Makes a version live, in place of the one before.
     Activate(Activation),
+    /// Makes a version live again that was live before the present one; the log tells it from an activation.
+    RollBack(Activation),
     /// Takes an automation out of service; its runs stay.
     Deactivate(AutomationId),
 }

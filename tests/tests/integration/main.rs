@@ -23,6 +23,8 @@ mod events;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod imports;
@@ -60,6 +62,8 @@ mod steering;
 mod undo;
 #[cfg(test)]
 mod undo_any;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

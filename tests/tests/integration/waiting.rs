@@ -254,8 +254,11 @@ async fn a_run_whose_calls_differ_is_paused_before_any_effect(database: Database
 }
 
 async fn a_wait_without_an_equality_is_refused(database: Database) {
-    let script =
-        WAITER.replace("customer == c && amount > 100", "amount > 100").replace("#{ c: event.record.id }", "#{}");
+    // A rule that the check can read is refused there: this one is computed.
+    let script = WAITER
+        .replace("let next = wait_for(", "let rule = \"amount\" + \" > 100\"; let next = wait_for(")
+        .replace("\"customer == c && amount > 100\"", "rule")
+        .replace("#{ c: event.record.id }", "#{}");
     let app = TestApp::on(database).script("waiter", &script).start().await;
     app.customer("1").await;
     app.expect_dead(1);

@@ -2,6 +2,11 @@ use serde_json::json;
 
 use super::*;
 
+fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnostic>> {
+    let Examined { declaration, undeclared, .. } = examine(path, outline)?;
+    if undeclared.is_empty() { Ok(declaration) } else { Err(undeclared) }
+}
+
 fn outline(statements: &Json, calls: &Json) -> String {
     json!({ "title": "t", "statements": statements, "calls": calls, "problems": [] }).to_string()
 }

@@ -1,4 +1,4 @@
-//! `rapport automation`: shows what is live, and sets its settings.
+//! `rapport automation`: shows what is live and how it hangs together, takes it out of service, sets its settings.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use ureq::http::Method;
 
 use super::record::assignments;
-use super::{Common, Failure, Outcome};
+use super::{Common, Failure, Outcome, graph};
 use crate::client::{Address, Call, Client};
 use crate::strict_json;
 
@@ -16,6 +16,17 @@ use crate::strict_json;
 pub(super) enum AutomationCommand {
     /// Lists automations.
     List,
+    /// Shows which automation can start which, by which events, and circles among them.
+    Graph {
+        /// Write it in the language of Graphviz: `rapport automation graph --dot | dot -Tsvg`.
+        #[arg(long, conflicts_with = "json")]
+        dot: bool,
+    },
+    /// Takes an automation out of service. Runs that have begun go on.
+    Deactivate {
+        /// Its id.
+        id: String,
+    },
     /// Sets settings of a live automation. The others keep their values.
     Set {
         /// Its id.
@@ -35,6 +46,14 @@ pub(super) fn run(common: &Common, command: &AutomationCommand) -> Outcome {
         AutomationCommand::List => {
             let all = client.get("/v1/automations")?;
             common.output().list(&all, &["id", "kind", "active", "title", "uses", "runs"]);
+        }
+        AutomationCommand::Graph { dot } => {
+            let found = client.get("/v1/automations/graph")?;
+            common.output().show(&found, if *dot { graph::dot } else { graph::text });
+        }
+        AutomationCommand::Deactivate { id } => {
+            client.post(&Address::of(&["v1", "automations", id, "deactivate"]).text(), &Json::Object(Map::new()))?;
+            common.output().show(&Json::Null, |_| format!("out of service: {id}"));
         }
         AutomationCommand::Set { id, values, reset } => {
             if values.is_empty() && reset.is_empty() {

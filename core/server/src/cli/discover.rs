@@ -22,6 +22,15 @@ pub(super) fn client(common: &Common) -> Result<Client, Failure> {
     Client::new(&server, key)
 }
 
+/// A client of the server that is named, or of the local one if it left its address; else none.
+pub(super) fn running(common: &Common) -> Result<Option<Client>, Failure> {
+    let config = common.load(Flags::default())?.config;
+    if common.server.is_none() && !config.storage.data.join(ADDRESS_FILE).is_file() {
+        return Ok(None);
+    }
+    client(common).map(Some)
+}
+
 /// The address that a running server left in the data folder, else the configured one.
 fn local_server(config: &Config) -> String {
     match fs::read_to_string(config.storage.data.join(ADDRESS_FILE)) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rapport_model::event::{Fields, NewEvent};
 use rapport_model::schema::SchemaChange;
-use rapport_model::{EventType, Schema, Timestamp, Value};
+use rapport_model::{AutomationId, Digest, EventType, Schema, Timestamp, Value};
 
 use crate::db::{Cell, Conn, Query, Statement};
 use crate::error::StoreError;
@@ -91,13 +91,35 @@ async fn has(conn: &mut Conn, text: &str, cell: Cell) -> Result<bool, StoreError
     Ok(!conn.fetch(Query::new(text, vec![cell])).await?.is_empty())
 }
 
+fn digest_cell(digest: &Digest) -> Cell {
+    Cell::Bytes(digest.0.to_vec())
+}
+
+/// What an event says of a version.
+fn named(id: &AutomationId, digest: &Digest) -> Fields {
+    let automation = core_field("automation", Value::text(id.as_str()));
+    vec![automation, core_field("digest", Value::text(&digest.to_string()))]
+}
+
+/// Refuses a version whose content is neither kept nor in the unit.
+async fn must_be_kept(
+    conn: &mut Conn,
+    unit: &UnitOfWork,
+    (id, digest): (&AutomationId, &Digest),
+) -> Result<(), StoreError> {
+    let with_it = |c: &AutomationChange| matches!(c, AutomationChange::PutArtifact(a) if a.digest == *digest);
+    if unit.automations.iter().any(with_it) || has(conn, HAS_ARTIFACT, digest_cell(digest)).await? {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!("the content {} of `{id}` is not kept", digest.short())))
+}
+
 async fn plan_automation(
     conn: &mut Conn,
     extra: &mut Extra,
     change: &AutomationChange,
     (unit, now): (&UnitOfWork, Timestamp),
 ) -> Result<(), StoreError> {
-    let digest_cell = |digest: &rapport_model::Digest| Cell::Bytes(digest.0.to_vec());
     match change {
         AutomationChange::PutArtifact(artifact) => {
             if rapport_model::Digest::of(&artifact.bytes) != artifact.digest {
@@ -112,16 +134,13 @@ async fn plan_automation(
             ];
             extra.push(PUT_ARTIFACT, cells);
         }
-        AutomationChange::Activate(activation) => {
+        AutomationChange::Push(id, digest) => {
+            must_be_kept(conn, unit, (id, digest)).await?;
+            extra.events.push(core_event(payload::AUTOMATION_PUSHED, named(id, digest), unit));
+        }
+        AutomationChange::Activate(activation) | AutomationChange::RollBack(activation) => {
             let digest = activation.digest;
-            let with_it = |c: &AutomationChange| matches!(c, AutomationChange::PutArtifact(a) if a.digest == digest);
-            if !unit.automations.iter().any(with_it) && !has(conn, HAS_ARTIFACT, digest_cell(&digest)).await? {
-                return Err(StoreError::Invalid(format!(
-                    "the content {} of `{}` is not kept",
-                    digest.short(),
-                    activation.id
-                )));
-            }
+            must_be_kept(conn, unit, (&activation.id, &digest)).await?;
             let cells = vec![
                 Cell::text(activation.id.as_str()),
                 Cell::Bool(true),
@@ -131,8 +150,10 @@ async fn plan_automation(
                 Cell::Int(now.micros()),
             ];
             extra.push(ACTIVATE, cells);
-            let named = core_field("automation", Value::text(activation.id.as_str()));
-            let data = vec![named, core_field("digest", Value::text(&digest.to_string()))];
+            let mut data = named(&activation.id, &digest);
+            if matches!(change, AutomationChange::RollBack(_)) {
+                data.push(core_field("rollback", Value::Bool(true)));
+            }
             extra.events.push(core_event(payload::AUTOMATION_ACTIVATED, data, unit));
         }
         AutomationChange::Deactivate(id) => {
