@@ -60,19 +60,9 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
-        let wait = match &done.unit.journal {
-            JournalStep::Append { wait, .. } => wait.clone(),
-            _ => None,
-        };
         crash_point("slice.executed");
-        match inner.store.commit(done.unit).await {
-            Ok(_) => {
-                crash_point("slice.committed");
-                if let Some(wait) = wait {
-                    inner.waits.register(&wait.kind, &wait.field, wait.after);
-                }
-                return settle(inner, item, status, wake_at);
-            }
+        match commit(inner, done.unit).await {
+            Ok(()) => return settle(inner, item, status, wake_at),
             Err(error) if is_conflict(&error, conflicts) => {
                 conflicts += 1;
                 inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
@@ -103,10 +93,23 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
+/// Commits what a slice came to, and makes known what its run waits for.
+async fn commit(inner: &Inner, unit: UnitOfWork) -> Result<(), StoreError> {
+    let waits = match &unit.journal {
+        JournalStep::Append { waits, .. } => waits.clone(),
+        _ => Vec::new(),
+    };
+    let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
+    inner.store.commit(unit).await?;
+    crash_point("slice.committed");
+    inner.waits.register_all(&waits);
+    Ok(())
+}
+
 /// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
 const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
     match error {
-        StoreError::Conflict { .. } => conflicts < CONFLICTS_MAX,
+        StoreError::Conflict { .. } | StoreError::LockMoved { .. } => conflicts < CONFLICTS_MAX,
         StoreError::Unique { .. } | StoreError::MissingRecord { .. } | StoreError::ReferenceMissing { .. } => {
             conflicts < 2
         }
@@ -333,6 +336,7 @@ fn update(inner: &Inner, run: &Run, status: RunStatus, wake_at: Option<Timestamp
         attempt: run.attempt.saturating_add(1),
         wake_at,
         wake_event: run.wake_event,
+        wake_index: run.wake_index,
         finished_at: (!status.is_open()).then(|| inner.clock.now()),
         error: None,
         trace,
@@ -367,7 +371,7 @@ fn refused(error: &StoreError) -> GuestFailure {
         StoreError::Referenced { .. } => "referenced",
         StoreError::ReferenceMissing { .. } | StoreError::Unfit(_) => "invalid",
         StoreError::MissingRecord { .. } => "not_found",
-        StoreError::Conflict { .. } => "conflict",
+        StoreError::Conflict { .. } | StoreError::LockMoved { .. } => "conflict",
         _ => "internal",
     };
     GuestFailure::Failed { code: code.into(), message: error_text, retryable: code == "internal" || code == "conflict" }

@@ -4,6 +4,7 @@
 //! A call that differs from its journal ends the slice before it has any effect. A call that waits ends it too: the slice is
 //! committed, and the call is answered when the run has been woken.
 
+mod any;
 mod host;
 mod waiting;
 
@@ -40,8 +41,8 @@ pub(crate) enum Woken {
 pub(crate) struct Suspension {
     /// When it is woken at the latest.
     pub(crate) wake_at: Option<Timestamp>,
-    /// The event that wakes it.
-    pub(crate) wait: Option<WaitFor>,
+    /// The events of which the first wakes it.
+    pub(crate) waits: Vec<WaitFor>,
 }
 
 /// The host of one slice of a run that may wait.
@@ -51,6 +52,8 @@ pub(crate) struct JournaledHost {
     journal: Journal,
     fresh: Vec<Json>,
     woken: Woken,
+    /// Which of the events that the run waited for woke it, from 0.
+    pub(crate) woken_index: Option<i64>,
     /// The events that woke the run in earlier slices.
     events: Vec<Arc<Event>>,
     /// The time of the slice that is answered from the journal at present.
@@ -86,6 +89,7 @@ impl JournaledHost {
             journal,
             fresh,
             woken,
+            woken_index: None,
             events,
             time,
             head,

@@ -82,6 +82,7 @@ impl RunAction {
             attempt: if anew { 0 } else { run.attempt },
             wake_at: None,
             wake_event: run.wake_event,
+            wake_index: run.wake_index,
             finished_at: (self == Self::Cancel).then_some(now),
             error: error.filter(|_| !anew),
             trace: run.trace.clone().filter(|_| !anew),

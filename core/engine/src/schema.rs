@@ -211,6 +211,10 @@ fn unknown_right(schema: &Schema, right: &Capability) -> Option<String> {
         return (!known)
             .then(|| format!("`{text}`: there is no event type `{action}`{hint}; declare it with `event_type`"));
     }
+    // Which automations are live is no matter of the schema.
+    if resource == "invoke" {
+        return None;
+    }
     let (object, field) = resource.split_once('.').map_or((resource, None), |(o, f)| (o, Some(f)));
     match (visible_object(schema, object), field) {
         (Err(error), _) => Some(format!("`{text}`: {error}")),

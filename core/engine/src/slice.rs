@@ -1,6 +1,7 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
 mod order;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
 
@@ -30,6 +31,8 @@ use crate::lookup::Lookup;
 use crate::query::{self, SliceQuery};
 use crate::registry::{AutomationKind, Version};
 use crate::trace::Trace;
+
+use self::shown::{about, listed, named, outcome};
 
 pub(crate) use self::order::read_order;
 
@@ -334,38 +337,6 @@ fn refusal(error: EngineError) -> HostError {
     }
 }
 
-fn about(object: &str, key: &str) -> String {
-    if key.contains('/') { key.to_owned() } else { format!("{object}/{key}") }
-}
-
-fn listed(fields: &GuestFields) -> String {
-    let mut text = String::new();
-    for (name, value) in fields {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(name);
-        text.push_str(": ");
-        text.push_str(&to_json(value).to_string());
-        if text.len() > 400 {
-            text.push('…');
-            break;
-        }
-    }
-    text
-}
-
-fn outcome<T>(answer: &Answer<T>, shown: impl FnOnce(&T) -> String) -> String {
-    match answer {
-        Ok(value) => shown(value),
-        Err(error) => format!("{}: {}", error.code, error.message),
-    }
-}
-
-fn named(record: &RecordData) -> String {
-    format!("{}/{} at version {}", record.object.name, record.id, record.version)
-}
-
 #[async_trait]
 impl Host for SliceHost {
     async fn get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
@@ -476,6 +447,14 @@ impl Host for SliceHost {
     }
 
     async fn ask(&mut self, _: Question) -> Answer<Reply> {
+        waits_here()
+    }
+
+    async fn wait_any(&mut self, _: Vec<WaitRequest>, _: &str) -> Answer<Option<Arrival>> {
+        waits_here()
+    }
+
+    async fn invoke(&mut self, _: &str, _: &str) -> Answer<String> {
         waits_here()
     }
 }

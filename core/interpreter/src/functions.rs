@@ -2,8 +2,10 @@
 
 mod flow;
 mod records;
+mod several;
 mod views;
 
+pub(crate) use several::reply;
 pub(crate) use views::register_properties;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, NativeCallContext};
@@ -24,6 +26,7 @@ pub(crate) fn register(engine: &mut Engine) {
     views::register(engine);
     records::register(engine);
     flow::register(engine);
+    several::register(engine);
     register_events(engine);
     register_log(engine);
     register_time(engine);

@@ -123,16 +123,28 @@ pub struct Declaration {
     pub fields: Vec<FieldDeclaration>,
     /// Event types it adds.
     pub event_types: Vec<EventTypeDef>,
-    /// Whether its runs may wait (`sleep`, `wait_for`, `ask`): then their calls are journaled.
+    /// Whether its runs may wait (`sleep`, `wait_for`, `wait_any`, `ask`, `invoke`): then their calls are journaled.
     #[serde(default)]
     pub waits: bool,
+    /// Whether other automations may start its runs and wait for their result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invocable: bool,
+}
+
+impl Declaration {
+    /// Whether anything starts it: an event, an instant, another automation.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        !self.triggers.is_empty() || !self.schedules.is_empty() || self.invocable
+    }
 }
 
 /// A right that a script's `uses(…)` or a plugin's manifest asks for: `customer:read`, `customer.points:write`,
-/// `emit:tier.changed`.
+/// `emit:tier.changed`, `invoke:credit-check`.
 ///
 /// Actions on an object: `read`, `create`, `update`, `delete`, and `write` for the last three together. A field can be
-/// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so).
+/// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so);
+/// `invoke:AUTOMATION` starts runs of that automation and waits for their result.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capability {
     resource: Arc<str>,
@@ -142,7 +154,8 @@ pub struct Capability {
 /// A text that is no capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write` or `emit:EVENT.TYPE`"
+    "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write`, `emit:EVENT.TYPE` or \
+     `invoke:AUTOMATION`"
 )]
 pub struct InvalidCapability(String);
 
@@ -159,6 +172,8 @@ pub enum Need<'a> {
     Delete(&'a str),
     /// Reports an event of a type.
     Emit(&'a str),
+    /// Starts a run of another automation and waits for its result.
+    Invoke(&'a str),
 }
 
 impl Need<'_> {
@@ -171,6 +186,7 @@ impl Need<'_> {
             Self::Write(object, field) => format!("{object}.{field}:write"),
             Self::Delete(object) => format!("{object}:delete"),
             Self::Emit(kind) => format!("emit:{kind}"),
+            Self::Invoke(automation) => format!("invoke:{automation}"),
         }
     }
 }
@@ -191,6 +207,7 @@ impl Capability {
             Need::Emit(kind) => {
                 resource == "emit" && action.strip_suffix('*').map_or(action == kind, |p| kind.starts_with(p))
             }
+            Need::Invoke(automation) => resource == "invoke" && action == automation,
         }
     }
 }
@@ -208,6 +225,7 @@ impl FromStr for Capability {
         let (resource, action) = text.split_once(':').ok_or_else(bad)?;
         let valid = match (resource, resource.split_once('.')) {
             ("emit", _) => EventType::new(&action.replace('*', "x")).is_ok(),
+            ("invoke", _) => AutomationId::new(action).is_ok(),
             (_, Some((o, f))) => Name::new(o).is_ok() && Name::new(f).is_ok() && matches!(action, "read" | "write"),
             (o, None) => Name::new(o).is_ok() && matches!(action, "read" | "create" | "update" | "delete" | "write"),
         };
@@ -255,6 +273,13 @@ mod tests {
         assert!(allows("emit:tier.changed", Need::Emit("tier.changed")));
         assert!(allows("emit:tier.*", Need::Emit("tier.changed")));
         assert!(!allows("emit:tier.*", Need::Emit("order.paid")));
+    }
+
+    #[test]
+    fn invoke_names_one_automation() {
+        assert!(allows("invoke:risk/credit-check", Need::Invoke("risk/credit-check")));
+        assert!(!allows("invoke:risk/credit-check", Need::Invoke("risk/other")));
+        assert!("invoke:*".parse::<Capability>().is_err());
     }
 
     #[test]

@@ -16,6 +16,14 @@ pub const CAUSE_DEPTH_MAX: u16 = 16;
 pub const JOURNAL_ENTRIES_MAX: usize = 1_000;
 /// Bytes of the journal of a run that waits.
 pub const JOURNAL_BYTES_MAX: usize = 1 << 20;
+/// The most events of which a run waits for the first.
+pub const WAIT_ALTERNATIVES_MAX: usize = 16;
+/// The longest key of a lock, in bytes.
+pub const LOCK_KEY_BYTES_MAX: usize = 200;
+/// The most locks that one slice takes.
+pub const LOCKS_PER_SLICE_MAX: usize = 16;
+/// Bytes of the input of a run that is invoked, and of its result, as JSON.
+pub const INVOKE_BYTES_MAX: usize = 64 << 10;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 /// retrying ──tries used up, or `fail`──▶ dead ──retry──▶ pending
 ///    └──pause──▶ paused ──resume──▶ pending
 ///
-/// pending ──sleep, wait_for, ask──▶ waiting ──what it waits for──▶ pending
+/// pending ──sleep, wait_for, …────▶ waiting ──what it waits for──▶ pending
 ///              └──its calls differ from those before it waited──▶ paused
 /// ```
 /// Whatever has not ended can be cancelled; what was cancelled can be started again.
@@ -123,6 +123,8 @@ pub struct Run {
     pub wake_at: Option<Timestamp>,
     /// The position of the event that woke it last; none: its time had come.
     pub wake_event: Option<i64>,
+    /// Which of the events that it waited for that was, from 0.
+    pub wake_index: Option<i64>,
     /// When its event was committed.
     pub created_at: Timestamp,
     /// When it ended.

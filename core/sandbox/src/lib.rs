@@ -25,7 +25,7 @@ mod wire;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
 };
 pub use manifest::Manifest;
 pub use sandbox::{Program, ProgramKind, Sandbox, SandboxConfig};

@@ -35,7 +35,7 @@ const SYSTEM_TABLES: [&str; 12] = [
     "event",
     "run",
     "journal",
-    "wait",
+    "awaited",
 ];
 const SELECT_OBJECT_NAMES: &str = "select name from object_def order by seq";
 const SELECT_VERSION: &str = "select value from meta where key = 'schema_version'";

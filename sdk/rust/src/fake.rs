@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use crate::bindings::rapport::plugin::log::Level;
-use crate::{Event, Fields, Record, Reference, Timestamp, Value};
+use crate::{Error, Event, Fields, Json, Record, Reference, Timestamp, Value};
 
 pub(crate) mod door;
 
@@ -57,6 +57,10 @@ struct World {
     slept: Vec<String>,
     arrivals: VecDeque<Event>,
     replies: VecDeque<String>,
+    locked: Vec<String>,
+    invoked: Vec<(String, Json)>,
+    results: VecDeque<Result<Json, Error>>,
+    replied: Option<Json>,
 }
 
 thread_local! {
@@ -137,7 +141,8 @@ pub fn slept() -> Vec<String> {
     world(|w| w.slept.clone())
 }
 
-/// Lets the next [`crate::flow::wait_for`] see `event`; without one, the time is up at once.
+/// Lets the next [`crate::flow::wait_for`] or [`crate::flow::wait_any`] see `event`; without one, the time is up at once. What
+/// waits for several gets it as the first alternative of its type.
 pub fn arrive(event: Event) {
     world(|w| w.arrivals.push_back(event));
 }
@@ -145,6 +150,36 @@ pub fn arrive(event: Event) {
 /// Lets the next [`crate::flow::ask`] be answered with `choice`; without one, nobody answers in time.
 pub fn reply(choice: &str) {
     world(|w| w.replies.push_back(choice.into()));
+}
+
+/// The locks that the plugin has taken so far, in order. Nobody contends for them here.
+#[must_use]
+pub fn locked() -> Vec<String> {
+    world(|w| w.locked.clone())
+}
+
+/// Lets the next [`crate::flow::invoke`] come to `result`; without one, it fails with the code `unknown_automation`.
+pub fn result_of_next(result: Result<Json, Error>) {
+    world(|w| w.results.push_back(result));
+}
+
+/// The automations that the plugin has invoked so far, each with its input.
+#[must_use]
+pub fn invoked() -> Vec<(String, Json)> {
+    world(|w| w.invoked.clone())
+}
+
+/// What the plugin has said that it results in.
+#[must_use]
+pub fn replied() -> Option<Json> {
+    world(|w| w.replied.clone())
+}
+
+/// The event with which a run is called that another one invoked with `input`.
+#[must_use]
+pub fn invocation(input: &Json) -> Event {
+    let data = Fields::new().with("input", Value::Json(input.clone()));
+    Event { subject: None, record: None, ..event("run.invoked", &record("customer", Fields::new()), data) }
 }
 
 /// The event `<object>.updated` of a change of `record` that gave its fields the values `after`.

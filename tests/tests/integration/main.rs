@@ -57,6 +57,8 @@ mod undo;
 #[cfg(test)]
 mod undo_any;
 #[cfg(test)]
+mod wait_any;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod watching;

@@ -49,6 +49,7 @@ pub(super) async fn slice(
         slice_host.random = Stream::new(&seed);
     }
     let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
+    journaled.woken_index = run.wake_index;
     let first = journaled.first_record(event, record);
     if let (Some(record), true) = (&first, current && slices == 0) {
         journaled.inner.buffer.saw(record);
@@ -110,7 +111,7 @@ fn suspended(
     if entries > JOURNAL_ENTRIES_MAX / 2 || bytes > JOURNAL_BYTES_MAX / 2 {
         tracing::warn!(run.id = %run.id, "the journal of run {} is half full: {entries} entries, {bytes} bytes", run.id);
     }
-    let step = JournalStep::Append { slice, entries: host.entries(), wait: suspension.wait };
+    let step = JournalStep::Append { slice, entries: host.entries(), waits: suspension.waits };
     let mut done = success_unit(inner, run, report, host.inner);
     done.unit.journal = step;
     done.status = RunStatus::Waiting;
@@ -118,7 +119,7 @@ fn suspended(
     if let Some(state) = &mut done.unit.run_state {
         (state.status, state.wake_at, state.finished_at, state.attempt) =
             (RunStatus::Waiting, suspension.wake_at, None, 0);
-        state.wake_event = None;
+        (state.wake_event, state.wake_index) = (None, None);
     }
     done
 }

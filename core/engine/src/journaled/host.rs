@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
@@ -15,7 +15,7 @@ pub(super) fn failure(json: &Json) -> Option<HostError> {
     journal::read_error(json.get("error")?)
 }
 
-fn written_fields(fields: &GuestFields) -> Json {
+pub(super) fn written_fields(fields: &GuestFields) -> Json {
     journal::params_json(fields)
 }
 
@@ -239,7 +239,7 @@ impl Host for JournaledHost {
         match self.step("ask", &arguments)? {
             Step::Known(json) => failure(&json).map_or_else(|| Ok(read_reply(&json)), Err),
             Step::Woken(request) => {
-                let reply = self.reply(request["task"].as_str().unwrap_or_default());
+                let reply = self.answer_to(request["task"].as_str().unwrap_or_default());
                 self.answered(&json!({
                     "choice": reply.choice, "by": reply.by, "timed_out": reply.timed_out, "task": reply.task,
                 }));
@@ -250,6 +250,10 @@ impl Host for JournaledHost {
                 Err(error) => self.noted("ask", &arguments, Err(error), |_| Json::Null),
             },
         }
+    }
+
+    async fn wait_any(&mut self, alternatives: Vec<WaitRequest>, timeout: &str) -> Answer<Option<Arrival>> {
+        self.first_of(&alternatives, timeout)
     }
 }
 

@@ -112,6 +112,7 @@ impl Group<'_> {
                 attempt: 0,
                 wake_at: None,
                 wake_event: None,
+                wake_index: None,
                 created_at: event.recorded_at,
                 finished_at: None,
                 error: None,
