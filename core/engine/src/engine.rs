@@ -25,6 +25,7 @@ use crate::execute;
 use crate::keys::KeyRing;
 use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
+use crate::locks::LockTable;
 use crate::lookup::Lookup;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
@@ -38,6 +39,9 @@ const RUNS_QUEUED_MAX: usize = 50_000;
 const FETCH_ROWS: u32 = 2_000;
 /// How often due timers are looked at when nothing else says so.
 const TIMER_TICK: Duration = Duration::from_millis(50);
+
+/// How often the store forgets what has expired.
+const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -82,6 +86,7 @@ pub(crate) struct Inner {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
+    pub(crate) locks: Arc<LockTable>,
     pub(crate) counters: Counters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
@@ -129,6 +134,7 @@ impl Engine {
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
+            locks: Arc::default(),
             counters: Counters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
@@ -157,6 +163,7 @@ impl Engine {
         tasks.spawn(waits(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
+        tasks.spawn(tidy(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 
@@ -338,6 +345,16 @@ async fn timers(inner: Arc<Inner>) {
     while !inner.is_stopping() {
         inner.lanes.wake_due(inner.clock.now());
         inner.pause(TIMER_TICK).await;
+    }
+}
+
+/// Lets the store forget what has expired.
+async fn tidy(inner: Arc<Inner>) {
+    while !inner.is_stopping() {
+        if let Err(error) = inner.store.purge_expired(inner.clock.now()).await {
+            tracing::warn!("what has expired stays for another hour: {error}");
+        }
+        inner.pause(TIDY_EVERY).await;
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::lanes::{Held, Item};
+use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
 use crate::slice::{SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
@@ -42,14 +44,42 @@ struct Done {
     wake_at: Option<Timestamp>,
 }
 
+/// What came of trying a slice.
+enum Sliced {
+    /// Something to commit, and the locks that are held until then.
+    Done(Box<Done>, SliceLocks),
+    /// Nothing: it begins anew once it has these locks.
+    Locked(BTreeSet<Arc<str>>),
+}
+
+impl From<Done> for Sliced {
+    fn from(done: Done) -> Self {
+        Self::Done(Box::new(done), SliceLocks::default())
+    }
+}
+
+impl Done {
+    /// The same, if no other slice has taken `locks` meanwhile.
+    fn holding(mut self, locks: SliceLocks) -> Sliced {
+        self.unit.locks = locks.taken();
+        Sliced::Done(Box::new(self), locks)
+    }
+}
+
 /// Works on `item` until something is committed of it, or the host stops.
 pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     let mut conflicts = 0;
     let mut held: Option<Held<'_>> = None;
+    let mut wanted = BTreeSet::new();
     loop {
         crash_point("slice.taken");
-        let done = match slice(inner, &item).await {
-            Ok(done) => done,
+        let locks = inner.locks.take(&wanted).await;
+        let (done, locks) = match slice(inner, &item, locks).await {
+            Ok(Sliced::Done(done, locks)) => (*done, locks),
+            Ok(Sliced::Locked(more)) => {
+                wanted = more;
+                continue;
+            }
             Err(error) => {
                 tracing::error!(run.id = %item.run.id, "the run {} could not be worked on: {error}", item.run.id);
                 inner.pause(COMMIT_RETRY).await;
@@ -61,7 +91,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
         crash_point("slice.executed");
-        match commit(inner, done.unit).await {
+        match commit(inner, done.unit, locks).await {
             Ok(()) => return settle(inner, item, status, wake_at),
             Err(error) if is_conflict(&error, conflicts) => {
                 conflicts += 1;
@@ -93,14 +123,16 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
-/// Commits what a slice came to, and makes known what its run waits for.
-async fn commit(inner: &Inner, unit: UnitOfWork) -> Result<(), StoreError> {
+/// Commits what a slice came to, lets its locks go, and makes known what its run waits for.
+async fn commit(inner: &Inner, unit: UnitOfWork, locks: SliceLocks) -> Result<(), StoreError> {
     let waits = match &unit.journal {
         JournalStep::Append { waits, .. } => waits.clone(),
         _ => Vec::new(),
     };
     let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
-    inner.store.commit(unit).await?;
+    let committed = inner.store.commit(unit).await;
+    drop(locks);
+    committed?;
     crash_point("slice.committed");
     inner.waits.register_all(&waits);
     Ok(())
@@ -148,7 +180,7 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
     }
 }
 
-async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
+async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
     let run = &item.run;
     let event = if let Some(event) = &item.event {
         event.clone()
@@ -157,7 +189,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
         found.ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
     };
     if run.depth > CAUSE_DEPTH_MAX {
-        return Ok(too_deep(inner, run, &event).await);
+        return Ok(too_deep(inner, run, &event).await.into());
     }
     let version = match inner.version(&run.automation, &run.digest).await {
         Ok(version) => version,
@@ -165,29 +197,35 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
         Err(error) => {
             let failure = GuestFailure::Failed { code: "version".into(), message: error.to_string(), retryable: false };
             let report = SliceReport { outcome: Err(failure), ..no_report() };
-            return Ok(failure_unit(inner, run, &report, &empty_trace(inner)));
+            return Ok(failure_unit(inner, run, &report, &empty_trace(inner)).into());
         }
     };
     if version.waits() {
-        return waiting::slice(inner, run, &event, version).await;
+        return waiting::slice(inner, (run, &event), version, locks).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
     if !conditions_hold(inner, &version, &event, record.as_deref()).await? {
-        return Ok(skipped(inner, run, &event));
+        return Ok(skipped(inner, run, &event).into());
     }
     let mut host = host(inner, run, &event, version.clone());
+    host.locks = locks;
     if let (Some(record), true) = (&record, current) {
         host.buffer.saw(record);
     }
-    let (report, host) = inner.sandbox.call(&version.program, GuestEvent { event: event.clone(), record }, host).await;
+    let guest_event = GuestEvent { event: event.clone(), record };
+    let (report, mut host) = inner.sandbox.call(&version.program, guest_event, host).await;
     inner.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
     }
-    if report.outcome.is_err() {
-        return Ok(failure_unit(inner, run, &report, &host.trace));
+    let locks = std::mem::take(&mut host.locks);
+    if let Some(wanted) = locks.wanted() {
+        return Ok(Sliced::Locked(wanted));
     }
-    Ok(success_unit(inner, run, &report, host))
+    if report.outcome.is_err() {
+        return Ok(failure_unit(inner, run, &report, &host.trace).into());
+    }
+    Ok(success_unit(inner, run, &report, host).holding(locks))
 }
 
 /// The host of a slice of `run`.
@@ -204,6 +242,7 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         events: Vec::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
+        locks: SliceLocks::default(),
         version,
     }
 }

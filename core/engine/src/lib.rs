@@ -28,6 +28,7 @@ mod key;
 mod keys;
 mod lanes;
 mod load;
+mod locks;
 mod lookup;
 mod operate;
 mod page;

@@ -27,6 +27,7 @@ use crate::error::EngineError;
 use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
 use crate::key::{self, Key};
+use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
 use crate::query::{self, SliceQuery};
 use crate::registry::{AutomationKind, Version};
@@ -57,6 +58,7 @@ pub(crate) struct SliceHost {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
+    pub(crate) locks: SliceLocks,
 }
 
 type Answer<T> = Result<T, HostError>;
@@ -431,6 +433,13 @@ impl Host for SliceHost {
         let hint = nearest(name, self.version.settings.keys().map(String::as_str));
         let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
         Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
+    }
+
+    async fn lock(&mut self, key: &str) -> Answer<()> {
+        let started = Instant::now();
+        let answer = self.locks.lock(&self.store, key).await;
+        self.trace.call("lock", key, &outcome(&answer, |()| "held until the commit".to_owned()), started);
+        answer
     }
 
     // Alone, as in a preview, this host shows what a run does up to where it waits.

@@ -29,6 +29,8 @@ mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod operations;

@@ -252,6 +252,12 @@ impl Host for JournaledHost {
         }
     }
 
+    async fn lock(&mut self, key: &str) -> Answer<()> {
+        // A lock of a slice that is answered from the journal was let go when that slice ended.
+        let arguments = json!([key]);
+        journaled!(self, "lock", arguments, self.inner.lock(key).await, |()| Json::Null, |_: &Self, _| ())
+    }
+
     async fn wait_any(&mut self, alternatives: Vec<WaitRequest>, timeout: &str) -> Answer<Option<Arrival>> {
         self.first_of(&alternatives, timeout)
     }
