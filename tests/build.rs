@@ -1,4 +1,4 @@
-//! Builds the first-party plugin and an example of the SDK for `wasm32-wasip2`, so that stories can install them.
+//! Builds the first-party plugin and examples of the SDK for `wasm32-wasip2`, so that stories can install them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Ok(built) => {
             println!("cargo::rustc-env=TIERS_COMPONENT={}", built.join("rapport_plugin_tiers.wasm").display());
             println!("cargo::rustc-env=PATIENT_COMPONENT={}", built.join("examples/patient.wasm").display());
+            println!("cargo::rustc-env=TELLER_COMPONENT={}", built.join("examples/teller.wasm").display());
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -30,7 +31,7 @@ fn build() -> Result<PathBuf, String> {
     }
     // A target folder of its own: this cargo runs while the outer one holds the lock of the usual folder.
     let target = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?).join("guest");
-    for package in [&["rapport-plugin-tiers"][..], &["rapport-sdk", "--example", "patient"]] {
+    for package in [&["rapport-plugin-tiers"][..], &["rapport-sdk", "--example", "patient", "--example", "teller"]] {
         build_guest(root, &target, package)?;
     }
     Ok(target.join(TARGET).join("guest"))

@@ -42,10 +42,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Script`] with everything that is wrong.
     pub async fn check_script(&self, path: &str, source: &str) -> Result<Declaration, EngineError> {
-        let declaration = self.inner.sandbox.check_script(path, source).await.map_err(EngineError::Script)?;
-        let schema = self.inner.store.schema();
-        check_against(&schema, &declaration).map_err(|problems| at_script(path, source, problems))?;
-        Ok(declaration)
+        self.inner.check_script(path, source, None).await
     }
 
     /// Checks the script `source`, adds what it declares, and makes it live under `id`.
@@ -67,7 +64,7 @@ impl Engine {
                 format!("names with `{RESERVED}` are the host's own: use another"),
             ));
         }
-        let declaration = self.check_script(path, source).await?;
+        let declaration = self.inner.check_script(path, source, Some(&id)).await?;
         let artifact = Artifact {
             digest: Digest::of(source.as_bytes()),
             kind: ArtifactKind::Script,
@@ -113,8 +110,11 @@ impl Engine {
             bytes: bundle.into(),
         };
         let version = self.inner.plugin_version(&text, &component, artifact.digest).await?;
-        check_against(&self.inner.store.schema(), &version.declaration)
-            .map_err(|problems| EngineError::Plugin(format!("{}: {}", manifest_path.display(), problems.join("; "))))?;
+        let mut problems = check_against(&self.inner.store.schema(), &version.declaration).err().unwrap_or_default();
+        problems.extend(self.inner.vain_rights(&version.declaration, Some(&version.id)));
+        if !problems.is_empty() {
+            return Err(EngineError::Plugin(format!("{}: {}", manifest_path.display(), problems.join("; "))));
+        }
         self.inner.activate(caller, version, artifact).await
     }
 
@@ -160,6 +160,7 @@ impl Engine {
                 "title": declaration["title"],
                 "triggers": declaration["triggers"],
                 "schedules": declaration.get("schedules").cloned().unwrap_or_else(|| json!([])),
+                "invocable": declaration.get("invocable").is_some_and(|flag| *flag == true),
                 "uses": declaration["uses"],
                 "settings": settings::shown(&declaration, &row.settings),
                 "activated_at": row.activated_at,
@@ -171,6 +172,18 @@ impl Engine {
 }
 
 impl Inner {
+    async fn check_script(
+        &self,
+        path: &str,
+        source: &str,
+        own: Option<&AutomationId>,
+    ) -> Result<Declaration, EngineError> {
+        let declaration = self.sandbox.check_script(path, source).await.map_err(EngineError::Script)?;
+        let mut problems = check_against(&self.store.schema(), &declaration).err().unwrap_or_default();
+        problems.extend(self.vain_rights(&declaration, own));
+        if problems.is_empty() { Ok(declaration) } else { Err(at_script(path, source, problems)) }
+    }
+
     async fn activate(&self, caller: &Caller, content: Version, artifact: Artifact) -> Result<Activated, EngineError> {
         let _one = self.activating.lock().await;
         let id = content.id.clone();

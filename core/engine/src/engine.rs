@@ -31,7 +31,7 @@ use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
-use crate::{undo, undos};
+use crate::{invoked, undo, undos};
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -379,7 +379,7 @@ struct EngineHooks(std::sync::Weak<Inner>);
 
 impl Hooks for EngineHooks {
     fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
-        if let Some(own) = undo::started_by(event) {
+        if let Some(own) = undo::started_by(event).or_else(|| invoked::started_by(event)) {
             return vec![own];
         }
         self.0.upgrade().map(|inner| inner.snapshot.load().matches(event, record)).unwrap_or_default()

@@ -19,10 +19,12 @@ use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
 use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
+use serde_json::Value as Json;
 
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::invoked;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
@@ -42,6 +44,8 @@ struct Done {
     touched: Vec<RecordId>,
     status: RunStatus,
     wake_at: Option<Timestamp>,
+    /// What the run results in, for the one that invoked it.
+    reply: Json,
 }
 
 /// What came of trying a slice.
@@ -74,7 +78,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     loop {
         crash_point("slice.taken");
         let locks = inner.locks.take(&wanted).await;
-        let (done, locks) = match slice(inner, &item, locks).await {
+        let (done, locks) = match try_slice(inner, &item, locks).await {
             Ok(Sliced::Done(done, locks)) => (*done, locks),
             Ok(Sliced::Locked(more)) => {
                 wanted = more;
@@ -109,9 +113,10 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             Err(error) => {
                 let failure = refused(&error);
                 let report = SliceReport { outcome: Err(failure), ..no_report() };
-                let failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
+                let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
                 let (status, wake_at) = (failed.status, failed.wake_at);
-                if inner.store.commit(failed.unit).await.is_ok() {
+                let told = tell_end(inner, &item, &mut failed).await;
+                if told.is_ok() && inner.store.commit(failed.unit).await.is_ok() {
                     return settle(inner, item, status, wake_at);
                 }
                 inner.pause(COMMIT_RETRY).await;
@@ -180,6 +185,25 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
     }
 }
 
+async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
+    let mut sliced = slice(inner, item, locks).await?;
+    if let Sliced::Done(done, _) = &mut sliced {
+        tell_end(inner, item, done).await?;
+    }
+    Ok(sliced)
+}
+
+/// Tells the run that invoked this one how it ends, if it does: with the same commit.
+async fn tell_end(inner: &Inner, item: &Item, done: &mut Done) -> Result<(), EngineError> {
+    if done.status.has_ended() && inner.is_invoked(&item.run, item.event.as_deref()).await? {
+        let error = done.unit.run_state.as_ref().and_then(|state| state.error.as_deref());
+        let reply = std::mem::take(&mut done.reply);
+        let event = invoked::end(item.run.id, done.status, (reply, error), done.unit.time);
+        done.unit.events.push(event);
+    }
+    Ok(())
+}
+
 async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
     let run = &item.run;
     let event = if let Some(event) = &item.event {
@@ -243,6 +267,9 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
         locks: SliceLocks::default(),
+        run: run.id,
+        live: inner.snapshot.load_full(),
+        reply: Json::Null,
         version,
     }
 }
@@ -338,13 +365,13 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
     unit.replayed =
         inner.replay.get().map(|replay| replay.recorded(run.id).map(|r| r.stamps.clone()).unwrap_or_default());
     unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));
-    Done { unit, touched, status: RunStatus::Completed, wake_at: None }
+    Done { unit, touched, status: RunStatus::Completed, wake_at: None, reply: host.reply }
 }
 
 fn skipped(inner: &Inner, run: &Run, event: &Event) -> Done {
     let mut unit = unit(run, event.time);
     unit.run_state = Some(update(inner, run, RunStatus::Skipped, None, None));
-    Done { unit, touched: Vec::new(), status: RunStatus::Skipped, wake_at: None }
+    Done { unit, touched: Vec::new(), status: RunStatus::Skipped, wake_at: None, reply: Json::Null }
 }
 
 fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -> Done {
@@ -354,6 +381,7 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
             touched: Vec::new(),
             status: RunStatus::Dead,
             wake_at: None,
+            reply: Json::Null,
         };
     };
     // A mistake in a script may depend on data that others are about to change; only `fail` is for good.
@@ -365,7 +393,7 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
     state.error = Some(format!("{} {failure}", failure.code()));
     let mut unit = unit(run, inner.clock.now());
     unit.run_state = Some(state);
-    Done { unit, touched: Vec::new(), status, wake_at }
+    Done { unit, touched: Vec::new(), status, wake_at, reply: Json::Null }
 }
 
 fn update(inner: &Inner, run: &Run, status: RunStatus, wake_at: Option<Timestamp>, trace: Option<String>) -> RunUpdate {

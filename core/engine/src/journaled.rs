@@ -6,6 +6,7 @@
 
 mod any;
 mod host;
+pub(crate) mod invoke;
 mod waiting;
 
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(crate) struct JournaledHost {
     pub(crate) inner: SliceHost,
     journal: Journal,
     fresh: Vec<Json>,
+    /// How many entries there were when this slice began.
+    known: usize,
     woken: Woken,
     /// Which of the events that the run waited for woke it, from 0.
     pub(crate) woken_index: Option<i64>,
@@ -86,6 +89,7 @@ impl JournaledHost {
         let fresh = if journal.is_empty() { vec![json!({ "t": time.micros() })] } else { Vec::new() };
         let mut host = Self {
             inner,
+            known: journal.len(),
             journal,
             fresh,
             woken,

@@ -22,6 +22,7 @@ mod explain;
 mod gate;
 mod history;
 mod ingest;
+mod invoked;
 mod journal;
 mod journaled;
 mod key;

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
+use crate::invoked;
 use crate::lanes::Item;
 use crate::present::run_to_json;
 
@@ -144,12 +145,10 @@ impl Engine {
         if !action.from().contains(&run.status) {
             return Err(EngineError::Conflict(action.refuse(run.status)));
         }
-        let now = self.inner.clock.now();
-        let mut unit = UnitOfWork::new(now, caller.actor.clone());
-        unit.run_state = Some(action.update(&run, caller, now));
-        unit.journal = journal_step(&run);
+        let unit = self.unit_of(action, &run, caller).await?;
         self.inner.store.commit(unit).await?;
         self.settled(action, &run);
+        self.cancel_child(caller, action, &run).await;
         let run = self.find_run(id).await?;
         Ok(run_to_json(&run))
     }
@@ -177,6 +176,7 @@ impl Engine {
         done.sort_by(|a: &Arc<Run>, b| (a.position, &a.automation).cmp(&(b.position, &b.automation)));
         for run in &done {
             self.settled(action, run);
+            self.cancel_child(caller, action, run).await;
         }
         Ok(json!({ action.past(): count, "missed": missed? }))
     }
@@ -208,14 +208,11 @@ impl Engine {
         page: Vec<Run>,
         done: &mut Vec<Arc<Run>>,
     ) -> Result<u64, EngineError> {
-        let now = self.inner.clock.now();
-        let unit = |run: &Run| {
-            let mut unit = UnitOfWork::new(now, caller.actor.clone());
-            unit.run_state = Some(action.update(run, caller, now));
-            unit.journal = journal_step(run);
-            unit
-        };
-        let outcomes = self.inner.store.commit_all(page.iter().map(unit).collect()).await;
+        let mut units = Vec::with_capacity(page.len());
+        for run in &page {
+            units.push(self.unit_of(action, run, caller).await?);
+        }
+        let outcomes = self.inner.store.commit_all(units).await;
         let mut missed: Result<u64, EngineError> = Ok(0);
         for (run, outcome) in page.into_iter().zip(outcomes) {
             match outcome {
@@ -226,6 +223,34 @@ impl Engine {
             }
         }
         missed
+    }
+
+    /// What does `action` to `run`. If another run waits for its end, that is told in the same commit.
+    async fn unit_of(&self, action: RunAction, run: &Run, caller: &Caller) -> Result<UnitOfWork, EngineError> {
+        let now = self.inner.clock.now();
+        let mut unit = UnitOfWork::new(now, caller.actor.clone());
+        let update = action.update(run, caller, now);
+        if action == RunAction::Cancel && run.status.is_open() && self.inner.is_invoked(run, None).await? {
+            let error = update.error.as_deref();
+            unit.events.push(invoked::end(run.id, RunStatus::Cancelled, (Json::Null, error), now));
+        }
+        unit.run_state = Some(update);
+        unit.journal = journal_step(run);
+        Ok(unit)
+    }
+
+    /// Cancels the run whose result a cancelled one was waiting for. What has ended meanwhile is left as it is.
+    async fn cancel_child(&self, caller: &Caller, action: RunAction, run: &Run) {
+        if action != RunAction::Cancel || run.status != RunStatus::Waiting {
+            return;
+        }
+        let Some(child) = self.inner.child_of(run).await else { return };
+        match Box::pin(self.operate(caller, action, &child.to_string())).await {
+            Ok(_) | Err(EngineError::Conflict(_) | EngineError::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::warn!(run.id = %child, "the run {child}, which a cancelled one had invoked, goes on: {error}");
+            }
+        }
     }
 
     /// Tells the lanes what was done to a run.

@@ -14,11 +14,12 @@ use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value};
+use rapport_model::{EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
     Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, LogLevel, Question, RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
+use serde_json::Value as Json;
 
 use crate::buffer::Buffer;
 use crate::draft::known_field;
@@ -30,7 +31,7 @@ use crate::key::{self, Key};
 use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
 use crate::query::{self, SliceQuery};
-use crate::registry::{AutomationKind, Version};
+use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
 
 use self::shown::{about, listed, named, outcome};
@@ -59,6 +60,11 @@ pub(crate) struct SliceHost {
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
     pub(crate) locks: SliceLocks,
+    pub(crate) run: RunId,
+    /// What was live when the slice began.
+    pub(crate) live: Arc<Snapshot>,
+    /// What the run results in, for the one that invoked it.
+    pub(crate) reply: Json,
 }
 
 type Answer<T> = Result<T, HostError>;
@@ -89,7 +95,7 @@ impl SliceHost {
         Err(limit("rows_read", "read", self.limits.rows_read_max, "rows"))
     }
 
-    fn count_writes(&self) -> Answer<()> {
+    pub(crate) fn count_writes(&self) -> Answer<()> {
         let writes = self.buffer.writes() + self.events.len();
         if u32::try_from(writes).is_ok_and(|n| n < self.limits.writes_max) {
             return Ok(());
@@ -440,6 +446,11 @@ impl Host for SliceHost {
         let answer = self.locks.lock(&self.store, key).await;
         self.trace.call("lock", key, &outcome(&answer, |()| "held until the commit".to_owned()), started);
         answer
+    }
+
+    fn reply(&mut self, value: &str) -> Answer<()> {
+        self.reply = crate::invoked::read_json("the result", value)?;
+        Ok(())
     }
 
     // Alone, as in a preview, this host shows what a run does up to where it waits.

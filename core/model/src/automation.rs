@@ -212,6 +212,14 @@ impl Capability {
     }
 }
 
+impl Capability {
+    /// The automation that this right allows to invoke, if it is one to invoke.
+    #[must_use]
+    pub fn invokes(&self) -> Option<&str> {
+        (&*self.resource == "invoke").then_some(&*self.action)
+    }
+}
+
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.resource, self.action)

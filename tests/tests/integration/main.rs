@@ -25,6 +25,8 @@ mod harness;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod invoke;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;

@@ -146,7 +146,7 @@ fn paused(inner: &Inner, run: &Run, report: &SliceReport, (host, why): (&Journal
     let mut state = update(inner, run, RunStatus::Paused, None, Some(host.inner.trace.finish(report)));
     state.error = Some(format!("{DIFFERS} {why}"));
     unit.run_state = Some(state);
-    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None }
+    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None, reply: serde_json::Value::Null }
 }
 
 fn failed(inner: &Inner, run: &Run, code: &'static str, message: String) -> Done {

@@ -91,7 +91,7 @@ pub(crate) fn reply(kind: &str, returned: &Dynamic) -> Result<(), Error> {
         return Ok(());
     }
     let json = dynamic_to_json(returned, 0).map_err(|why| {
-        let message = format!("what `run` returns is no result: {why}");
+        let message = format!("what `run` ends with is no result: {why}; end it with its result, or with `()`");
         Error { code: "invalid".into(), message, retryable: false }
     })?;
     flow::reply(&json.to_string())
