@@ -1,4 +1,4 @@
-//! Builds the first-party plugin and an example of the SDK for `wasm32-wasip2`, so that stories can install them.
+//! Builds the first-party plugin and examples of the SDK for `wasm32-wasip2`, so that stories can install them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
             println!("cargo::rustc-env=TIERS_COMPONENT={}", built.join("rapport_plugin_tiers.wasm").display());
             println!("cargo::rustc-env=PATIENT_COMPONENT={}", built.join("examples/patient.wasm").display());
             println!("cargo::rustc-env=CALLER_COMPONENT={}", built.join("examples/caller.wasm").display());
+            println!("cargo::rustc-env=TELLER_COMPONENT={}", built.join("examples/teller.wasm").display());
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -31,7 +32,9 @@ fn build() -> Result<PathBuf, String> {
     }
     // A target folder of its own: this cargo runs while the outer one holds the lock of the usual folder.
     let target = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?).join("guest");
-    for package in [&["rapport-plugin-tiers"][..], &["rapport-sdk", "--example", "patient", "--example", "caller"]] {
+    let examples = ["patient", "caller", "teller"].into_iter().flat_map(|name| ["--example", name]);
+    let sdk: Vec<&str> = std::iter::once("rapport-sdk").chain(examples).collect();
+    for package in [&["rapport-plugin-tiers"][..], &sdk] {
         build_guest(root, &target, package)?;
     }
     Ok(target.join(TARGET).join("guest"))

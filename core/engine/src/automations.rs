@@ -14,7 +14,7 @@ use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::check::check_examined;
+use crate::check::{at_script, check_examined};
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -61,8 +61,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Script`] with everything that is wrong.
     pub async fn check_script(&self, path: &str, source: &str) -> Result<Declaration, EngineError> {
-        let examined = self.inner.sandbox.examine_script(path, source).await.map_err(EngineError::Script)?;
-        check_examined(&self.inner.store.schema(), (path, source), examined)
+        self.inner.check_script(path, source, None).await
     }
 
     /// Checks the script `source`, adds what it declares, and makes it live under `id`.
@@ -112,7 +111,7 @@ impl Engine {
                 format!("names with `{RESERVED}` are the host's own: use another"),
             ));
         }
-        let declaration = self.check_script(path, source).await?;
+        let declaration = self.inner.check_script(path, source, Some(&id)).await?;
         let artifact = Artifact {
             digest: Digest::of(source.as_bytes()),
             kind: ArtifactKind::Script,
@@ -173,8 +172,11 @@ impl Engine {
             bytes: bundle.into(),
         };
         let version = self.inner.plugin_version(&text, &component, artifact.digest).await?;
-        check_against(&self.inner.store.schema(), &version.declaration)
-            .map_err(|problems| EngineError::Plugin(format!("{}: {}", manifest_path.display(), problems.join("; "))))?;
+        let mut problems = check_against(&self.inner.store.schema(), &version.declaration).err().unwrap_or_default();
+        problems.extend(self.inner.vain_rights(&version.declaration, Some(&version.id)));
+        if !problems.is_empty() {
+            return Err(EngineError::Plugin(format!("{}: {}", manifest_path.display(), problems.join("; "))));
+        }
         Ok((version, artifact))
     }
 
@@ -220,6 +222,7 @@ impl Engine {
                 "title": declaration["title"],
                 "triggers": declaration["triggers"],
                 "schedules": declaration.get("schedules").cloned().unwrap_or_else(|| json!([])),
+                "invocable": declaration.get("invocable").is_some_and(|flag| *flag == true),
                 "uses": declaration["uses"],
                 "settings": settings::shown(&declaration, &row.settings),
                 "activated_at": row.activated_at,
@@ -231,6 +234,18 @@ impl Engine {
 }
 
 impl Inner {
+    async fn check_script(
+        &self,
+        path: &str,
+        source: &str,
+        own: Option<&AutomationId>,
+    ) -> Result<Declaration, EngineError> {
+        let examined = self.sandbox.examine_script(path, source).await.map_err(EngineError::Script)?;
+        let declaration = check_examined(&self.store.schema(), (path, source), examined)?;
+        let vain = self.vain_rights(&declaration, own);
+        if vain.is_empty() { Ok(declaration) } else { Err(at_script(path, source, vain)) }
+    }
+
     async fn activate(
         &self,
         caller: &Caller,

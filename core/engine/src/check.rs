@@ -298,7 +298,7 @@ fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>, otherwise:
 }
 
 /// Puts problems at the lines of a script where the words in backquotes stand.
-fn at_script(path: &str, source: &str, problems: Vec<String>) -> EngineError {
+pub(crate) fn at_script(path: &str, source: &str, problems: Vec<String>) -> EngineError {
     let diagnostics = problems.into_iter().map(|message| {
         let mut quoted = message.split('`').skip(1).step_by(2).filter(|w| !w.is_empty());
         let place = quoted.find_map(|word| find_word(source, word)).unwrap_or((1, 1));

@@ -26,12 +26,13 @@ use crate::execute;
 use crate::keys::KeyRing;
 use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
+use crate::locks::LockTable;
 use crate::lookup::Lookup;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
-use crate::{undo, undos};
+use crate::{invoked, undo, undos};
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -39,6 +40,9 @@ const RUNS_QUEUED_MAX: usize = 50_000;
 const FETCH_ROWS: u32 = 2_000;
 /// How often due timers are looked at when nothing else says so.
 const TIMER_TICK: Duration = Duration::from_millis(50);
+
+/// How often the store forgets what has expired.
+const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -83,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
     pub(crate) effects: Effects,
+    pub(crate) locks: Arc<LockTable>,
     pub(crate) counters: Counters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
@@ -131,6 +136,7 @@ impl Engine {
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
             effects: Effects::default(),
+            locks: Arc::default(),
             counters: Counters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
@@ -161,6 +167,7 @@ impl Engine {
         tasks.spawn(effects::keep(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
+        tasks.spawn(tidy(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 
@@ -354,6 +361,16 @@ async fn timers(inner: Arc<Inner>) {
     }
 }
 
+/// Lets the store forget what has expired.
+async fn tidy(inner: Arc<Inner>) {
+    while !inner.is_stopping() {
+        if let Err(error) = inner.store.purge_expired(inner.clock.now()).await {
+            tracing::warn!("what has expired stays for another hour: {error}");
+        }
+        inner.pause(TIDY_EVERY).await;
+    }
+}
+
 /// Wakes runs whose time or event has come.
 async fn waits(inner: Arc<Inner>) {
     while !inner.is_stopping() {
@@ -375,7 +392,7 @@ struct EngineHooks(std::sync::Weak<Inner>);
 
 impl Hooks for EngineHooks {
     fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
-        if let Some(own) = undo::started_by(event) {
+        if let Some(own) = undo::started_by(event).or_else(|| invoked::started_by(event)) {
             return vec![own];
         }
         self.0.upgrade().map(|inner| inner.snapshot.load().matches(event, record)).unwrap_or_default()

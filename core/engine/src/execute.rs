@@ -9,6 +9,7 @@
 
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,11 +19,14 @@ use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
+use serde_json::Value as Json;
 
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::invoked;
 use crate::lanes::{Held, Item};
+use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
 use crate::slice::{Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
@@ -40,16 +44,46 @@ struct Done {
     touched: Vec<RecordId>,
     status: RunStatus,
     wake_at: Option<Timestamp>,
+    /// What the run results in, for the one that invoked it.
+    reply: Json,
+}
+
+/// What came of trying a slice.
+enum Sliced {
+    /// Something to commit, and the locks that are held until then.
+    Done(Box<Done>, SliceLocks),
+    /// Nothing: it begins anew once it has these locks.
+    Locked(BTreeSet<Arc<str>>),
+}
+
+impl From<Done> for Sliced {
+    fn from(done: Done) -> Self {
+        Self::Done(Box::new(done), SliceLocks::default())
+    }
+}
+
+impl Done {
+    /// The same, if no other slice has taken `locks` meanwhile.
+    fn holding(mut self, locks: SliceLocks) -> Sliced {
+        self.unit.locks = locks.taken();
+        Sliced::Done(Box::new(self), locks)
+    }
 }
 
 /// Works on `item` until something is committed of it, or the host stops.
 pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     let mut conflicts = 0;
     let mut held: Option<Held<'_>> = None;
+    let mut wanted = BTreeSet::new();
     loop {
         crash_point("slice.taken");
-        let done = match slice(inner, &item).await {
-            Ok(done) => done,
+        let locks = inner.locks.take(&wanted).await;
+        let (done, locks) = match try_slice(inner, &item, locks).await {
+            Ok(Sliced::Done(done, locks)) => (*done, locks),
+            Ok(Sliced::Locked(more)) => {
+                wanted = more;
+                continue;
+            }
             Err(error) => {
                 tracing::error!(run.id = %item.run.id, "the run {} could not be worked on: {error}", item.run.id);
                 inner.pause(COMMIT_RETRY).await;
@@ -60,25 +94,11 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
-        let effects_at = (!done.unit.effects.is_empty()).then_some(done.unit.time);
-        let replayed = inner.replay.get().map(|replay| (replay, done.unit.effects.clone()));
-        let wait = match &done.unit.journal {
-            JournalStep::Append { wait, .. } => wait.clone(),
-            _ => None,
-        };
+        let effects = done.unit.effects.clone();
         crash_point("slice.executed");
-        match inner.store.commit(done.unit).await {
-            Ok(_) => {
-                crash_point("slice.committed");
-                if let Some(wait) = wait {
-                    inner.waits.register(&wait.kind, &wait.field, wait.after);
-                }
-                if let Some(when) = effects_at {
-                    inner.effects.due_at(when);
-                }
-                if let Some((replay, effects)) = replayed {
-                    replay.sent(&item.run.automation, effects.iter().filter_map(EffectStep::added));
-                }
+        match commit(inner, done.unit, locks).await {
+            Ok(()) => {
+                sent(inner, &item.run, &effects);
                 return settle(inner, item, status, wake_at);
             }
             Err(error) if is_conflict(&error, conflicts) => {
@@ -97,9 +117,10 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             Err(error) => {
                 let failure = refused(&error);
                 let report = SliceReport { outcome: Err(failure), ..no_report() };
-                let failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
+                let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
                 let (status, wake_at) = (failed.status, failed.wake_at);
-                if inner.store.commit(failed.unit).await.is_ok() {
+                let told = tell_end(inner, &item, &mut failed).await;
+                if told.is_ok() && inner.store.commit(failed.unit).await.is_ok() {
                     return settle(inner, item, status, wake_at);
                 }
                 inner.pause(COMMIT_RETRY).await;
@@ -111,10 +132,36 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
+/// Commits what a slice came to, lets its locks go, and makes known what its run waits for.
+async fn commit(inner: &Inner, unit: UnitOfWork, locks: SliceLocks) -> Result<(), StoreError> {
+    let waits = match &unit.journal {
+        JournalStep::Append { waits, .. } => waits.clone(),
+        _ => Vec::new(),
+    };
+    let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
+    let committed = inner.store.commit(unit).await;
+    drop(locks);
+    committed?;
+    crash_point("slice.committed");
+    inner.waits.register_all(&waits);
+    Ok(())
+}
+
+/// Has what a committed slice sent carried out.
+fn sent(inner: &Inner, run: &Run, effects: &[EffectStep]) {
+    let added = || effects.iter().filter_map(EffectStep::added);
+    if let Some(when) = added().filter_map(|effect| effect.next_at).min() {
+        inner.effects.due_at(when);
+    }
+    if let Some(replay) = inner.replay.get() {
+        replay.sent(&run.automation, added());
+    }
+}
+
 /// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
 const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
     match error {
-        StoreError::Conflict { .. } => conflicts < CONFLICTS_MAX,
+        StoreError::Conflict { .. } | StoreError::LockMoved { .. } => conflicts < CONFLICTS_MAX,
         StoreError::Unique { .. } | StoreError::MissingRecord { .. } | StoreError::ReferenceMissing { .. } => {
             conflicts < 2
         }
@@ -153,7 +200,26 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
     }
 }
 
-async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
+async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
+    let mut sliced = slice(inner, item, locks).await?;
+    if let Sliced::Done(done, _) = &mut sliced {
+        tell_end(inner, item, done).await?;
+    }
+    Ok(sliced)
+}
+
+/// Tells the run that invoked this one how it ends, if it does: with the same commit.
+async fn tell_end(inner: &Inner, item: &Item, done: &mut Done) -> Result<(), EngineError> {
+    if done.status.has_ended() && inner.is_invoked(&item.run, item.event.as_deref()).await? {
+        let error = done.unit.run_state.as_ref().and_then(|state| state.error.as_deref());
+        let reply = std::mem::take(&mut done.reply);
+        let event = invoked::end(item.run.id, done.status, (reply, error), done.unit.time);
+        done.unit.events.push(event);
+    }
+    Ok(())
+}
+
+async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
     let run = &item.run;
     let event = if let Some(event) = &item.event {
         event.clone()
@@ -162,7 +228,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
         found.ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
     };
     if run.depth > CAUSE_DEPTH_MAX {
-        return Ok(too_deep(inner, run, &event).await);
+        return Ok(too_deep(inner, run, &event).await.into());
     }
     let version = match inner.version(&run.automation, &run.digest).await {
         Ok(version) => version,
@@ -170,29 +236,35 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
         Err(error) => {
             let failure = GuestFailure::Failed { code: "version".into(), message: error.to_string(), retryable: false };
             let report = SliceReport { outcome: Err(failure), ..no_report() };
-            return Ok(failure_unit(inner, run, &report, &empty_trace(inner)));
+            return Ok(failure_unit(inner, run, &report, &empty_trace(inner)).into());
         }
     };
     if version.waits() {
-        return waiting::slice(inner, run, &event, version).await;
+        return waiting::slice(inner, (run, &event), version, locks).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
     if !conditions_hold(inner, &version, &event, record.as_deref()).await? {
-        return Ok(skipped(inner, run, &event));
+        return Ok(skipped(inner, run, &event).into());
     }
     let mut host = host(inner, run, &event, version.clone());
+    host.locks = locks;
     if let (Some(record), true) = (&record, current) {
         host.buffer.saw(record);
     }
-    let (report, host) = inner.sandbox.call(&version.program, GuestEvent { event: event.clone(), record }, host).await;
+    let guest_event = GuestEvent { event: event.clone(), record };
+    let (report, mut host) = inner.sandbox.call(&version.program, guest_event, host).await;
     inner.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
     }
-    if report.outcome.is_err() {
-        return Ok(failure_unit(inner, run, &report, &host.trace));
+    let locks = std::mem::take(&mut host.locks);
+    if let Some(wanted) = locks.wanted() {
+        return Ok(Sliced::Locked(wanted));
     }
-    Ok(success_unit(inner, run, &report, host))
+    if report.outcome.is_err() {
+        return Ok(failure_unit(inner, run, &report, &host.trace).into());
+    }
+    Ok(success_unit(inner, run, &report, host).holding(locks))
 }
 
 /// The host of a slice of `run`.
@@ -214,6 +286,10 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
         outbound: Outbound::new(inner, run.id, 0),
+        locks: SliceLocks::default(),
+        run: run.id,
+        live: inner.snapshot.load_full(),
+        reply: Json::Null,
         version,
     }
 }
@@ -310,13 +386,13 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
     unit.replayed =
         inner.replay.get().map(|replay| replay.recorded(run.id).map(|r| r.stamps.clone()).unwrap_or_default());
     unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));
-    Done { unit, touched, status: RunStatus::Completed, wake_at: None }
+    Done { unit, touched, status: RunStatus::Completed, wake_at: None, reply: host.reply }
 }
 
 fn skipped(inner: &Inner, run: &Run, event: &Event) -> Done {
     let mut unit = unit(run, event.time);
     unit.run_state = Some(update(inner, run, RunStatus::Skipped, None, None));
-    Done { unit, touched: Vec::new(), status: RunStatus::Skipped, wake_at: None }
+    Done { unit, touched: Vec::new(), status: RunStatus::Skipped, wake_at: None, reply: Json::Null }
 }
 
 fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -> Done {
@@ -326,6 +402,7 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
             touched: Vec::new(),
             status: RunStatus::Dead,
             wake_at: None,
+            reply: Json::Null,
         };
     };
     // A mistake in a script may depend on data that others are about to change; only `fail` is for good.
@@ -337,7 +414,7 @@ fn failure_unit(inner: &Inner, run: &Run, report: &SliceReport, trace: &Trace) -
     state.error = Some(format!("{} {failure}", failure.code()));
     let mut unit = unit(run, inner.clock.now());
     unit.run_state = Some(state);
-    Done { unit, touched: Vec::new(), status, wake_at }
+    Done { unit, touched: Vec::new(), status, wake_at, reply: Json::Null }
 }
 
 fn update(inner: &Inner, run: &Run, status: RunStatus, wake_at: Option<Timestamp>, trace: Option<String>) -> RunUpdate {
@@ -347,6 +424,7 @@ fn update(inner: &Inner, run: &Run, status: RunStatus, wake_at: Option<Timestamp
         attempt: run.attempt.saturating_add(1),
         wake_at,
         wake_event: run.wake_event,
+        wake_index: run.wake_index,
         finished_at: (!status.is_open()).then(|| inner.clock.now()),
         error: None,
         trace,
@@ -381,7 +459,7 @@ fn refused(error: &StoreError) -> GuestFailure {
         StoreError::Referenced { .. } => "referenced",
         StoreError::ReferenceMissing { .. } | StoreError::Unfit(_) => "invalid",
         StoreError::MissingRecord { .. } => "not_found",
-        StoreError::Conflict { .. } => "conflict",
+        StoreError::Conflict { .. } | StoreError::LockMoved { .. } => "conflict",
         _ => "internal",
     };
     GuestFailure::Failed { code: code.into(), message: error_text, retryable: code == "internal" || code == "conflict" }

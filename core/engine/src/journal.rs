@@ -32,10 +32,19 @@ pub(crate) struct Journal {
 /// A call that waits, as the journal has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Waiting {
-    /// The call: `sleep`, `wait_for`, `ask`.
+    /// The call: `sleep`, `wait_for`, `ask`, ….
     pub(crate) call: String,
     /// What it asked for.
     pub(crate) request: Json,
+}
+
+impl Waiting {
+    /// What the `index`th of the events that it waits for must be; most calls wait for one.
+    pub(crate) fn alternative(&self, index: i64) -> &Json {
+        let several = self.request.get("any").and_then(Json::as_array);
+        let one = several.and_then(|all| all.get(usize::try_from(index).ok()?));
+        one.unwrap_or(&self.request)
+    }
 }
 
 impl Journal {

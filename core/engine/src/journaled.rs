@@ -4,7 +4,9 @@
 //! A call that differs from its journal ends the slice before it has any effect. A call that waits ends it too: the slice is
 //! committed, and the call is answered when the run has been woken.
 
+mod any;
 mod host;
+pub(crate) mod invoke;
 mod outbound;
 mod waiting;
 
@@ -43,8 +45,8 @@ pub(crate) enum Woken {
 pub(crate) struct Suspension {
     /// When it is woken at the latest.
     pub(crate) wake_at: Option<Timestamp>,
-    /// The event that wakes it.
-    pub(crate) wait: Option<WaitFor>,
+    /// The events of which the first wakes it.
+    pub(crate) waits: Vec<WaitFor>,
 }
 
 /// Whether a run only shows that its calls are those of its journal.
@@ -65,7 +67,11 @@ pub(crate) struct JournaledHost {
     pub(crate) inner: SliceHost,
     journal: Journal,
     fresh: Vec<Json>,
+    /// How many entries there were when this slice began.
+    known: usize,
     woken: Woken,
+    /// Which of the events that the run waited for woke it, from 0.
+    pub(crate) woken_index: Option<i64>,
     /// The events that woke the run in earlier slices.
     events: Vec<Arc<Event>>,
     /// The time of the slice that is answered from the journal at present.
@@ -99,9 +105,11 @@ impl JournaledHost {
         let fresh = if journal.is_empty() { vec![json!({ "t": time.micros() })] } else { Vec::new() };
         let mut host = Self {
             inner,
+            known: journal.len(),
             journal,
             fresh,
             woken,
+            woken_index: None,
             events,
             time,
             head,

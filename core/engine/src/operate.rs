@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
+use crate::invoked;
 use crate::lanes::Item;
 use crate::present::run_to_json;
 
@@ -82,6 +83,7 @@ impl RunAction {
             attempt: if anew { 0 } else { run.attempt },
             wake_at: None,
             wake_event: run.wake_event,
+            wake_index: run.wake_index,
             finished_at: (self == Self::Cancel).then_some(now),
             error: error.filter(|_| !anew),
             trace: run.trace.clone().filter(|_| !anew),
@@ -143,14 +145,11 @@ impl Engine {
         if !action.from().contains(&run.status) {
             return Err(EngineError::Conflict(action.refuse(run.status)));
         }
-        let now = self.inner.clock.now();
-        let mut unit = UnitOfWork::new(now, caller.actor.clone());
-        unit.run_state = Some(action.update(&run, caller, now));
-        unit.journal = journal_step(&run);
-        self.with_calls(action, &run, &mut unit).await?;
+        let unit = self.unit_of(action, &run, caller).await?;
         let to = unit.run_state.as_ref().map_or(action.to(), |state| state.status);
         self.inner.store.commit(unit).await?;
         self.settled(action, &run, to);
+        self.cancel_child(caller, action, &run).await;
         let run = self.find_run(id).await?;
         Ok(run_to_json(&run))
     }
@@ -178,6 +177,7 @@ impl Engine {
         done.sort_by(|(a, _), (b, _)| (a.position, &a.automation).cmp(&(b.position, &b.automation)));
         for (run, to) in &done {
             self.settled(action, run, *to);
+            self.cancel_child(caller, action, run).await;
         }
         Ok(json!({ action.past(): count, "missed": missed? }))
     }
@@ -209,14 +209,9 @@ impl Engine {
         page: Vec<Run>,
         done: &mut Vec<(Arc<Run>, RunStatus)>,
     ) -> Result<u64, EngineError> {
-        let now = self.inner.clock.now();
         let mut units = Vec::with_capacity(page.len());
         for run in &page {
-            let mut unit = UnitOfWork::new(now, caller.actor.clone());
-            unit.run_state = Some(action.update(run, caller, now));
-            unit.journal = journal_step(run);
-            self.with_calls(action, run, &mut unit).await?;
-            units.push(unit);
+            units.push(self.unit_of(action, run, caller).await?);
         }
         let reached: Vec<RunStatus> =
             units.iter().map(|unit| unit.run_state.as_ref().map_or(action.to(), |state| state.status)).collect();
@@ -233,13 +228,37 @@ impl Engine {
         missed
     }
 
-    /// What becomes of the call that the run waits for, in the same commit.
-    async fn with_calls(&self, action: RunAction, run: &Run, unit: &mut UnitOfWork) -> Result<(), EngineError> {
-        let now = unit.time;
+    /// What does `action` to `run`. If another run waits for its end, that is told in the same commit, and what becomes of the
+    /// call that it waits for as well.
+    async fn unit_of(&self, action: RunAction, run: &Run, caller: &Caller) -> Result<UnitOfWork, EngineError> {
+        let now = self.inner.clock.now();
+        let mut unit = UnitOfWork::new(now, caller.actor.clone());
+        let update = action.update(run, caller, now);
+        if action == RunAction::Cancel && run.status.is_open() && self.inner.is_invoked(run, None).await? {
+            let error = update.error.as_deref();
+            unit.events.push(invoked::end(run.id, RunStatus::Cancelled, (Json::Null, error), now));
+        }
+        unit.run_state = Some(update);
+        unit.journal = journal_step(run);
         match action {
-            RunAction::Cancel => self.inner.call_off(run, unit, now).await,
-            RunAction::Retry => self.inner.call_again(run, unit, now).await,
-            RunAction::Pause | RunAction::Resume => Ok(()),
+            RunAction::Cancel => self.inner.call_off(run, &mut unit, now).await?,
+            RunAction::Retry => self.inner.call_again(run, &mut unit, now).await?,
+            RunAction::Pause | RunAction::Resume => {}
+        }
+        Ok(unit)
+    }
+
+    /// Cancels the run whose result a cancelled one was waiting for. What has ended meanwhile is left as it is.
+    async fn cancel_child(&self, caller: &Caller, action: RunAction, run: &Run) {
+        if action != RunAction::Cancel || run.status != RunStatus::Waiting {
+            return;
+        }
+        let Some(child) = self.inner.child_of(run).await else { return };
+        match Box::pin(self.operate(caller, action, &child.to_string())).await {
+            Ok(_) | Err(EngineError::Conflict(_) | EngineError::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::warn!(run.id = %child, "the run {child}, which a cancelled one had invoked, goes on: {error}");
+            }
         }
     }
 

@@ -129,6 +129,7 @@ impl Engine {
             attempt: 0,
             wake_at: None,
             wake_event: None,
+            wake_index: None,
             created_at: event.recorded_at,
             finished_at: None,
             error: None,

@@ -101,7 +101,7 @@ impl Snapshot {
         for entry in entries {
             let known = found.iter().any(|m| m.automation == entry.version.id);
             if !known && changed_enough(&entry.changed, event) && holds_so_far(entry, event, record) {
-                found.push(Match { automation: entry.version.id.clone(), digest: entry.version.digest });
+                found.push(Match { automation: entry.version.id.clone(), digest: entry.version.digest, run: None });
             }
         }
         found
@@ -112,7 +112,7 @@ impl Snapshot {
         let Some(Body::Data(data)) = &event.body else { return None };
         let (_, name) = data.iter().find(|(name, _)| name.as_str() == "automation")?;
         let version = self.active.iter().find(|v| Some(v.id.as_str()) == name.as_text())?;
-        Some(Match { automation: version.id.clone(), digest: version.digest })
+        Some(Match { automation: version.id.clone(), digest: version.digest, run: None })
     }
 }
 

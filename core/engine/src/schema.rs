@@ -216,8 +216,9 @@ pub(crate) fn unknown_right(schema: &Schema, right: &Capability) -> Option<Strin
             .then(|| format!("`{text}`: there is no event type `{action}`{hint}; declare it with `event_type`"));
     }
     match resource {
-        // Hosts and secrets are outside: whether they are there shows when they are used.
-        "http" | "secret" => return None,
+        // Hosts and secrets are outside: whether they are there shows when they are used. Which automations are live is no matter of
+        // the schema.
+        "http" | "secret" | "invoke" => return None,
         "message" => {
             let hint = hint(nearest(action, CHANNELS.into_iter()));
             return (!CHANNELS.contains(&action))

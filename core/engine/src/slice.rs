@@ -2,6 +2,7 @@
 
 mod order;
 mod outbound;
+mod refusal;
 mod shown;
 
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{EventType, Name, ObjectDef, Record, Schema, Timestamp, Value};
+use rapport_model::{EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
     RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
+use serde_json::Value as Json;
 
 use crate::buffer::Buffer;
 use crate::draft::known_field;
@@ -29,14 +31,17 @@ use crate::error::EngineError;
 use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
 use crate::key::{self, Key};
+use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
 use crate::query::{self, SliceQuery};
-use crate::registry::{AutomationKind, Version};
+use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
+
+use self::refusal::{limit, refusal, store_failure};
+use self::shown::{about, listed, named, outcome};
 
 pub(crate) use self::order::read_order;
 pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
-use self::shown::{about, listed, named, outcome};
 
 /// What one slice may do at most, beside what the sandbox limits.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,12 @@ pub(crate) struct SliceHost {
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
     pub(crate) outbound: Outbound,
+    pub(crate) locks: SliceLocks,
+    pub(crate) run: RunId,
+    /// What was live when the slice began.
+    pub(crate) live: Arc<Snapshot>,
+    /// What the run results in, for the one that invoked it.
+    pub(crate) reply: Json,
 }
 
 type Answer<T> = Result<T, HostError>;
@@ -91,7 +102,7 @@ impl SliceHost {
         Err(limit("rows_read", "read", self.limits.rows_read_max, "rows"))
     }
 
-    fn count_writes(&self) -> Answer<()> {
+    pub(crate) fn count_writes(&self) -> Answer<()> {
         let writes = self.buffer.writes() + self.events.len();
         if u32::try_from(writes).is_ok_and(|n| n < self.limits.writes_max) {
             return Ok(());
@@ -322,25 +333,6 @@ impl SliceHost {
     }
 }
 
-fn limit(name: &'static str, verb: &str, max: u32, what: &str) -> HostError {
-    let message = format!("{verb} more than {max} {what}; ask the operator to raise `limits.slice_{name}_max`");
-    HostError { code: name.into(), message, retryable: false, ends_slice: true }
-}
-
-fn store_failure(error: rapport_store::StoreError) -> HostError {
-    refusal(error.into())
-}
-
-/// What a guest is told of an error of the engine: faults of the database end the slice, which is tried again.
-fn refusal(error: EngineError) -> HostError {
-    match error {
-        EngineError::Unavailable(_) | EngineError::Full | EngineError::Internal(_) => {
-            HostError::ending(error.code(), error.to_string())
-        }
-        other => HostError::permanent(other.code(), other.to_string()),
-    }
-}
-
 #[async_trait]
 impl Host for SliceHost {
     async fn get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
@@ -450,6 +442,18 @@ impl Host for SliceHost {
         waits_here()
     }
 
+    async fn lock(&mut self, key: &str) -> Answer<()> {
+        let started = Instant::now();
+        let answer = self.locks.lock(&self.store, key).await;
+        self.trace.call("lock", key, &outcome(&answer, |()| "held until the commit".to_owned()), started);
+        answer
+    }
+
+    fn reply(&mut self, value: &str) -> Answer<()> {
+        self.reply = crate::invoked::read_json("the result", value)?;
+        Ok(())
+    }
+
     // Alone, as in a preview, this host shows what a run does up to where it waits.
     async fn sleep(&mut self, _: &str) -> Answer<()> {
         waits_here()
@@ -464,6 +468,14 @@ impl Host for SliceHost {
     }
 
     async fn ask(&mut self, _: Question) -> Answer<Reply> {
+        waits_here()
+    }
+
+    async fn wait_any(&mut self, _: Vec<WaitRequest>, _: &str) -> Answer<Option<Arrival>> {
+        waits_here()
+    }
+
+    async fn invoke(&mut self, _: &str, _: &str) -> Answer<String> {
         waits_here()
     }
 }

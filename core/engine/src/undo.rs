@@ -77,7 +77,11 @@ pub(crate) fn undo_id() -> AutomationId {
 
 /// The run that `event` starts of the host's own, if it does.
 pub(crate) fn started_by(event: &Event) -> Option<Match> {
-    (event.kind.as_str() == UNDO_REQUESTED).then(|| Match { automation: undo_id(), digest: Digest::of(VERSION) })
+    (event.kind.as_str() == UNDO_REQUESTED).then(|| Match {
+        automation: undo_id(),
+        digest: Digest::of(VERSION),
+        run: None,
+    })
 }
 
 /// The run that a request wants undone.

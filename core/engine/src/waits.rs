@@ -10,22 +10,23 @@
 //! A wait is registered with the position at which its slice began: what came between that and its commit is looked through
 //! afterwards, so no event is missed. A type that nobody waits for any more is forgotten.
 
+mod through;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::json::{fit_value, to_json};
 use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, FieldTerm, Term};
-use rapport_model::rule::{ParamTypes, Params, Rule};
-use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp, Value};
-use rapport_store::{EventQuery, JournalStep, RunUpdate, StoreError, UnitOfWork};
+use rapport_model::rule::{Params, Rule};
+use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunStatus, Timestamp, Value};
+use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, WaitFor};
 use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::engine::Inner;
 use crate::error::EngineError;
-use crate::journal::{self, Journal};
+use crate::journal;
 use crate::lanes::Item;
-use crate::registry;
 
 /// Events looked through, and runs woken, in one go.
 const BATCH: u32 = 500;
@@ -34,8 +35,9 @@ const BATCH: u32 = 500;
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     state: Mutex<State>,
-    /// One at a time looks through the log.
-    turn: tokio::sync::Mutex<()>,
+    /// One at a time looks through the log, and not while a run begins to wait for several events: it would see some of them
+    /// without the others.
+    turn: tokio::sync::RwLock<()>,
     /// There may be something to look at.
     pub(crate) wake: Notify,
 }
@@ -46,6 +48,8 @@ struct State {
     kinds: HashMap<EventType, Kind>,
     /// When the next run is due at the latest.
     next: Option<Timestamp>,
+    /// The position of the last event that is known to be durable.
+    noted: i64,
 }
 
 /// A type of events that runs wait for.
@@ -67,15 +71,17 @@ impl Waits {
 
     /// Notes that a run waits for events of `kind`, found by `field`, after the position `after`. Called once that is durable.
     pub(crate) fn register(&self, kind: &EventType, field: &Name, after: i64) {
-        self.with(|state| {
-            let new = || Kind { fields: Vec::new(), seen: after, generation: 0, more: true };
-            let known = state.kinds.entry(kind.clone()).or_insert_with(new);
-            if !known.fields.contains(field) {
-                known.fields.push(field.clone());
-            }
-            (known.seen, known.more) = (known.seen.min(after), true);
-            known.generation += 1;
-        });
+        self.with(|state| state.register(kind, field, after));
+    }
+
+    /// Notes what a run waits for, all of it at once. Called once that is durable.
+    pub(crate) fn register_all(&self, waits: &[WaitFor]) {
+        self.with(|state| waits.iter().for_each(|wait| state.register(&wait.kind, &wait.field, wait.after)));
+    }
+
+    /// Keeps the log from being looked through as long as the guard lives, so that what a run waits for becomes known at once.
+    pub(crate) async fn hold_still(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.turn.read().await
     }
 
     /// Notes that a run is due at `when`.
@@ -87,6 +93,7 @@ impl Waits {
     pub(crate) fn note(&self, events: &[Arc<Event>]) {
         let mut any = false;
         self.with(|state| {
+            state.noted = events.last().map_or(state.noted, |last| last.position);
             if state.kinds.is_empty() {
                 return;
             }
@@ -101,15 +108,15 @@ impl Waits {
         }
     }
 
-    /// The types of which there may be more events, marked as looked at.
-    fn open(&self) -> Vec<(EventType, Kind)> {
+    /// The types of which there may be more events, marked as looked at, and the position up to which these are all.
+    fn open(&self) -> (Vec<(EventType, Kind)>, i64) {
         self.with(|state| {
             let open = state.kinds.iter_mut().filter(|(_, known)| known.more);
-            open.map(|(kind, known)| {
+            let taken = open.map(|(kind, known)| {
                 known.more = false;
                 (kind.clone(), known.clone())
-            })
-            .collect()
+            });
+            (taken.collect(), state.noted)
         })
     }
 
@@ -150,12 +157,28 @@ impl Waits {
         self.with(|state| state.kinds.values().any(|known| known.more))
     }
 
+    fn begin_at(&self, position: i64) {
+        self.with(|state| state.noted = state.noted.max(position));
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         self.with(|state| state.next.is_some_and(|next| next <= now))
     }
 
     fn set_next(&self, next: Option<Timestamp>) {
         self.with(|state| state.next = next);
+    }
+}
+
+impl State {
+    fn register(&mut self, kind: &EventType, field: &Name, after: i64) {
+        let new = || Kind { fields: Vec::new(), seen: after, generation: 0, more: true };
+        let known = self.kinds.entry(kind.clone()).or_insert_with(new);
+        if !known.fields.contains(field) {
+            known.fields.push(field.clone());
+        }
+        (known.seen, known.more) = (known.seen.min(after), true);
+        known.generation += 1;
     }
 }
 
@@ -221,6 +244,15 @@ fn value_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<Valu
     }
 }
 
+/// The event that wakes a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Awaited {
+    /// Its position.
+    pub(crate) event: i64,
+    /// Which of the events that the run waits for it is, from 0.
+    pub(crate) index: i64,
+}
+
 /// What an event must satisfy to wake a run: read from the call that it waits in.
 pub(crate) struct Wanted {
     kind: EventType,
@@ -249,6 +281,7 @@ impl Inner {
         for (kind, field, after) in self.store.waited_for().await? {
             self.waits.register(&kind, &field, after);
         }
+        self.waits.begin_at(self.store.head());
         self.waits.set_next(self.store.next_wake().await?);
         Ok(())
     }
@@ -262,7 +295,9 @@ impl Inner {
         if self.is_loading() {
             return Ok(0);
         }
-        let _turn = self.waits.turn.lock().await;
+        let _turn = self.waits.turn.write().await;
+        // What came in time wakes, whatever has become due since.
+        let by_events = self.wake_by_events(now).await;
         let mut woken = 0;
         while self.waits.is_due(now) && !self.is_stopping() {
             let due = self.store.due_runs(now, BATCH).await?;
@@ -272,101 +307,21 @@ impl Inner {
             }
             woken += self.wake(due.into_iter().map(|run| (run, None)).collect(), now).await?;
         }
-        for (kind, known) in self.waits.open() {
-            match self.look_through(&kind, &known, now).await {
-                Ok(count) => woken += count,
-                Err(error) => {
-                    self.waits.again(&kind);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(woken)
-    }
-
-    async fn look_through(&self, kind: &EventType, known: &Kind, now: Timestamp) -> Result<usize, EngineError> {
-        let (mut at, mut woken) = (known.seen, 0);
-        if !self.store.is_waited_for(kind).await? {
-            self.waits.forget(kind, known.generation);
-            return Ok(0);
-        }
-        loop {
-            let head = self.store.head();
-            if head <= at || self.is_stopping() {
-                return Ok(woken);
-            }
-            let query =
-                EventQuery { after: Some(at), kind: Some(kind.to_string()), limit: BATCH, ..EventQuery::default() };
-            let events = self.store.events(&query).await?;
-            let full = events.len() == BATCH as usize;
-            for event in &events {
-                let found = self.waiting_for(event, &known.fields).await?;
-                woken += self.wake(found.into_iter().map(|run| (run, Some(event.clone()))).collect(), now).await?;
-            }
-            let to = if full { events.last().map_or(head, |e| e.position) } else { head };
-            self.waits.seen(kind, at, to);
-            at = to;
-        }
-    }
-
-    /// The runs that `event` wakes.
-    async fn waiting_for(&self, event: &Event, fields: &[Name]) -> Result<Vec<Arc<Run>>, EngineError> {
-        let record = match &event.subject {
-            Some(subject) => self.store.record(&subject.object, subject.id).await?,
-            None => None,
-        };
-        let mut found = Vec::new();
-        for field in fields {
-            let Some(value) = value_in(event, record.as_deref(), field) else { continue };
-            for (id, after) in self.store.waiting_for(&event.kind, field, &text_of(&value)).await? {
-                if event.position <= after || !self.is_awaited(id, event, record.as_deref()).await? {
-                    continue;
-                }
-                match self.store.run(id).await {
-                    Ok(run) => found.extend(run.map(Arc::new)),
-                    // It must not hold up the others.
-                    Err(error @ StoreError::Corrupt { .. }) => {
-                        tracing::error!(run.id = %id, "the run {id} is left alone: {error}");
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    async fn is_awaited(&self, run: RunId, event: &Event, record: Option<&Record>) -> Result<bool, EngineError> {
-        // A damaged journal must not hold up the others: its run is woken, and ends with what is wrong.
-        let Ok(journal) = Journal::read(&self.store.journal(run).await?) else { return Ok(true) };
-        let Some(wanted) = journal.waiting().and_then(|waiting| Wanted::read(&waiting.request)) else {
-            return Ok(false);
-        };
-        if wanted.kind != event.kind {
-            return Ok(false);
-        }
-        if wanted.filter.trim().is_empty() {
-            return Ok(true);
-        }
-        let params: Params = wanted.params.into_iter().collect();
-        let schema = self.store.schema();
-        let Some(scope) = registry::scope_of(&schema, &event.kind) else { return Ok(false) };
-        let rule = Rule::parse(&wanted.filter, &scope, &schema, &ParamTypes::of(&params));
-        // A rule that no longer reads, since a field is gone, holds for nothing: the run wakes by its timeout.
-        Ok(rule.is_ok_and(|rule| registry::holds_with(&rule, event, record, (&[], &params))))
+        by_events.map(|more| woken + more)
     }
 
     /// Makes waiting runs pending. Those that somebody else has woken meanwhile are left alone.
-    async fn wake(&self, runs: Vec<(Arc<Run>, Option<Arc<Event>>)>, now: Timestamp) -> Result<usize, EngineError> {
+    async fn wake(&self, runs: Vec<(Arc<Run>, Option<Awaited>)>, now: Timestamp) -> Result<usize, EngineError> {
         if runs.is_empty() {
             return Ok(0);
         }
-        let units = runs.iter().map(|(run, event)| wake_unit(run, event.as_ref().map(|e| e.position), now)).collect();
+        let units = runs.iter().map(|(run, awaited)| wake_unit(run, *awaited, now)).collect();
         let mut woken = Ok(0);
-        for ((run, event), outcome) in runs.into_iter().zip(self.store.commit_all(units).await) {
+        for ((run, awaited), outcome) in runs.into_iter().zip(self.store.commit_all(units).await) {
             match outcome {
                 Ok(_) => {
                     woken = woken.map(|count| count + 1);
-                    self.woken((*run).clone(), event.map(|e| e.position));
+                    self.woken((*run).clone(), awaited);
                 }
                 Err(StoreError::RunMoved { .. }) => {}
                 // The others have been woken all the same, and are in the lanes.
@@ -377,14 +332,15 @@ impl Inner {
     }
 
     /// Queues a run that a commit has made pending.
-    pub(crate) fn woken(&self, mut run: Run, event: Option<i64>) {
-        (run.status, run.wake_at, run.attempt, run.wake_event) = (RunStatus::Pending, None, 0, event);
+    pub(crate) fn woken(&self, mut run: Run, awaited: Option<Awaited>) {
+        (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
+        (run.wake_event, run.wake_index) = (awaited.map(|a| a.event), awaited.map(|a| a.index));
         self.lanes.push_again(Item { run: Arc::new(run), event: None });
     }
 }
 
 /// What makes a waiting run pending.
-pub(crate) fn wake_unit(run: &Run, event: Option<i64>, now: Timestamp) -> UnitOfWork {
+pub(crate) fn wake_unit(run: &Run, awaited: Option<Awaited>, now: Timestamp) -> UnitOfWork {
     let mut unit = UnitOfWork::new(now, Actor::System);
     unit.journal = JournalStep::Woken;
     unit.run_state = Some(RunUpdate {
@@ -392,7 +348,8 @@ pub(crate) fn wake_unit(run: &Run, event: Option<i64>, now: Timestamp) -> UnitOf
         status: RunStatus::Pending,
         attempt: 0,
         wake_at: None,
-        wake_event: event,
+        wake_event: awaited.map(|a| a.event),
+        wake_index: awaited.map(|a| a.index),
         finished_at: None,
         error: None,
         trace: run.trace.clone(),
@@ -412,13 +369,13 @@ mod tests {
     fn a_type_is_forgotten_unless_somebody_began_to_wait_meanwhile() {
         let waits = Waits::default();
         waits.register(&paid(), &journal::subject_field(), 7);
-        let (_, known) = waits.open().remove(0);
+        let (_, known) = waits.open().0.remove(0);
         waits.register(&paid(), &journal::subject_field(), 9);
         waits.forget(&paid(), known.generation);
-        let (_, known) = waits.open().remove(0);
+        let (_, known) = waits.open().0.remove(0);
         assert_eq!(known.seen, 7);
         waits.forget(&paid(), known.generation);
-        assert!(waits.open().is_empty() && !waits.is_open());
+        assert!(waits.open().0.is_empty() && !waits.is_open());
     }
 
     #[test]
@@ -426,11 +383,11 @@ mod tests {
         let waits = Waits::default();
         waits.register(&paid(), &journal::subject_field(), 50);
         waits.seen(&paid(), 50, 80);
-        assert_eq!(waits.open().remove(0).1.seen, 80);
+        assert_eq!(waits.open().0.remove(0).1.seen, 80);
         waits.register(&paid(), &journal::subject_field(), 60);
         waits.seen(&paid(), 80, 90);
         assert_eq!(
-            waits.open().remove(0).1.seen,
+            waits.open().0.remove(0).1.seen,
             60,
             "what was looked through before the wait was known does not count"
         );

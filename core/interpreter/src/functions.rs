@@ -3,8 +3,10 @@
 mod flow;
 mod outbound;
 mod records;
+mod several;
 mod views;
 
+pub(crate) use several::reply;
 pub(crate) use views::register_properties;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, NativeCallContext};
@@ -26,6 +28,7 @@ pub(crate) fn register(engine: &mut Engine) {
     records::register(engine);
     flow::register(engine);
     outbound::register(engine);
+    several::register(engine);
     register_events(engine);
     register_log(engine);
     register_time(engine);

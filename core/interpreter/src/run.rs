@@ -52,9 +52,11 @@ pub(crate) fn handle(event: Event) -> Result<(), Error> {
         };
         let (mut global, mut scope) = (engine.new_global_runtime_state(), Scope::new());
         global.lib.push(ast.shared_lib().clone());
+        let kind = event.kind.clone();
         let mut event = Dynamic::from(EventView::new(event));
         let mut context = EvalContext::new(engine, &mut global, found, &mut scope, None);
         let called = context.call_fn_raw("run", false, false, &mut [&mut event]);
-        called.map(|_| ()).map_err(|e| failure::report(path, &e))
+        let returned = called.map_err(|e| failure::report(path, &e))?;
+        functions::reply(&kind, &returned)
     })
 }

@@ -123,16 +123,28 @@ pub struct Declaration {
     pub fields: Vec<FieldDeclaration>,
     /// Event types it adds.
     pub event_types: Vec<EventTypeDef>,
-    /// Whether its runs may wait (`sleep`, `wait_for`, `ask`): then their calls are journaled.
+    /// Whether its runs may wait (`sleep`, `wait_for`, `wait_any`, `ask`, `invoke`): then their calls are journaled.
     #[serde(default)]
     pub waits: bool,
+    /// Whether other automations may start its runs and wait for their result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invocable: bool,
+}
+
+impl Declaration {
+    /// Whether anything starts it: an event, an instant, another automation.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        !self.triggers.is_empty() || !self.schedules.is_empty() || self.invocable
+    }
 }
 
 /// A right that a script's `uses(…)` or a plugin's manifest asks for: `customer:read`, `customer.points:write`,
-/// `emit:tier.changed`.
+/// `emit:tier.changed`, `invoke:credit-check`.
 ///
 /// Actions on an object: `read`, `create`, `update`, `delete`, and `write` for the last three together. A field can be
-/// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so).
+/// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so);
+/// `invoke:AUTOMATION` starts runs of that automation and waits for their result.
 /// `message:CHANNEL` sends messages, `http:HOST` calls that host at its scheme's usual port, `http:HOST:PORT` at that one
 /// (`http:*.example.com`: every host below), `secret:NAME` lets a secret go along with a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -145,7 +157,7 @@ pub struct Capability {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write`, `emit:EVENT.TYPE`, \
-     `message:CHANNEL`, `http:HOST` or `secret:NAME`"
+     `message:CHANNEL`, `http:HOST`, `secret:NAME` or `invoke:AUTOMATION`"
 )]
 pub struct InvalidCapability(String);
 
@@ -168,6 +180,8 @@ pub enum Need<'a> {
     Http(&'a str),
     /// Sends a secret along.
     Secret(&'a str),
+    /// Starts a run of another automation and waits for its result.
+    Invoke(&'a str),
 }
 
 impl Need<'_> {
@@ -183,6 +197,7 @@ impl Need<'_> {
             Self::Message(channel) => format!("message:{channel}"),
             Self::Http(host) => format!("http:{host}"),
             Self::Secret(name) => format!("secret:{name}"),
+            Self::Invoke(automation) => format!("invoke:{automation}"),
         }
     }
 }
@@ -208,7 +223,16 @@ impl Capability {
             Need::Http(host) => {
                 resource == "http" && action.strip_prefix('*').map_or(action == host, |below| host.ends_with(below))
             }
+            Need::Invoke(automation) => resource == "invoke" && action == automation,
         }
+    }
+}
+
+impl Capability {
+    /// The automation that this right allows to invoke, if it is one to invoke.
+    #[must_use]
+    pub fn invokes(&self) -> Option<&str> {
+        (&*self.resource == "invoke").then_some(&*self.action)
     }
 }
 
@@ -228,6 +252,7 @@ impl FromStr for Capability {
             ("message", _) => Name::new(action).is_ok(),
             ("http", _) => is_host(action),
             ("secret", _) => is_secret_name(action),
+            ("invoke", _) => AutomationId::new(action).is_ok(),
             (_, Some((o, f))) => Name::new(o).is_ok() && Name::new(f).is_ok() && matches!(action, "read" | "write"),
             (o, None) => Name::new(o).is_ok() && matches!(action, "read" | "create" | "update" | "delete" | "write"),
         };
@@ -309,6 +334,13 @@ mod tests {
         assert!(allows("emit:tier.changed", Need::Emit("tier.changed")));
         assert!(allows("emit:tier.*", Need::Emit("tier.changed")));
         assert!(!allows("emit:tier.*", Need::Emit("order.paid")));
+    }
+
+    #[test]
+    fn invoke_names_one_automation() {
+        assert!(allows("invoke:risk/credit-check", Need::Invoke("risk/credit-check")));
+        assert!(!allows("invoke:risk/credit-check", Need::Invoke("risk/other")));
+        assert!("invoke:*".parse::<Capability>().is_err());
     }
 
     #[test]

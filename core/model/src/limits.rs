@@ -26,6 +26,14 @@ pub const HTTP_TIMEOUT_MICROS: i64 = 10_000_000;
 pub const HTTP_TIMEOUT_MICROS_MAX: i64 = 120_000_000;
 /// How long an effect is tried at all if its call does not say, in microseconds: a day.
 pub const EFFECT_DEADLINE_MICROS: i64 = 86_400_000_000;
+/// The most events of which a run waits for the first.
+pub const WAIT_ALTERNATIVES_MAX: usize = 16;
+/// The longest key of a lock, in bytes.
+pub const LOCK_KEY_BYTES_MAX: usize = 200;
+/// The most locks that one slice takes.
+pub const LOCKS_PER_SLICE_MAX: usize = 16;
+/// Bytes of the input of a run that is invoked, and of its result, as JSON.
+pub const INVOKE_BYTES_MAX: usize = 64 << 10;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.

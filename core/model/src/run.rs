@@ -7,6 +7,11 @@ use crate::automation::AutomationId;
 use crate::id::{Digest, RecordId, RunId};
 use crate::time::Timestamp;
 
+/// The type of the event with which one run starts another. It comes from the core alone.
+pub const INVOKED: &str = "run.invoked";
+/// The type of the event that tells how a run has ended that another one started. It comes from the core alone.
+pub const ENDED: &str = "run.ended";
+
 /// Where a run stands.
 ///
 /// ```text
@@ -16,7 +21,7 @@ use crate::time::Timestamp;
 /// retrying ──tries used up, or `fail`──▶ dead ──retry──▶ pending
 ///    └──pause──▶ paused ──resume──▶ pending
 ///
-/// pending ──sleep, wait_for, ask──▶ waiting ──what it waits for──▶ pending
+/// pending ──sleep, wait_for, …────▶ waiting ──what it waits for──▶ pending
 ///              └──its calls differ from those before it waited──▶ paused
 /// ```
 /// Whatever has not ended can be cancelled; what was cancelled can be started again. A run that ended for want of an answer to
@@ -125,6 +130,8 @@ pub struct Run {
     pub wake_at: Option<Timestamp>,
     /// The position of the event that woke it last; none: its time had come.
     pub wake_event: Option<i64>,
+    /// Which of the events that it waited for that was, from 0.
+    pub wake_index: Option<i64>,
     /// When its event was committed.
     pub created_at: Timestamp,
     /// When it ended.
@@ -149,4 +156,34 @@ pub fn run_id(automation: &AutomationId, position: i64, recorded_at: Timestamp) 
     let mut random = [0; 10];
     random.copy_from_slice(&hash[..10]);
     RunId::from_parts(recorded_at.micros(), random)
+}
+
+/// The id of the run that the run `parent` starts with its call number `call`.
+///
+/// It follows from both, so that a call that is made again means the same run.
+#[must_use]
+pub fn invoked_run_id(parent: RunId, call: u64) -> RunId {
+    let mut hash = Sha256::new();
+    hash.update(b"invoke\0");
+    hash.update(parent.0.as_bytes());
+    hash.update(call.to_be_bytes());
+    let hash: [u8; 32] = hash.finalize().into();
+    let (mut random, mut millis) = ([0; 10], [0; 8]);
+    random.copy_from_slice(&hash[..10]);
+    millis[2..].copy_from_slice(&parent.0.as_bytes()[..6]);
+    RunId::from_parts(i64::from_be_bytes(millis).saturating_mul(1_000), random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_of_a_run_starts_a_run_of_its_own_at_the_time_of_its_parent() {
+        let parent = RunId::from_parts(1_700_000_000_123_000, [7; 10]);
+        let (first, second) = (invoked_run_id(parent, 1), invoked_run_id(parent, 2));
+        assert_eq!(first, invoked_run_id(parent, 1));
+        assert_ne!(first, second);
+        assert_eq!(first.0.as_bytes()[..6], parent.0.as_bytes()[..6]);
+    }
 }

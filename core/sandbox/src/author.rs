@@ -117,6 +117,9 @@ fn beyond(wanted: &Declaration, allowed: &Declaration) -> Vec<String> {
     let rights: BTreeSet<_> = allowed.uses.iter().map(ToString::to_string).collect();
     let settings: BTreeSet<_> = allowed.settings.iter().map(|s| s.name.as_str()).collect();
     let mut extra = Vec::new();
+    if wanted.invocable && !allowed.invocable {
+        extra.push("that it can be invoked".to_owned());
+    }
     for trigger in wanted.triggers.iter().filter(|t| !allowed.triggers.contains(t)) {
         extra.push(format!("the trigger `{}`", trigger.event));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rapport_model::Limits;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
@@ -17,6 +18,8 @@ use crate::{imports, wasi};
 const OURS: &str = "rapport:plugin/";
 /// The version of the contract that this host offers.
 const API: &str = "0.1.";
+/// The calls of the interface `flow` in which no run waits.
+const WITHOUT_WAIT: [&str; 2] = ["lock", "reply"];
 
 /// A component that has been linked and whose exports have been looked up.
 pub(crate) struct Guest {
@@ -53,8 +56,7 @@ impl Guest {
         linker.define_unknown_imports_as_traps(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let handle = export(component, "handle")?;
-        let waiting = |name: &str| name.starts_with("rapport:plugin/flow@") || name.starts_with("rapport:plugin/http@");
-        let waits = component.component_type().imports(engine).any(|(name, _)| waiting(name));
+        let waits = imports_waits(engine, component);
         Ok(Self { pre, handle, limits, ending, waits })
     }
 
@@ -214,6 +216,18 @@ fn failure(error: &wasmtime::Error, limits: &Limits) -> GuestFailure {
         return GuestFailure::Memory { max: limits.slice_memory_bytes_max };
     }
     GuestFailure::Trap(text)
+}
+
+/// Whether the component imports a call in which a run may wait.
+fn imports_waits(engine: &Engine, component: &Component) -> bool {
+    let kind = component.component_type();
+    kind.imports(engine).any(|(name, item)| match item.ty {
+        ComponentItem::ComponentInstance(flow) if name.starts_with("rapport:plugin/flow@") => flow
+            .exports(engine)
+            .any(|(call, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)) && !WITHOUT_WAIT.contains(&call)),
+        _ if name.starts_with("rapport:plugin/http@") => true,
+        _ => false,
+    })
 }
 
 fn export(component: &Component, name: &'static str) -> Result<ComponentExportIndex, SandboxError> {

@@ -58,6 +58,15 @@ pub struct WaitRequest {
     pub timeout: String,
 }
 
+/// The event that came first of several that a guest waited for.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its place among them, from 0.
+    pub index: u32,
+    /// The event.
+    pub event: GuestEvent,
+}
+
 /// What a guest asks people.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Question {
@@ -231,6 +240,29 @@ pub trait Host: Any + Send {
     /// Sends a message after the slice has been committed; returns its key.
     async fn send(&mut self, _message: Outgoing) -> Result<String, HostError> {
         nothing_leaves()
+    }
+    /// Waits for the first of several events, whose own timeouts do not count; none if the time was up first.
+    async fn wait_any(
+        &mut self,
+        _alternatives: Vec<WaitRequest>,
+        _timeout: &str,
+    ) -> Result<Option<Arrival>, HostError> {
+        cannot_wait()
+    }
+    /// Lets no other slice that takes this lock commit until this one has.
+    async fn lock(&mut self, _key: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+    /// Starts a run of another automation and waits for its result. Input and result are JSON.
+    async fn invoke(&mut self, _automation: &str, _input: &str) -> Result<String, HostError> {
+        cannot_wait()
+    }
+    /// Takes the result of a run that was invoked, as JSON.
+    ///
+    /// # Errors
+    /// [`HostError`] if it is no JSON, or too long.
+    fn reply(&mut self, _value: &str) -> Result<(), HostError> {
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ mod wire;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
     RecordData, Reply, WaitRequest,
 };
 pub use literals::{Examined, Literal, Named, Target};

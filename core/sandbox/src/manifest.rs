@@ -6,6 +6,7 @@
 //! api = "0.1"
 //! publisher = "Rapport"
 //! title = "Gives every customer a tier by points"
+//! invocable = false
 //!
 //! [[capabilities]]
 //! right = "customer.tier:write"
@@ -50,7 +51,7 @@ use crate::outline::{event_trigger_problem, field_def_of};
 /// The version of the contract that this host offers.
 pub const API: &str = "0.1";
 
-const TOP: [&str; 12] = [
+const TOP: [&str; 13] = [
     "id",
     "version",
     "api",
@@ -59,6 +60,7 @@ const TOP: [&str; 12] = [
     "capabilities",
     "triggers",
     "schedules",
+    "invocable",
     "fields",
     "objects",
     "event_types",
@@ -134,13 +136,13 @@ fn read(text: &str) -> Result<Manifest, String> {
         objects: items(&table, "objects", object)?,
         fields: items(&table, "fields", field)?,
         event_types: items(&table, "event_types", event_type)?,
+        invocable: flag(&table, "invocable")?,
         // Told by what the component imports, not by its manifest.
         waits: false,
     };
-    if declaration.triggers.is_empty() && declaration.schedules.is_empty() {
-        return Err(
-            "nothing starts the plugin: add a `[[triggers]]` with `event`, or a `[[schedules]]` with `cron`".into()
-        );
+    if !declaration.is_started() {
+        let ways = "a `[[triggers]]` with `event`, a `[[schedules]]` with `cron`, or `invocable = true` before them";
+        return Err(format!("nothing starts the plugin: add {ways}"));
     }
     rapport_model::schedule::check(&declaration.schedules).map_err(|e| e.to_string())?;
     Ok(Manifest { id, version, api, publisher: required(&table, "publisher")?, declaration, reasons })
@@ -163,6 +165,13 @@ fn optional_text(table: &Table, key: &str) -> Result<Option<String>, String> {
         None => Ok(None),
         Some(Toml::String(text)) => Ok(Some(text.clone())),
         Some(other) => Err(format!("`{key}` is a text, not {}", other.type_str())),
+    }
+}
+
+fn flag(table: &Table, key: &str) -> Result<bool, String> {
+    match table.get(key) {
+        None => Ok(false),
+        Some(value) => value.as_bool().ok_or_else(|| format!("`{key}` is true or false")),
     }
 }
 
@@ -253,10 +262,7 @@ fn object(table: &Table) -> Result<ObjectDef, String> {
 fn event_type(table: &Table) -> Result<EventTypeDef, String> {
     known_keys(table, &["name", "fields", "subject_optional"], "")?;
     let name = required(table, "name")?.parse().map_err(|e| format!("`name`: {e}"))?;
-    let subject_optional = match table.get("subject_optional") {
-        None => false,
-        Some(value) => value.as_bool().ok_or("`subject_optional` is true or false")?,
-    };
+    let subject_optional = flag(table, "subject_optional")?;
     Ok(EventTypeDef { name, fields: fields(table)?, subject_optional })
 }
 

@@ -48,6 +48,9 @@ struct Problem {
     column: u32,
 }
 
+/// The calls in which a run may wait.
+const WAITING: [&str; 6] = ["sleep", "wait_for", "wait_any", "ask", "invoke", "http"];
+
 /// What is wrong, and what to write instead.
 pub(crate) type Wrong = (String, String);
 
@@ -67,16 +70,16 @@ pub(crate) fn examine(path: &str, outline: &str) -> Result<Examined, Vec<Diagnos
             wrong.push(place(line, column, message, help));
         }
     }
-    if declaration.triggers.is_empty() && declaration.schedules.is_empty() && !broken && wrong.is_empty() {
-        let help = "write `on(\"order.created\")`, `on_change(\"customer\", [\"points\"])` or \
-                    `every(\"0 10 * * MON\", \"Asia/Shanghai\")` at the top level";
+    if !declaration.is_started() && !broken && wrong.is_empty() {
+        let help = "write `on(\"order.created\")`, `on_change(\"customer\", [\"points\"])`, \
+                    `every(\"0 10 * * MON\", \"Asia/Shanghai\")` or `invocable()` at the top level";
         wrong.push(place(0, 0, "nothing starts this script".into(), help.into()));
     }
     let mut undeclared = Vec::new();
     for Call { function, object, fields, line, column } in outline.calls {
         // Of a URL the right names the host, if that stands there plainly.
         let object = if function == "http" { plain_host(&object).unwrap_or_default() } else { object };
-        declaration.waits |= matches!(function.as_str(), "sleep" | "wait_for" | "ask" | "http");
+        declaration.waits |= WAITING.contains(&function.as_str());
         for right in missing(&declaration.uses, &function, &object, &fields) {
             let message = format!("`{function}` needs the right `{right}`, which the script does not declare");
             undeclared.push(place(line, column, message, format!("write `uses(\"{right}\");` at the top level")));
@@ -113,11 +116,9 @@ fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> 
         "send" | "http" if object.is_empty() => Vec::new(),
         "send" => vec![Need::Message(object)],
         "http" => vec![Need::Http(object)],
-        // What happened to records is told to those who may read them.
-        "wait_for" => match object.rsplit_once('.') {
-            Some((of, "created" | "updated" | "deleted")) => vec![Need::Read(of)],
-            _ => Vec::new(),
-        },
+        "invoke" if !object.is_empty() => vec![Need::Invoke(object)],
+        "wait_for" => of_event(object).into_iter().collect(),
+        "wait_any" => fields.iter().filter_map(|kind| of_event(kind)).collect(),
         _ => Vec::new(),
     };
     if call == "http" {
@@ -130,10 +131,19 @@ fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> 
     needs.iter().map(Need::as_capability).collect()
 }
 
+/// What happened to records is told to those who may read them.
+fn of_event(kind: &str) -> Option<Need<'_>> {
+    match kind.rsplit_once('.') {
+        Some((object, "created" | "updated" | "deleted")) => Some(Need::Read(object)),
+        _ => None,
+    }
+}
+
 fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(), Wrong> {
     match call {
         "on" => declaration.triggers.push(trigger(args)?),
         "on_change" => declaration.triggers.push(change_trigger(args)?),
+        "invocable" => declaration.invocable = true,
         "every" => {
             declaration.schedules.push(schedule::of_call(args)?);
             rapport_model::schedule::check(&declaration.schedules).map_err(|e| (e.to_string(), String::new()))?;

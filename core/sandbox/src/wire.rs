@@ -13,7 +13,7 @@ use rapport_model::{Event, FieldDef, Record, Timestamp, Value};
 use rust_decimal::Decimal;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use crate::host::{GuestEvent, GuestFields, LogLevel, Question, RecordData, Reply};
+use crate::host::{Arrival, GuestEvent, GuestFields, LogLevel, Question, RecordData, Reply};
 
 /// The bytes that a field costs beside its texts, for the limits on input and output.
 const FIELD_BYTES: usize = 24;
@@ -156,6 +156,37 @@ impl InQuestion {
 impl From<InQuestion> for Question {
     fn from(InQuestion { who, title, body, choices, about, timeout }: InQuestion) -> Self {
         Self { who, title, body, choices, about, timeout }
+    }
+}
+
+/// One of several events that a guest waits for.
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct InAlternative {
+    pub(crate) kind: String,
+    #[component(name = "where")]
+    pub(crate) filter: String,
+    pub(crate) params: Vec<InField>,
+}
+
+/// The event that came first, on its way to a guest.
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct OutArrival {
+    index: u32,
+    event: OutEvent,
+}
+
+impl From<Arrival> for OutArrival {
+    fn from(Arrival { index, event }: Arrival) -> Self {
+        Self { index, event: event.into() }
+    }
+}
+
+impl OutArrival {
+    /// The bytes that it costs a guest.
+    pub(crate) fn bytes(&self) -> usize {
+        FIELD_BYTES + self.event.bytes()
     }
 }
 

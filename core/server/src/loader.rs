@@ -79,9 +79,7 @@ impl Loader {
     /// The error of the file system if a folder itself cannot be read.
     pub async fn load_all(&mut self) -> io::Result<()> {
         let seen = scan(self.scripts.as_deref(), self.plugins.as_deref())?;
-        for (unit, stamp) in &seen {
-            self.bring_to_life(unit, stamp.clone()).await;
-        }
+        self.bring_all(seen.clone().into_iter().collect()).await;
         self.last = seen;
         Ok(())
     }
@@ -108,9 +106,7 @@ impl Loader {
         for unit in gone {
             self.take_away(&unit).await;
         }
-        for (unit, stamp) in changed {
-            self.bring_to_life(&unit, stamp).await;
-        }
+        self.bring_all(changed).await;
     }
 
     /// Calls [`Loader::tick`] until `stopping` turns true.
@@ -124,9 +120,31 @@ impl Loader {
         }
     }
 
-    async fn bring_to_life(&mut self, unit: &Unit, stamp: Stamp) {
+    /// Brings units to life. One that is refused is tried again once others have come to life: it may build on them.
+    async fn bring_all(&mut self, mut units: Vec<(Unit, Stamp)>) {
+        loop {
+            let mut refused = Vec::new();
+            let before = units.len();
+            for (unit, stamp) in units {
+                match activate(&self.engine, &unit).await {
+                    Ok(live) => self.note(&unit, stamp, Ok(live)),
+                    Err(error) => refused.push((unit, stamp, error)),
+                }
+            }
+            if refused.is_empty() || refused.len() == before {
+                for (unit, stamp, error) in refused {
+                    self.note(&unit, stamp, Err(error));
+                }
+                return;
+            }
+            units = refused.into_iter().map(|(unit, stamp, _)| (unit, stamp)).collect();
+        }
+    }
+
+    /// Notes and tells what came of a unit.
+    fn note(&mut self, unit: &Unit, stamp: Stamp, outcome: Result<Activated, LoadError>) {
         let before = self.known.get(unit).and_then(|(_, id)| id.clone());
-        let id = match activate(&self.engine, unit).await {
+        let id = match outcome {
             Ok(live) => {
                 if live.changed {
                     (self.notices)(&format!(

@@ -35,7 +35,7 @@ const SYSTEM_TABLES: [&str; 13] = [
     "event",
     "run",
     "journal",
-    "wait",
+    "awaited",
     "effect",
 ];
 const SELECT_OBJECT_NAMES: &str = "select name from object_def order by seq";

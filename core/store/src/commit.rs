@@ -293,6 +293,7 @@ impl Committer {
         let ground = Ground { schema: &schema, hooks: &**hooks, facts, recorded_at };
         let mut group = Group::new(ground, &mut self.salts, self.head.clone(), units.len());
         (group.images, group.known_runs, group.unsure) = (loaded.images, loaded.runs, loaded.unsure);
+        group.locks = loaded.locks;
         let core = extra.as_ref().map_or(&[][..], |extra| &extra.events);
         let outcomes: Vec<Outcome> = units.iter().map(|unit| group.apply(unit, core)).collect();
         group.count_new_runs();

@@ -18,6 +18,12 @@ pub enum StoreError {
         /// The version it has; 0: it is not there.
         found: i64,
     },
+    /// Another unit has taken a lock since this one took it: decide again on fresh data.
+    #[error("the lock `{key}` has been taken by another slice meanwhile")]
+    LockMoved {
+        /// The key of the lock.
+        key: String,
+    },
     /// The run that the unit belongs to is not in a state from which it could take the step.
     #[error("run {run} is {found} and cannot become {wanted}")]
     RunMoved {

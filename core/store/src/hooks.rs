@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rapport_model::{AutomationId, Digest, Event, Record, Run};
+use rapport_model::{AutomationId, Digest, Event, Record, Run, RunId};
 
 /// An automation that reacts to an event, in the version that is live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Match {
     pub automation: AutomationId,
     /// The version.
     pub digest: Digest,
+    /// The id of the run, if it is known; else it follows from the event.
+    pub run: Option<RunId>,
 }
 
 /// Implemented by the engine, called by the committer.

@@ -20,7 +20,7 @@ use crate::unit::{Artifact, ArtifactKind, AutomationRow, IdempotencyPut};
 pub(crate) const EVENT_COLUMNS: &str = "position, source, source_id, type, subject_object, subject_id, lane, time, \
      recorded_at, actor, run, cause, depth, payload, salt, payload_hash, hash";
 const RUN_COLUMNS: &str = "id, automation, digest, position, lane, depth, status, attempt, wake_at, created_at, \
-     finished_at, error, trace, wake_event";
+     finished_at, error, trace, wake_event, wake_index";
 const SELECT_AUTOMATIONS: &str = "select m.id, m.active, m.digest, a.kind, a.path, m.declaration, m.settings, m.activated_at \
      from automation as m join artifact as a on a.digest = m.digest order by m.id";
 const SELECT_ARTIFACT: &str = "select kind, path, bytes from artifact where digest = $1";
@@ -97,6 +97,7 @@ fn read_run(row: &Row) -> Result<Run, DbError> {
         error: row.opt_text(11)?,
         trace: row.opt_text(12)?,
         wake_event: row.opt_int(13)?,
+        wake_index: row.opt_int(14)?,
     })
 }
 

@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -35,10 +35,15 @@ const MIGRATIONS: [Migration; 4] = [
         sqlite: include_str!("../migrations/sqlite/0004_versions.sql"),
         postgres: include_str!("../migrations/postgres/0004_versions.sql"),
     },
+    Migration {
+        name: "0005_flow",
+        sqlite: include_str!("../migrations/sqlite/0005_flow.sql"),
+        postgres: include_str!("../migrations/postgres/0005_flow.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

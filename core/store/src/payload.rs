@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rapport_model::event::{Body, Fields, RecordChange};
 use rapport_model::json::{Misfit, value_from_json};
 use rapport_model::name::RecordEventKind;
+use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::{EventType, FieldDef, FieldKind, Name, Schema, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
@@ -23,13 +24,15 @@ pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
 /// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
 pub const UNDO_REQUESTED: &str = "undo.requested";
 /// The types of events that come from the core alone, beside those of record changes.
-pub(crate) const CORE_TYPES: [&str; 6] = [
+pub(crate) const CORE_TYPES: [&str; 8] = [
     SCHEMA_CHANGED,
     AUTOMATION_PUSHED,
     AUTOMATION_ACTIVATED,
     AUTOMATION_DEACTIVATED,
     rapport_model::schedule::DUE,
     UNDO_REQUESTED,
+    INVOKED,
+    ENDED,
 ];
 
 /// Writes a body as JSON.
@@ -163,6 +166,18 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("schedule", FieldKind::Text),
             ("instant", FieldKind::Timestamp),
             ("by_hand", FieldKind::Boolean),
+        ],
+        INVOKED => &[
+            ("run", FieldKind::Text),
+            ("automation", FieldKind::Text),
+            ("digest", FieldKind::Text),
+            ("input", FieldKind::Json),
+        ],
+        ENDED => &[
+            ("run", FieldKind::Text),
+            ("status", FieldKind::Text),
+            ("result", FieldKind::Json),
+            ("error", FieldKind::Text),
         ],
         UNDO_REQUESTED => &[("run", FieldKind::Text), ("automation", FieldKind::Text), ("reaction", FieldKind::Text)],
         _ => &[],

@@ -25,6 +25,9 @@ pub struct UnitOfWork {
     pub depth: u16,
     /// The record versions that the unit was decided on. One that has moved is a [`Conflict`](crate::StoreError::Conflict).
     pub reads: Vec<ReadVersion>,
+    /// The locks that the unit took, each with how often it had been taken before. If somebody else has taken one since, that is a
+    /// [`LockMoved`](crate::StoreError::LockMoved).
+    pub locks: Vec<(String, i64)>,
     /// The changes of records, applied in order; one record may be put several times.
     pub puts: Vec<Put>,
     /// Outside or emitted events. They stand in the log before the events of `puts`.
@@ -60,6 +63,7 @@ impl UnitOfWork {
             cause: None,
             depth: 0,
             reads: Vec::new(),
+            locks: Vec::new(),
             puts: Vec::new(),
             events: Vec::new(),
             on_duplicate: Duplicate::Skip,
@@ -86,8 +90,8 @@ pub enum JournalStep {
         slice: i64,
         /// Its calls, as JSON text.
         entries: String,
-        /// The event that wakes it, if one does.
-        wait: Option<WaitFor>,
+        /// The events of which the first wakes it, if any do.
+        waits: Vec<WaitFor>,
     },
     /// The run was woken: it waits for nothing now.
     Woken,
@@ -203,6 +207,8 @@ pub struct RunUpdate {
     pub wake_at: Option<Timestamp>,
     /// The position of the event that wakes it.
     pub wake_event: Option<i64>,
+    /// Which of the events that it waited for that is, from 0.
+    pub wake_index: Option<i64>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// Why it failed.

@@ -10,12 +10,14 @@ use crate::shared::Shared;
 use crate::store::Store;
 
 const SELECT_JOURNAL: &str = "select entries from journal where run = $1 order by slice";
+const SELECT_LOCK: &str = "select version from named_lock where key = $1";
 const NEXT_WAKE: &str =
     "select wake_at from run where status = 'waiting' and wake_at is not null order by wake_at limit 1";
-/// Served by `wait_event`, whose leading columns these are.
-const WAITED_FOR: &str = "select type, field, min(after) from wait group by type, field order by type, field";
-const IS_WAITED_FOR: &str = "select run from wait where type = $1 limit 1";
-const WAITING: &str = "select run, after from wait where type = $1 and field = $2 and value = $3 order by run";
+/// Served by `awaited_event`, whose leading columns these are.
+const WAITED_FOR: &str = "select type, field, min(after) from awaited group by type, field order by type, field";
+const IS_WAITED_FOR: &str = "select run from awaited where type = $1 limit 1";
+const WAITING: &str =
+    "select run, place, after from awaited where type = $1 and field = $2 and value = $3 order by run, place";
 
 impl Store {
     /// The calls that the slices of a run made before it waited, slice by slice, as JSON text.
@@ -25,6 +27,15 @@ impl Store {
     pub async fn journal(&self, run: RunId) -> Result<Vec<String>, StoreError> {
         let rows = self.shared().pool.fetch(Query::new(SELECT_JOURNAL, vec![Cell::Id(run.0)])).await?;
         Ok(rows.iter().map(|row| row.text(0)).collect::<Result<_, DbError>>()?)
+    }
+
+    /// How often the lock `key` has been taken. What its holders wrote is seen by reads after this.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn lock_version(&self, key: &str) -> Result<i64, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(SELECT_LOCK, vec![Cell::text(key)])).await?;
+        Ok(rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0))
     }
 
     /// Waiting runs whose time has come at `now`, the longest due first.
@@ -67,7 +78,8 @@ impl Store {
         Ok(!self.shared().pool.fetch(Query::new(IS_WAITED_FOR, vec![Cell::text(kind.as_str())])).await?.is_empty())
     }
 
-    /// The runs that wait for an event of the type `kind` whose `field` has `value` (as JSON text), and the position after which.
+    /// The runs that wait for an event of the type `kind` whose `field` has `value` (as JSON text): which of those that it waits for
+    /// that is, and the position after which.
     ///
     /// # Errors
     /// As for [`Store::events`].
@@ -76,10 +88,10 @@ impl Store {
         kind: &EventType,
         field: &Name,
         value: &str,
-    ) -> Result<Vec<(RunId, i64)>, StoreError> {
+    ) -> Result<Vec<(RunId, i64, i64)>, StoreError> {
         let cells = vec![Cell::text(kind.as_str()), Cell::text(field.as_str()), Cell::text(value)];
         let rows = self.shared().pool.fetch(Query::new(WAITING, cells)).await?;
-        Ok(rows.iter().map(|row| Ok((row.run_id(0)?, row.int(1)?))).collect::<Result<_, DbError>>()?)
+        Ok(rows.iter().map(|row| Ok((row.run_id(0)?, row.int(1)?, row.int(2)?))).collect::<Result<_, DbError>>()?)
     }
 }
 

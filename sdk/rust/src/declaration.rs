@@ -18,13 +18,14 @@ pub struct Declaration {
     triggers: Vec<Json>,
     uses: Vec<String>,
     settings: Vec<Json>,
+    invocable: bool,
 }
 
 impl Declaration {
     /// Nothing yet but one line that says what the plugin is for.
     #[must_use]
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), triggers: Vec::new(), uses: Vec::new(), settings: Vec::new() }
+        Self { title: title.into(), triggers: Vec::new(), uses: Vec::new(), settings: Vec::new(), invocable: false }
     }
 
     /// Started by events of the type `event`; `order.*` for all that begin so.
@@ -48,6 +49,13 @@ impl Declaration {
         self
     }
 
+    /// Other automations may start its runs with [`crate::flow::invoke`], and wait for their result.
+    #[must_use]
+    pub const fn invocable(mut self) -> Self {
+        self.invocable = true;
+        self
+    }
+
     /// Uses a right: `customer:read`, `customer.tier:write`, `emit:tier.changed`.
     #[must_use]
     pub fn uses(mut self, right: &str) -> Self {
@@ -65,7 +73,8 @@ impl Declaration {
     /// The declaration as the host reads it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Self { title, triggers, uses, settings } = self;
-        json!({ "title": title, "triggers": triggers, "uses": uses, "settings": settings }).to_string()
+        let Self { title, triggers, uses, settings, invocable } = self;
+        json!({ "title": title, "triggers": triggers, "uses": uses, "settings": settings, "invocable": invocable })
+            .to_string()
     }
 }

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use crate::bindings::rapport::plugin::log::Level;
 use crate::http::Response;
-use crate::{Event, Fields, Record, Reference, Timestamp, Value};
+use crate::{Error, Event, Fields, Json, Record, Reference, Timestamp, Value};
 
 pub(crate) mod door;
 
@@ -58,6 +58,10 @@ struct World {
     slept: Vec<String>,
     arrivals: VecDeque<Event>,
     replies: VecDeque<String>,
+    locked: Vec<String>,
+    invoked: Vec<(String, Json)>,
+    results: VecDeque<Result<Json, Error>>,
+    replied: Option<Json>,
     called: Vec<(String, String)>,
     answered: VecDeque<Response>,
     sent: Vec<Sent>,
@@ -154,7 +158,8 @@ pub fn slept() -> Vec<String> {
     world(|w| w.slept.clone())
 }
 
-/// Lets the next [`crate::flow::wait_for`] see `event`; without one, the time is up at once.
+/// Lets the next [`crate::flow::wait_for`] or [`crate::flow::wait_any`] see `event`; without one, the time is up at once. What
+/// waits for several gets it as the first alternative of its type.
 pub fn arrive(event: Event) {
     world(|w| w.arrivals.push_back(event));
 }
@@ -179,6 +184,36 @@ pub fn called() -> Vec<(String, String)> {
 #[must_use]
 pub fn sent() -> Vec<Sent> {
     world(|w| w.sent.clone())
+}
+
+/// The locks that the plugin has taken so far, in order. Nobody contends for them here.
+#[must_use]
+pub fn locked() -> Vec<String> {
+    world(|w| w.locked.clone())
+}
+
+/// Lets the next [`crate::flow::invoke`] come to `result`; without one, it fails with the code `unknown_automation`.
+pub fn result_of_next(result: Result<Json, Error>) {
+    world(|w| w.results.push_back(result));
+}
+
+/// The automations that the plugin has invoked so far, each with its input.
+#[must_use]
+pub fn invoked() -> Vec<(String, Json)> {
+    world(|w| w.invoked.clone())
+}
+
+/// What the plugin has said that it results in.
+#[must_use]
+pub fn replied() -> Option<Json> {
+    world(|w| w.replied.clone())
+}
+
+/// The event with which a run is called that another one invoked with `input`.
+#[must_use]
+pub fn invocation(input: &Json) -> Event {
+    let data = Fields::new().with("input", Value::Json(input.clone()));
+    Event { subject: None, record: None, ..event("run.invoked", &record("customer", Fields::new()), data) }
 }
 
 /// The event `<object>.updated` of a change of `record` that gave its fields the values `after`.

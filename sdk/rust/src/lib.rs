@@ -50,6 +50,7 @@ pub use declaration::Declaration;
 pub use error::Error;
 pub use record::{Event, Record};
 pub use rust_decimal::Decimal;
+pub use serde_json::Value as Json;
 pub use value::{Fields, Reference, Timestamp, Value, WrongKind};
 
 /// What a plugin does.

@@ -265,6 +265,21 @@ impl Setup {
         self
     }
 
+    /// Installs the SDK's example of a plugin that is invoked and invokes.
+    pub(crate) fn teller_plugin(self) -> Self {
+        let folder = self.folder.path().join("plugins/teller");
+        std::fs::create_dir_all(&folder).unwrap();
+        let rights =
+            ["customer:read", "customer.notes:write", "order:read", "task:create", "task:read", "invoke:credit-check"];
+        let right = |right: &str| format!("[[capabilities]]\nright = \"{right}\"\nreason = \"it counts\"\n");
+        let trigger = "[[triggers]]\nevent = \"order.created\"\ncondition = \"amount > 1000\"\n";
+        let head = "id = \"teller\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"Counts\"\n";
+        let manifest = format!("{head}invocable = true\n{trigger}{}", rights.map(right).concat());
+        std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        std::fs::copy(env!("TELLER_COMPONENT"), folder.join("teller.wasm")).unwrap();
+        self
+    }
+
     /// A path in the folder of the workspace.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -29,9 +29,13 @@ mod harness;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod invoke;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod locks;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
@@ -64,6 +68,8 @@ mod undo;
 mod undo_any;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod wait_any;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

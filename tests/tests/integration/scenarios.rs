@@ -258,3 +258,56 @@ fn a_script_that_waits_plays_with_answers_crashes_and_days() {
     assert_eq!(outcome.code, 1, "{}", outcome.text);
     assert!(outcome.text.contains("came back with b1"), "{}", outcome.text);
 }
+
+#[test]
+fn a_scenario_plays_runs_that_wait_for_several_lock_and_invoke() {
+    let bench = Bench::new();
+    let asks = r#"//! Waits for an order or a week, and has the outcome noted once.
+on("order.paid");
+uses("order:read", "customer:read", "invoke:notes");
+fn run(event) {
+    let first = wait_any([
+        #{ event: "order.created", where: "customer == c && amount > 0", params: #{ c: event.record.id } },
+        #{ event: "order.created", where: "customer == c && amount < 0", params: #{ c: event.record.id } },
+    ], "7 days");
+    let word = switch first.index { 0 => "bought", 1 => "sent back", _ => "nothing" };
+    log(invoke("notes", #{ customer: event.record.id, word: word }).noted);
+}
+"#;
+    let notes = r#"//! Notes a word, once.
+invocable();
+uses("customer:read", "customer.notes:write");
+fn run(event) {
+    lock("notes");
+    let customer = get("customer", event.input.customer);
+    if customer.notes == () { update(customer, #{ notes: event.input.word }); }
+    sleep("1 hour");
+    #{ noted: event.input.word }
+}
+"#;
+    bench.write("scenarios/asks.rhai", asks);
+    bench.write("scenarios/notes.rhai", notes);
+    let paid = |n: &str, at: &str| {
+        let subject = format!("customer/customer_no:{n}");
+        json!({ "at": at, "event": { "id": n, "type": "order.paid", "subject": subject, "data": { "amount": "1" } } })
+    };
+    let noted = |n: &str, word: &Value| json!({ "expect": { "record": format!("customer/customer_no:{n}"), "fields": { "notes": word } } });
+    let order = |n: &str, amount: &str| {
+        let fields = json!({ "order_no": n, "customer": format!("customer/customer_no:{n}"), "amount": amount });
+        json!({ "write": { "object": "order", "op": "create", "fields": fields } })
+    };
+    let customer = |n: &str| json!({ "object": "customer", "customer_no": n });
+    let scenario = json!({
+        "scripts": ["asks.rhai", "notes.rhai"],
+        "records": [customer("a"), customer("b"), customer("c")],
+        "steps": [
+            paid("a", "2026-03-01T00:00:00Z"), paid("b", "2026-03-01T00:00:00Z"), paid("c", "2026-03-01T00:00:00Z"),
+            order("a", "5"), order("b", "-5"),
+            noted("a", &json!("bought")), noted("b", &json!("sent back")), noted("c", &Value::Null),
+            { "at": "2026-03-09T00:00:00Z", "expect": { "runs": { "dead": 0, "waiting": 0, "completed": 6 } } },
+            noted("c", &json!("nothing")),
+        ],
+    });
+    let (code, report) = bench.play(&scenario);
+    assert_eq!(code, 0, "{report}");
+}

@@ -30,21 +30,21 @@ on_both!(
 
 const START: &str = "2026-03-01T12:00:00Z";
 
-fn clock() -> Arc<SetClock> {
+pub(crate) fn clock() -> Arc<SetClock> {
     Arc::new(SetClock::at(START.parse().unwrap()))
 }
 
-fn later(clock: &SetClock, span: &str) {
+pub(crate) fn later(clock: &SetClock, span: &str) {
     let start: Timestamp = START.parse().unwrap();
     clock.set(start.plus_micros(rapport_model::duration::parse(span).unwrap()));
 }
 
-async fn waiting(app: &TestApp, count: usize) {
+pub(crate) async fn waiting(app: &TestApp, count: usize) {
     let all = || async { (app.runs("status=waiting").await.len() == count).then_some(()) };
     eventually("the runs that wait", all).await;
 }
 
-async fn completed(app: &TestApp, count: usize) {
+pub(crate) async fn completed(app: &TestApp, count: usize) {
     let all = || async { (app.runs("status=completed").await.len() == count).then_some(()) };
     eventually("the runs to end", all).await;
 }
@@ -104,7 +104,7 @@ fn run(event) {
 }
 "#;
 
-async fn order(app: &TestApp, number: &str, customer: &str, amount: &str) {
+pub(crate) async fn order(app: &TestApp, number: &str, customer: &str, amount: &str) {
     let body = json!({ "order_no": number, "customer": { "customer_no": customer }, "amount": amount });
     app.post("/v1/records/order", body).await.expect(201);
 }
@@ -393,7 +393,7 @@ async fn a_run_that_was_cancelled_while_it_waited_is_woken_by_nothing(database: 
     assert_eq!(app.customer_field("1", "notes").await, Value::Null);
     let (data, url) = (app.folder.path().join("data"), app.database_url());
     let folder = app.stop().await;
-    assert_eq!(crate::database::execute(database, &data, &url, "delete from wait").await, 0, "it waits for nothing");
+    assert_eq!(crate::database::execute(database, &data, &url, "delete from awaited").await, 0, "it waits for nothing");
     drop(folder);
 }
 

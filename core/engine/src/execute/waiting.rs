@@ -15,34 +15,36 @@ use rapport_sandbox::{GuestEvent, GuestFailure, RecordData, SliceReport};
 use rapport_store::JournalStep;
 
 use super::{
-    Done, conditions_hold, empty_trace, failure_unit, host, no_report, skipped, subject_record, success_unit, unit,
-    update,
+    Done, Sliced, conditions_hold, empty_trace, failure_unit, host, no_report, skipped, subject_record, success_unit,
+    unit, update,
 };
 use crate::engine::Inner;
 use crate::entropy::Stream;
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::journaled::{DIFFERS, JournaledHost, Suspension, WAITING, Woken};
+use crate::locks::SliceLocks;
 use crate::registry::Version;
 
 /// Runs the next slice of `run`.
 pub(super) async fn slice(
     inner: &Arc<Inner>,
-    run: &Run,
-    event: &Arc<Event>,
+    (run, event): (&Run, &Arc<Event>),
     version: Arc<Version>,
-) -> Result<Done, EngineError> {
+    locks: SliceLocks,
+) -> Result<Sliced, EngineError> {
     let journal = match Journal::read(&inner.store.journal(run.id).await?) {
         Ok(journal) => journal,
-        Err(why) => return Ok(failed(inner, run, "journal", why)),
+        Err(why) => return Ok(failed(inner, run, "journal", why).into()),
     };
     let (slices, size) = (journal.slices, (journal.len(), journal.bytes));
     let (record, current) = subject_record(inner, event).await?;
     if slices == 0 && !conditions_hold(inner, &version, event, record.as_deref()).await? {
-        return Ok(skipped(inner, run, event));
+        return Ok(skipped(inner, run, event).into());
     }
     let (events, woken) = what_woke(inner, run, &journal).await?;
     let mut slice_host = host(inner, run, event, version.clone());
+    slice_host.locks = locks;
     if slices > 0 {
         // A slice draws ids and random numbers of its own: those of the slices before are taken.
         let seed = [run.id.0.as_bytes().as_slice(), &slices.to_be_bytes()].concat();
@@ -50,6 +52,7 @@ pub(super) async fn slice(
         slice_host.begins_slice(slices);
     }
     let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
+    journaled.woken_index = run.wake_index;
     let first = journaled.first_record(event, record);
     if let (Some(record), true) = (&first, current && slices == 0) {
         journaled.inner.buffer.saw(record);
@@ -57,19 +60,33 @@ pub(super) async fn slice(
     let guest_event = GuestEvent { event: event.clone(), record: first };
     let (report, mut journaled) = inner.sandbox.call(&version.program, guest_event, journaled).await;
     inner.counters.fuel.fetch_add(report.fuel, std::sync::atomic::Ordering::Relaxed);
+    let locks = std::mem::take(&mut journaled.inner.locks);
+    if let Some(wanted) = locks.wanted() {
+        return Ok(Sliced::Locked(wanted));
+    }
+    Ok(outcome(inner, run, &report, (journaled, slices, size)).holding(locks))
+}
+
+/// What a slice came to that has ended by itself or by a call that waits.
+fn outcome(
+    inner: &Inner,
+    run: &Run,
+    report: &SliceReport,
+    (mut journaled, slices, size): (JournaledHost, i64, (usize, usize)),
+) -> Done {
     if let Some(difference) = journaled.differs.take() {
-        return Ok(paused(inner, run, &report, (&journaled, difference)));
+        return paused(inner, run, report, (&journaled, difference));
     }
     let code = report.outcome.as_ref().err().map(GuestFailure::code);
     match (code, journaled.suspension.take()) {
-        (Some(WAITING), Some(suspension)) => Ok(suspended(inner, run, &report, (journaled, suspension, slices, size))),
-        (Some(_), _) => Ok(failure_unit(inner, run, &report, &journaled.inner.trace)),
+        (Some(WAITING), Some(suspension)) => suspended(inner, run, report, (journaled, suspension, slices, size)),
+        (Some(_), _) => failure_unit(inner, run, report, &journaled.inner.trace),
         (None, _) => {
-            let mut done = success_unit(inner, run, &report, journaled.inner);
+            let mut done = success_unit(inner, run, report, journaled.inner);
             if slices > 0 {
                 done.unit.journal = JournalStep::Clear;
             }
-            Ok(done)
+            done
         }
     }
 }
@@ -111,7 +128,7 @@ fn suspended(
     if entries > JOURNAL_ENTRIES_MAX / 2 || bytes > JOURNAL_BYTES_MAX / 2 {
         tracing::warn!(run.id = %run.id, "the journal of run {} is half full: {entries} entries, {bytes} bytes", run.id);
     }
-    let step = JournalStep::Append { slice, entries: host.entries(), wait: suspension.wait };
+    let step = JournalStep::Append { slice, entries: host.entries(), waits: suspension.waits };
     let mut done = success_unit(inner, run, report, host.inner);
     done.unit.journal = step;
     done.status = RunStatus::Waiting;
@@ -119,7 +136,7 @@ fn suspended(
     if let Some(state) = &mut done.unit.run_state {
         (state.status, state.wake_at, state.finished_at, state.attempt) =
             (RunStatus::Waiting, suspension.wake_at, None, 0);
-        state.wake_event = None;
+        (state.wake_event, state.wake_index) = (None, None);
     }
     done
 }
@@ -130,7 +147,7 @@ fn paused(inner: &Inner, run: &Run, report: &SliceReport, (host, why): (&Journal
     let mut state = update(inner, run, RunStatus::Paused, None, Some(host.inner.trace.finish(report)));
     state.error = Some(format!("{DIFFERS} {why}"));
     unit.run_state = Some(state);
-    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None }
+    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None, reply: serde_json::Value::Null }
 }
 
 fn failed(inner: &Inner, run: &Run, code: &'static str, message: String) -> Done {

@@ -6,7 +6,8 @@
 use rapport_model::Event;
 
 /// What declares, and never writes.
-const DECLARATIONS: [&str; 8] = ["on(", "on_change(", "uses(", "field(", "setting(", "event_type(", "every(", "each("];
+const DECLARATIONS: [&str; 9] =
+    ["invocable(", "on(", "on_change(", "uses(", "field(", "setting(", "event_type(", "every(", "each("];
 /// The most lines that are named.
 const LINES_MAX: usize = 8;
 
@@ -52,7 +53,11 @@ fn is_quoted(line: &str, name: &str) -> bool {
 
 fn words(event: &Event) -> Vec<Word> {
     let Some(change) = event.change() else {
-        return vec![Word::Call(&["emit("], event.kind.as_str().to_owned())];
+        let invoked = crate::invoked::started_by(event).map(|found| found.automation.to_string());
+        return match invoked {
+            Some(automation) => vec![Word::Call(&["invoke("], automation)],
+            None => vec![Word::Call(&["emit("], event.kind.as_str().to_owned())],
+        };
     };
     let object = event.subject.as_ref().map(|s| s.object.to_string()).unwrap_or_default();
     if change.before.is_empty() && !change.after.is_empty() {

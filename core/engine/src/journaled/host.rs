@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
     RecordData, Reply, WaitRequest,
 };
 use serde_json::{Value as Json, json};
@@ -16,7 +16,7 @@ pub(super) fn failure(json: &Json) -> Option<HostError> {
     journal::read_error(json.get("error")?)
 }
 
-fn written_fields(fields: &GuestFields) -> Json {
+pub(super) fn written_fields(fields: &GuestFields) -> Json {
     journal::params_json(fields)
 }
 
@@ -248,7 +248,7 @@ impl Host for JournaledHost {
         match self.step("ask", &arguments)? {
             Step::Known(json) => failure(&json).map_or_else(|| Ok(read_reply(&json)), Err),
             Step::Woken(request) => {
-                let reply = self.reply(request["task"].as_str().unwrap_or_default());
+                let reply = self.answer_to(request["task"].as_str().unwrap_or_default());
                 self.answered(&json!({
                     "choice": reply.choice, "by": reply.by, "timed_out": reply.timed_out, "task": reply.task,
                 }));
@@ -259,6 +259,25 @@ impl Host for JournaledHost {
                 Err(error) => self.noted("ask", &arguments, Err(error), |_| Json::Null),
             },
         }
+    }
+
+    async fn lock(&mut self, key: &str) -> Answer<()> {
+        // A lock of a slice that is answered from the journal was let go when that slice ended.
+        let arguments = json!([key]);
+        journaled!(self, "lock", arguments, self.inner.lock(key).await, |()| Json::Null, |_: &Self, _| ())
+    }
+
+    async fn invoke(&mut self, automation: &str, input: &str) -> Answer<String> {
+        self.result_of(automation, input).await
+    }
+
+    // No part of the journal: a handler that begins anew says it again.
+    fn reply(&mut self, value: &str) -> Answer<()> {
+        self.inner.reply(value)
+    }
+
+    async fn wait_any(&mut self, alternatives: Vec<WaitRequest>, timeout: &str) -> Answer<Option<Arrival>> {
+        self.first_of(&alternatives, timeout)
     }
 }
 

@@ -39,7 +39,7 @@ impl JournaledHost {
                 match self.inner.prepare_http(request) {
                     Ok(id) => {
                         self.inner.trace.call("http", &about, &format!("effect {id}"), started);
-                        let suspension = Suspension { wake_at: None, wait: None };
+                        let suspension = Suspension { wake_at: None, waits: Vec::new() };
                         self.suspend(("http", &arguments), &json!({ "effect": id.to_string() }), suspension)
                     }
                     Err(error) => {
@@ -65,7 +65,7 @@ impl JournaledHost {
         let answer = match effect {
             Some(effect) if effect.status == EffectStatus::Done => effect.reply.unwrap_or_default(),
             Some(effect) if effect.status == EffectStatus::Pending => {
-                self.suspension = Some(Suspension { wake_at: None, wait: None });
+                self.suspension = Some(Suspension { wake_at: None, waits: Vec::new() });
                 return Err(ends(WAITING, "the run waits in `http`".into()));
             }
             Some(effect) if effect.status == EffectStatus::Cancelled => {

@@ -87,16 +87,21 @@ impl JournaledHost {
         if until <= self.inner.time {
             return self.noted(call.0, call.1, Ok(()), |()| Json::Null);
         }
-        self.suspend(call, &json!({ "until": until.micros() }), Suspension { wake_at: Some(until), wait: None })
+        self.suspend(call, &json!({ "until": until.micros() }), Suspension { wake_at: Some(until), waits: Vec::new() })
     }
 
     pub(super) fn wait_live(&self, request: &WaitRequest) -> Answer<(Json, Suspension)> {
+        let (wanted, wait) = self.wanted(request)?;
+        Ok((wanted, Suspension { wake_at: self.wake_at(&request.timeout)?, waits: vec![wait] }))
+    }
+
+    /// What is waited for, as the journal has it and as it is found.
+    pub(super) fn wanted(&self, request: &WaitRequest) -> Answer<(Json, WaitFor)> {
         let kind = EventType::new(&request.kind).map_err(|e| HostError::permanent("invalid", e.to_string()))?;
         self.allow_waiting(&kind)?;
         let (field, value) = self.found_by(request, &kind)?;
-        let wake_at = self.wake_at(&request.timeout)?;
         let wanted = Wanted::to_json(&kind, &request.filter, &request.params);
-        Ok((wanted, Suspension { wake_at, wait: Some(WaitFor { kind, field, value, after: self.head }) }))
+        Ok((wanted, WaitFor { kind, field, value, after: self.head }))
     }
 
     /// Creates the task, and says what is waited for: that it is no longer open.
@@ -129,7 +134,7 @@ impl JournaledHost {
         let mut request = Wanted::to_json(&kind, "state != 'open'", &[]);
         request["task"] = json!(task.id.to_string());
         let wait = WaitFor { kind, field, value: waits::text_of(&id), after: self.head };
-        Ok((request, Suspension { wake_at, wait: Some(wait) }))
+        Ok((request, Suspension { wake_at, waits: vec![wait] }))
     }
 
     /// The customer that a question is about: named, or that of the run's own event.
@@ -141,7 +146,7 @@ impl JournaledHost {
         }
     }
 
-    pub(super) fn reply(&self, task: &str) -> Reply {
+    pub(super) fn answer_to(&self, task: &str) -> Reply {
         let task = format!("task/{task}");
         match &self.woken {
             Woken::Event(event, Some(record)) => {

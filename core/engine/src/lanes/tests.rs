@@ -18,6 +18,7 @@ fn item(position: i64, lane: u8) -> Item {
         attempt: 0,
         wake_at: None,
         wake_event: None,
+        wake_index: None,
         created_at: Timestamp::EPOCH,
         finished_at: None,
         error: None,

@@ -1,9 +1,7 @@
-//! How calls are shown in a trace.
+//! How calls are shown in the trace of a run.
 
 use rapport_model::json::to_json;
-use rapport_sandbox::{GuestFields, RecordData};
-
-use super::Answer;
+use rapport_sandbox::{GuestFields, HostError, RecordData};
 
 pub(super) fn about(object: &str, key: &str) -> String {
     if key.contains('/') { key.to_owned() } else { format!("{object}/{key}") }
@@ -26,7 +24,7 @@ pub(super) fn listed(fields: &GuestFields) -> String {
     text
 }
 
-pub(super) fn outcome<T>(answer: &Answer<T>, shown: impl FnOnce(&T) -> String) -> String {
+pub(super) fn outcome<T>(answer: &Result<T, HostError>, shown: impl FnOnce(&T) -> String) -> String {
     match answer {
         Ok(value) => shown(value),
         Err(error) => format!("{}: {}", error.code, error.message),

@@ -11,6 +11,7 @@ use rapport_model::event::{Body, Fields};
 use rapport_model::image;
 use rapport_model::json::to_json;
 use rapport_model::record::Change;
+use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::schema::SchemaChange;
 use rapport_model::{
     Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value,
@@ -111,7 +112,8 @@ impl<'a> Planner<'a> {
         let events = events_of(self.store, run.id).await?;
         let mut report = Report::default();
         for event in &events {
-            if let Some(Body::Data(_)) = &event.body {
+            let between_runs = matches!(event.kind.as_str(), INVOKED | ENDED);
+            if let (Some(Body::Data(_)), false) = (&event.body, between_runs) {
                 report.stands.push(json!({ "position": event.position, "event": event.kind.as_str() }));
             }
         }

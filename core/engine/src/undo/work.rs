@@ -115,6 +115,7 @@ fn ended(inner: &Inner, run: &Run, status: RunStatus, trace: Option<String>) -> 
         attempt: run.attempt.saturating_add(1),
         wake_at: None,
         wake_event: None,
+        wake_index: None,
         finished_at: Some(inner.clock.now()),
         error: None,
         trace,

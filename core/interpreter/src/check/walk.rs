@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 const HOST_CALLS: [&str; 8] = ["get", "find", "count", "create", "update", "increment", "upsert", "delete"];
 
 /// The host's functions that wait.
-const WAITING_CALLS: [&str; 3] = ["sleep", "wait_for", "ask"];
+const WAITING_CALLS: [&str; 4] = ["sleep", "wait_for", "ask", "invoke"];
 
 /// The host's functions through which something leaves.
 const OUTBOUND_CALLS: [&str; 2] = ["http", "send"];
@@ -91,6 +91,7 @@ fn usage(name: &str) -> &'static str {
     match name {
         "on" => "write `on(\"order.created\")` or `on(\"order.created\", \"amount > 100\")`",
         "every" => "write `every(\"0 10 * * MON\", \"Asia/Shanghai\", #{ misfire: \"once\", overlap: \"skip\" })`",
+        "invocable" => "write `invocable()`",
         "on_change" => "write `on_change(\"customer\", [\"points\"])`",
         "uses" => "write `uses(\"customer:read\", \"customer.points:write\")`, 16 rights at most in one call",
         "setting" => "write `setting(\"discount\", 10)` at the top level, `setting(\"discount\")` in `run`",
@@ -137,6 +138,9 @@ fn unknown(
 /// A host call whose object or event type stands in the text: the host holds it against the declared rights.
 fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
     let name = call.name.as_str();
+    if name == "wait_any" {
+        return Some(placed(position, json!({ "call": name, "object": "", "fields": event_types(call) })));
+    }
     if WAITING_CALLS.contains(&name) {
         let first = call.args.first().and_then(text).unwrap_or_default();
         return Some(placed(position, json!({ "call": name, "object": first, "fields": [] })));
@@ -161,6 +165,27 @@ fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
         return None;
     }
     Some(placed(position, json!({ "call": name, "object": first, "fields": fields })))
+}
+
+/// The types of the events in the list of a `wait_any`, as far as they stand in the text.
+fn event_types(call: &FnCallExpr) -> Vec<String> {
+    let of_map = |expression: &Expr| match expression {
+        Expr::Map(entries, _) => entries.0.iter().find(|(name, _)| name.name == "event").and_then(|(_, e)| text(e)),
+        Expr::DynamicConstant(value, _) => of_constant(value),
+        _ => None,
+    };
+    match call.args.first() {
+        Some(Expr::Array(items, _)) => items.iter().filter_map(of_map).collect(),
+        Some(Expr::DynamicConstant(value, _)) => {
+            value.read_lock::<rhai::Array>().map_or_else(Vec::new, |all| all.iter().filter_map(of_constant).collect())
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn of_constant(value: &rhai::Dynamic) -> Option<String> {
+    let map = value.read_lock::<rhai::Map>()?;
+    map.get("event")?.as_immutable_string_ref().ok().map(|text| text.to_string())
 }
 
 fn text(expression: &Expr) -> Option<String> {

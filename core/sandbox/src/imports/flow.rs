@@ -1,5 +1,7 @@
 //! `flow`: what a run waits for.
 
+mod several;
+
 use rapport_model::Timestamp;
 use wasmtime::component::LinkerInstance;
 use wasmtime::{Result, StoreContextMut};
@@ -80,5 +82,6 @@ pub(super) fn link(flow: &mut LinkerInstance<'_, State>) -> Result<()> {
                 Err(stop) => finish(stop),
             }
         })
-    })
+    })?;
+    several::link(flow)
 }

@@ -13,6 +13,9 @@ use crate::error::StoreError;
 use crate::record_sql;
 use crate::rule_sql::Dialect;
 
+/// How long it is known how often a lock was taken.
+const LOCK_AGE_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
 impl Committer {
     /// Writes records as they are, in one transaction and without events.
     pub(super) async fn furnish(&mut self, records: Vec<Arc<Record>>) -> Result<(), StoreError> {
@@ -29,9 +32,12 @@ impl Committer {
         Ok(self.conn.transact(statements.flatten().collect()).await?)
     }
 
-    /// Forgets the answers that have expired. No unit needs them: a key that has expired counts as new.
+    /// Forgets the answers that have expired, and how often locks were taken that nobody has taken for a day. No unit needs
+    /// them: a key that has expired counts as new, and no slice lasts that long.
     pub(super) async fn purge(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let text = "delete from idempotency where expires_at <= $1";
+        let old = "delete from named_lock where taken_at <= $1";
+        self.conn.execute(Query::new(old, vec![Cell::Int(now.plus_micros(-LOCK_AGE_MICROS).micros())])).await?;
         Ok(self.conn.execute(Query::new(text, vec![Cell::Int(now.micros())])).await?)
     }
 }

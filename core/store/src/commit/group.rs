@@ -83,6 +83,10 @@ pub(crate) struct Group<'a> {
     pub(crate) runs: Vec<Arc<Run>>,
     pub(crate) run_updates: HashMap<RunId, RunUpdate>,
     pub(crate) idempotency: Vec<IdempotencyPut>,
+    /// How often each lock that the units name has been taken.
+    pub(crate) locks: HashMap<String, i64>,
+    /// The same, of those that the group takes.
+    pub(crate) taken: HashMap<String, i64>,
     /// What happens to the journals of runs.
     pub(crate) journal: Vec<(RunId, JournalStep)>,
     /// What happens to effects.
@@ -129,6 +133,8 @@ impl<'a> Group<'a> {
             runs: Vec::new(),
             run_updates: HashMap::with_capacity(units),
             idempotency: Vec::new(),
+            locks: HashMap::new(),
+            taken: HashMap::new(),
             journal: Vec::new(),
             effects: Vec::new(),
             origins: HashSet::with_capacity(units),
@@ -160,6 +166,7 @@ impl<'a> Group<'a> {
     fn apply_steps(&mut self, unit: &UnitOfWork, core: &[NewEvent], undo: &mut Undo) -> Result<Committed, StoreError> {
         self.check_idempotency(unit, undo)?;
         self.check_reads(unit)?;
+        self.check_locks(unit)?;
         self.step_run(unit, undo)?;
         let mut committed = Committed::default();
         for event in core {
@@ -180,6 +187,7 @@ impl<'a> Group<'a> {
         // Nothing can fail any more: what follows needs no way back.
         self.step_journal(unit);
         self.effects.extend(unit.effects.iter().cloned());
+        self.take_locks(unit);
         committed.events = self.events[undo.events..].iter().map(|sealed| sealed.event.clone()).collect();
         committed.runs = self.runs[undo.runs..].to_vec();
         committed.records = self.results(unit);
@@ -279,10 +287,15 @@ impl<'a> Group<'a> {
         all
     }
 
+    /// When this group is recorded.
+    pub(crate) const fn recorded_at(&self) -> Timestamp {
+        self.ground.recorded_at
+    }
+
     /// Whether the database has anything to do for this group.
     pub(crate) fn changes_nothing(&self) -> bool {
         let nothing = self.events.is_empty() && self.run_updates.is_empty() && self.idempotency.is_empty();
-        nothing && self.journal.is_empty() && self.effects.is_empty()
+        nothing && self.journal.is_empty() && self.effects.is_empty() && self.taken.is_empty()
     }
 }
 

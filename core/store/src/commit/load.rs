@@ -20,6 +20,8 @@ pub(super) struct Loaded {
     pub(super) runs: HashMap<RunId, KnownRun>,
     /// Records that were not looked for, since a unit creates them.
     pub(super) unsure: HashSet<facts::Key>,
+    /// How often each lock that the units name has been taken.
+    pub(super) locks: HashMap<String, i64>,
 }
 
 impl Loaded {
@@ -71,7 +73,20 @@ impl Committer {
             }
         }
         self.load_runs(units, &mut loaded).await?;
+        self.load_locks(units, &mut loaded).await?;
         Ok(loaded)
+    }
+
+    async fn load_locks(&mut self, units: &[UnitOfWork], loaded: &mut Loaded) -> Result<(), Failure> {
+        let keys: HashSet<&str> = units.iter().flat_map(|unit| &unit.locks).map(|(key, _)| key.as_str()).collect();
+        let cells = keys.into_iter().map(Cell::text).collect();
+        let find = RowStatement::new("select key, version from named_lock where key in (", ")", &[Kind::Text]);
+        for statement in find.statements(self.conn.dialect(), cells) {
+            for row in self.conn.fetch(statement).await? {
+                loaded.locks.insert(row.text(0)?, row.int(1)?);
+            }
+        }
+        Ok(())
     }
 
     async fn load_runs(&mut self, units: &[UnitOfWork], loaded: &mut Loaded) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 
 mod effects;
 mod journal;
+mod locks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,12 +46,13 @@ const INSERT_RUNS: &str =
 const RUN_KINDS: [Kind; 9] =
     [Kind::Id, Kind::Text, Kind::Bytes, Kind::Int, Kind::Id, Kind::Int, Kind::Text, Kind::Int, Kind::Int];
 const UPDATE_RUNS: &str = "update run set status = v.column2, attempt = v.column3, wake_at = v.column4, \
-     finished_at = v.column5, error = v.column6, trace = v.column7, wake_event = v.column8 from (";
+     finished_at = v.column5, error = v.column6, trace = v.column7, wake_event = v.column8, \
+     wake_index = v.column9 from (";
 const UPDATE_RUNS_END: &str = ") as v where run.id = v.column1";
 const UPDATE_RUN_SQLITE: &str = "update run set status = ?2, attempt = ?3, wake_at = ?4, finished_at = ?5, error = ?6, \
-     trace = ?7, wake_event = ?8 where id = ?1";
-const UPDATE_KINDS: [Kind; 8] =
-    [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text, Kind::Int];
+     trace = ?7, wake_event = ?8, wake_index = ?9 where id = ?1";
+const UPDATE_KINDS: [Kind; 9] =
+    [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text, Kind::Int, Kind::Int];
 const PUT_KEYS: &str = "insert into idempotency (actor, key, fingerprint, response, expires_at) ";
 const PUT_KEYS_END: &str = " on conflict (actor, key) do update set fingerprint = excluded.fingerprint, \
      response = excluded.response, expires_at = excluded.expires_at where idempotency.expires_at <= excluded.expires_at";
@@ -87,6 +89,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(put_keys(&group.idempotency, order, dialect));
     all.extend(journal::statements(&group.journal, dialect));
     all.extend(effects::statements(&group.effects, dialect));
+    all.extend(locks::statements(&group.taken, group.recorded_at(), dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {
@@ -213,6 +216,7 @@ fn update_runs<'a>(updates: impl Iterator<Item = &'a RunUpdate>, dialect: Dialec
             Cell::maybe(update.error.as_deref(), Kind::Text, |e| Cell::Owned(storable(e))),
             Cell::maybe(update.trace.as_deref(), Kind::Text, |t| Cell::Owned(storable(t))),
             Cell::maybe(update.wake_event, Kind::Int, Cell::Int),
+            Cell::maybe(update.wake_index, Kind::Int, Cell::Int),
         ]);
     }
     match dialect {

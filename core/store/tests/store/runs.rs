@@ -40,8 +40,17 @@ fn step(run: RunId, status: RunStatus) -> UnitOfWork {
     let wake_at = (status == RunStatus::Retrying).then(|| at(5));
     let finished_at = (!status.is_open()).then(|| at(9));
     unit.run = Some(run);
-    unit.run_state =
-        Some(RunUpdate { id: run, status, attempt: 1, wake_at, wake_event: None, finished_at, error, trace });
+    unit.run_state = Some(RunUpdate {
+        id: run,
+        status,
+        attempt: 1,
+        wake_at,
+        wake_event: None,
+        wake_index: None,
+        finished_at,
+        error,
+        trace,
+    });
     unit
 }
 

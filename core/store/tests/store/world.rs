@@ -209,7 +209,11 @@ impl Hooks for Listener {
     fn matches(&self, event: &Event, _record: Option<&Record>) -> Vec<Match> {
         let on = self.on.lock().unwrap();
         let hit = on.as_deref() == Some(event.kind.as_str());
-        if hit { vec![Match { automation: automation("points"), digest: Digest::of(b"points") }] } else { Vec::new() }
+        if hit {
+            vec![Match { automation: automation("points"), digest: Digest::of(b"points"), run: None }]
+        } else {
+            Vec::new()
+        }
     }
 
     fn committed(&self, events: &[Arc<Event>], runs: &[Arc<Run>]) {

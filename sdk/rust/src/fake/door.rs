@@ -154,8 +154,8 @@ pub(crate) mod events {
 /// See `flow` in the contract.
 #[expect(clippy::unnecessary_wraps, reason = "the signatures are the contract's")]
 pub(crate) mod flow {
-    use super::{Field, WireError, world};
-    use crate::bindings::rapport::plugin::flow::{Answer, Question};
+    use super::{Field, WireError, refuse, world};
+    use crate::bindings::rapport::plugin::flow::{Alternative, Answer, Arrival, Question};
     use crate::bindings::rapport::plugin::trigger::Event;
 
     pub(crate) fn sleep(span: &str) -> Result<(), WireError> {
@@ -187,6 +187,40 @@ pub(crate) mod flow {
             delta: event.delta.to_wire(),
             record: event.record.as_ref().map(super::wire),
         }
+    }
+
+    pub(crate) fn wait_any(alternatives: &[Alternative], _: &str) -> Result<Option<Arrival>, WireError> {
+        let Some(event) = world(|w| w.arrivals.pop_front()) else { return Ok(None) };
+        let index = alternatives.iter().position(|a| a.kind == event.kind);
+        match index.and_then(|i| u32::try_from(i).ok()) {
+            Some(index) => Ok(Some(Arrival { index, event: wire_event(&event) })),
+            None => refuse("fake", format!("nobody waits for `{}`, which `fake::arrive` brought", event.kind)),
+        }
+    }
+
+    pub(crate) fn lock(key: &str) -> Result<(), WireError> {
+        world(|w| w.locked.push(key.into()));
+        Ok(())
+    }
+
+    pub(crate) fn invoke(automation: &str, input: &str) -> Result<String, WireError> {
+        let input = serde_json::from_str(input).unwrap_or_default();
+        let result = world(|w| {
+            w.invoked.push((automation.into(), input));
+            w.results.pop_front()
+        });
+        match result {
+            Some(result) => Ok(result?.to_string()),
+            None => {
+                let why = "say what it comes to with `fake::result_of_next`";
+                refuse("unknown_automation", format!("there is no automation `{automation}`; {why}"))
+            }
+        }
+    }
+
+    pub(crate) fn reply(value: &str) -> Result<(), WireError> {
+        world(|w| w.replied = serde_json::from_str(value).ok());
+        Ok(())
     }
 
     pub(crate) fn ask(_: &Question) -> Result<Answer, WireError> {

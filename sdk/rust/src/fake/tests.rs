@@ -1,5 +1,7 @@
+use serde_json::json;
+
 use crate::flow::{self, Question};
-use crate::{Fields, Timestamp, Value, clock, events, fake, http, log, messages, random, records, settings};
+use crate::{Error, Fields, Timestamp, Value, clock, events, fake, http, log, messages, random, records, settings};
 
 #[test]
 fn a_record_is_found_by_id_and_by_field() {
@@ -131,4 +133,40 @@ fn messages_are_noted() {
     assert_eq!((sent[0].channel.as_str(), sent[0].template.as_str()), ("email", "welcome"));
     assert_eq!(sent[0].to, ada.reference().to_string());
     assert_eq!((sent[1].channel.as_str(), sent[1].to.as_str()), ("webhook", "partner"));
+}
+
+#[test]
+fn the_first_of_several_is_the_alternative_of_its_type() {
+    fake::reset();
+    let ada = fake::insert("customer", Fields::new());
+    let by_id = |kind: &str| flow::Alternative::new(kind, "id == c", Fields::new().with("c", ada.reference()));
+    let either = [by_id("order.created"), by_id("task.updated")];
+    assert_eq!(flow::wait_any(&either, "1 day").unwrap(), None);
+    fake::arrive(fake::change(&ada, Fields::new()));
+    assert_eq!(flow::wait_any(&either, "1 day").unwrap_err().code(), "fake");
+    fake::arrive(fake::event("task.updated", &ada, Fields::new()));
+    let (index, event) = flow::wait_any(&either, "1 day").unwrap().unwrap();
+    assert_eq!((index, event.kind.as_str()), (1, "task.updated"));
+}
+
+#[test]
+fn a_run_that_is_invoked_is_given_something_and_replies() {
+    fake::reset();
+    let event = fake::invocation(&json!({ "amount": 10 }));
+    assert_eq!(flow::input(&event).unwrap()["amount"], 10);
+    assert_eq!(flow::input(&fake::event("order.paid", &fake::record("customer", Fields::new()), Fields::new())), None);
+    flow::lock("invoice-2026").unwrap();
+    flow::reply(&json!("granted")).unwrap();
+    assert_eq!((fake::locked(), fake::replied()), (vec!["invoice-2026".to_owned()], Some(json!("granted"))));
+}
+
+#[test]
+fn what_an_invoked_run_comes_to_is_up_to_the_test() {
+    fake::reset();
+    fake::result_of_next(Ok(json!({ "granted": true })));
+    fake::result_of_next(Err(Error::new("invoked_failed", "no")));
+    assert_eq!(flow::invoke("credit-check", &json!({ "amount": 10 })).unwrap()["granted"], true);
+    assert_eq!(flow::invoke("credit-check", &json!({})).unwrap_err().code(), "invoked_failed");
+    assert_eq!(flow::invoke("credit-check", &json!({})).unwrap_err().code(), "unknown_automation");
+    assert_eq!(fake::invoked()[0], ("credit-check".to_owned(), json!({ "amount": 10 })));
 }

@@ -81,6 +81,19 @@ impl Group<'_> {
         Ok(())
     }
 
+    pub(super) fn check_locks(&self, unit: &UnitOfWork) -> Result<(), StoreError> {
+        let moved = unit.locks.iter().find(|(key, seen)| self.locks.get(key).copied().unwrap_or(0) != *seen);
+        moved.map_or(Ok(()), |(key, _)| Err(StoreError::LockMoved { key: key.clone() }))
+    }
+
+    /// Counts the locks of a unit that goes through.
+    pub(super) fn take_locks(&mut self, unit: &UnitOfWork) {
+        for (key, seen) in &unit.locks {
+            self.locks.insert(key.clone(), seen + 1);
+            self.taken.insert(key.clone(), seen + 1);
+        }
+    }
+
     /// Whether the event is in the log already.
     pub(super) fn is_duplicate(
         &mut self,

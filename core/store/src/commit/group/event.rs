@@ -102,7 +102,7 @@ impl Group<'_> {
         matches.dedup_by(|a, b| a.automation == b.automation);
         for found in matches {
             self.runs.push(Arc::new(Run {
-                id: run_id(&found.automation, named_after, event.recorded_at),
+                id: found.run.unwrap_or_else(|| run_id(&found.automation, named_after, event.recorded_at)),
                 automation: found.automation,
                 digest: found.digest,
                 position: event.position,
@@ -112,6 +112,7 @@ impl Group<'_> {
                 attempt: 0,
                 wake_at: None,
                 wake_event: None,
+                wake_index: None,
                 created_at: event.recorded_at,
                 finished_at: None,
                 error: None,

@@ -8,10 +8,10 @@ use crate::unit::JournalStep;
 
 const INSERT_JOURNAL: &str = "insert into journal (run, slice, entries) ";
 const JOURNAL_KINDS: [Kind; 3] = [Kind::Id, Kind::Int, Kind::Text];
-const INSERT_WAIT: &str = "insert into wait (run, type, field, value, after) ";
-const WAIT_KINDS: [Kind; 5] = [Kind::Id, Kind::Text, Kind::Text, Kind::Text, Kind::Int];
+const INSERT_WAIT: &str = "insert into awaited (run, place, type, field, value, after) ";
+const WAIT_KINDS: [Kind; 6] = [Kind::Id, Kind::Int, Kind::Text, Kind::Text, Kind::Text, Kind::Int];
 const DELETE_JOURNAL: &str = "delete from journal where run in (";
-const DELETE_WAIT: &str = "delete from wait where run in (";
+const DELETE_WAIT: &str = "delete from awaited where run in (";
 
 /// The statements of these steps. A run takes one step in a group: between two it has to run.
 pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Vec<Statement> {
@@ -20,12 +20,13 @@ pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Ve
         let id = Cell::Id(run.0);
         match step {
             JournalStep::None => {}
-            JournalStep::Append { slice, entries, wait } => {
+            JournalStep::Append { slice, entries, waits: all } => {
                 // PostgreSQL cannot store the character U+0000; in JSON it is written as an escape.
                 appended.extend([id.clone(), Cell::Int(*slice), Cell::text(entries)]);
-                if let Some(wait) = wait {
+                for (place, wait) in (0..).zip(all) {
                     let (kind, field) = (Cell::text(wait.kind.as_str()), Cell::text(wait.field.as_str()));
-                    waits.extend([id, kind, field, Cell::text(&wait.value), Cell::Int(wait.after)]);
+                    let (value, after) = (Cell::text(&wait.value), Cell::Int(wait.after));
+                    waits.extend([id.clone(), Cell::Int(place), kind, field, value, after]);
                 }
             }
             JournalStep::Woken => woken.push(id),

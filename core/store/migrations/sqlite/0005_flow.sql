@@ -1,0 +1,26 @@
+-- Runs that wait for the first of several events, and locks that slices take.
+
+-- Which of the events that the run waited for woke it, from 0.
+alter table run add column wake_index integer;
+
+-- Takes the place of `wait`, which held one event for each run.
+create table awaited (
+    run blob not null,
+    place integer not null,
+    type text not null,
+    field text not null,
+    value text not null,
+    after integer not null,
+    constraint awaited_pk primary key (run, place)
+) strict, without rowid;
+insert into awaited (run, place, type, field, value, after) select run, 0, type, field, value, after from wait;
+drop table wait;
+create index awaited_event on awaited (type, field, value);
+
+-- How often each lock has been taken. A slice commits if nobody has taken it since; a row that is old tells nothing more.
+create table named_lock (
+    key text not null constraint named_lock_pk primary key,
+    version integer not null,
+    taken_at integer not null
+) strict, without rowid;
+create index named_lock_age on named_lock (taken_at);
