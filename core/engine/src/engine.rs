@@ -1,9 +1,9 @@
 //! The engine: joins store and sandbox, keeps the automations live, and drives the runs.
 //!
 //! [`Engine`] is a handle; its parts live in `Inner`. The store calls back through [`rapport_store::Hooks`] inside every
-//! commit (which automations react?) and after it (these runs are waiting). Three loops stand behind it, each thin around
+//! commit (which automations react?) and after it (these runs are waiting). Loops stand behind it, each thin around
 //! a function that a test can call: the dispatcher starts slices for lanes that are ready, the timer wakes runs that are due,
-//! the keeper of schedules starts the runs of instants that have come.
+//! the keepers of schedules and fan-outs start the runs of instants that have come.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +22,7 @@ use crate::effects::transport::{Capture, Transport};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
+use crate::fan_out::{self, FanOuts};
 use crate::keys::KeyRing;
 use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
@@ -86,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
+    pub(crate) fan_outs: FanOuts,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Versions by automation and digest: those live, and those that waiting runs started with.
     pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
@@ -133,6 +135,7 @@ impl Engine {
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),
+            fan_outs: FanOuts::default(),
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
             replay: OnceLock::new(),
@@ -146,6 +149,7 @@ impl Engine {
         inner.load_active().await?;
         inner.reopen_load().await?;
         inner.load_schedules().await?;
+        inner.load_fan_outs().await?;
         let hooks: Arc<dyn Hooks> = Arc::new(EngineHooks(Arc::downgrade(&inner)));
         inner.store.set_hooks(hooks);
         inner.lanes.expect_stored();
@@ -156,6 +160,7 @@ impl Engine {
         tasks.spawn(timers(inner.clone()));
         tasks.spawn(waits(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
+        tasks.spawn(fan_out::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
@@ -198,18 +203,22 @@ impl Engine {
             let now = self.inner.clock.now();
             self.inner.lanes.wake_due(now);
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
+            let fanned = self.inner.tick_fan_outs(now).await;
             let woken = self.inner.wake_waiting(now).await;
             self.idle().await;
             let tried_again = self.inner.lanes.next_due().is_some_and(|when| when <= now);
-            let more = match started.and_then(|started| Ok(started + woken?)) {
-                Ok(count) => count > 0 || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading()),
+            let more = match started.and_then(|started| Ok((started + woken?, fanned.as_ref().is_ok_and(|t| t.more)))) {
+                Ok((count, fans)) => {
+                    count > 0 || fans || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading())
+                }
                 Err(error) => {
                     tracing::warn!("what is due waits for the database: {error}");
                     false
                 }
             };
             if !more {
-                let next = [self.inner.lanes.next_due(), self.inner.waits.next(), self.inner.schedules.next()];
+                let batch = fanned.ok().and_then(|tick| tick.next_at);
+                let next = [self.inner.lanes.next_due(), self.inner.waits.next(), self.inner.schedules.next(), batch];
                 return next.into_iter().flatten().min();
             }
         }

@@ -19,6 +19,7 @@ mod entropy;
 mod error;
 mod execute;
 mod explain;
+mod fan_out;
 mod gate;
 mod history;
 mod ingest;
@@ -57,6 +58,7 @@ pub use effects::transport::{Capture, Failure, HttpCall, Message, Reply, Route, 
 pub use engine::{Engine, EngineConfig};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use error::{EngineError, FieldProblem};
+pub use fan_out::FanOutMetrics;
 pub use gate::{Act, Caller, Scopes};
 pub use history::HistoryPage;
 pub use ingest::{EventFilter, Incoming, Intake};

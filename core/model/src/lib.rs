@@ -8,6 +8,7 @@ pub mod automation;
 pub mod cron;
 pub mod duration;
 pub mod event;
+pub mod fan_out;
 pub mod id;
 pub mod image;
 pub mod json;

@@ -21,8 +21,14 @@ pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
 /// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
 pub const UNDO_REQUESTED: &str = "undo.requested";
 /// The types of events that come from the core alone, beside those of record changes.
-pub(crate) const CORE_TYPES: [&str; 5] =
-    [SCHEMA_CHANGED, AUTOMATION_ACTIVATED, AUTOMATION_DEACTIVATED, rapport_model::schedule::DUE, UNDO_REQUESTED];
+pub(crate) const CORE_TYPES: [&str; 6] = [
+    SCHEMA_CHANGED,
+    AUTOMATION_ACTIVATED,
+    AUTOMATION_DEACTIVATED,
+    rapport_model::schedule::DUE,
+    rapport_model::fan_out::EACH,
+    UNDO_REQUESTED,
+];
 
 /// Writes a body as JSON.
 pub(crate) fn write(body: &Body) -> String {
@@ -147,7 +153,7 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
         SCHEMA_CHANGED => &[("change", FieldKind::Json)],
         AUTOMATION_ACTIVATED => &[("automation", FieldKind::Text), ("digest", FieldKind::Text)],
         AUTOMATION_DEACTIVATED => &[("automation", FieldKind::Text)],
-        rapport_model::schedule::DUE => &[
+        rapport_model::schedule::DUE | rapport_model::fan_out::EACH => &[
             ("automation", FieldKind::Text),
             ("schedule", FieldKind::Text),
             ("instant", FieldKind::Timestamp),

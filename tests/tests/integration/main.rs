@@ -21,6 +21,8 @@ mod events;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod fan_out;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod imports;
