@@ -213,7 +213,8 @@ impl Inner {
     ) -> Option<Put> {
         let each = schedule.def.each.as_ref()?;
         let by_hand = if by == By::Hand { " by hand" } else { "" };
-        let state = if schedule.def.overlap == Overlap::Queue { "queued" } else { "running" };
+        // Several instants may have been missed at once; each waits for the one before, unless they may overlap.
+        let state = if schedule.def.overlap == Overlap::Allow { "running" } else { "queued" };
         let text = |name: &str, text: &str| set(name, Value::text(text));
         let changes = vec![
             text("key", &format!("{} {instant}{by_hand}", schedule.record)),
@@ -229,15 +230,25 @@ impl Inner {
         Some(Put { object: field(OBJECT), id, kind: PutKind::Create, changes })
     }
 
-    /// Whether another fan-out of `schedule` has to be left out: one is not at its end, or too many wait for theirs.
-    pub(crate) async fn fan_out_stands_in_the_way(&self, schedule: &Schedule) -> Result<bool, EngineError> {
+    /// Why another fan-out of `schedule` has to be left out: one is not at its end, or too many wait for theirs.
+    pub(crate) async fn fan_out_in_the_way(&self, schedule: &Schedule) -> Result<Option<String>, EngineError> {
         let in_progress = self.fan_outs.of(schedule.record).len();
-        match schedule.def.overlap {
-            _ if schedule.def.each.is_none() => Ok(false),
-            Overlap::Allow => Ok(false),
-            Overlap::Queue => Ok(in_progress >= FAN_OUTS_QUEUED_MAX),
-            Overlap::Skip => Ok(in_progress > 0 || self.has_open_runs_of_fan_outs(schedule).await?),
-        }
+        let end = format!("end it with POST /v1/schedules/{}/cancel", schedule.record);
+        let why = match schedule.def.overlap {
+            _ if schedule.def.each.is_none() => None,
+            Overlap::Queue if in_progress >= FAN_OUTS_QUEUED_MAX => {
+                Some(format!("{in_progress} fan-outs of the schedule are in progress: wait, or {end}"))
+            }
+            Overlap::Allow | Overlap::Queue => None,
+            Overlap::Skip if in_progress > 0 => {
+                Some(format!("a fan-out of the schedule is in progress: wait for its end, or {end}"))
+            }
+            Overlap::Skip if self.has_open_runs_of_fan_outs(schedule).await? => {
+                Some("runs of the fan-out before are still open: wait for their end, or cancel them".into())
+            }
+            Overlap::Skip => None,
+        };
+        Ok(why)
     }
 
     /// The schedule as callers see it, with the fan-out that it is working on.

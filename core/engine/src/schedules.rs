@@ -284,8 +284,11 @@ impl Inner {
         let mut instants = schedule.def.due(next_at, now);
         let mut skipped = 0;
         let exclusive = schedule.def.overlap == Overlap::Skip && !instants.is_empty();
-        let stands = exclusive && self.has_open_run(schedule).await?;
-        if stands || (!instants.is_empty() && self.fan_out_stands_in_the_way(schedule).await?) {
+        let mut in_the_way = exclusive && self.has_open_run(schedule).await?;
+        if !in_the_way && !instants.is_empty() {
+            in_the_way = self.fan_out_in_the_way(schedule).await?.is_some();
+        }
+        if in_the_way {
             tracing::info!(schedule.id = %schedule.record, "a run of the schedule {} is still open", schedule.record);
             skipped = std::mem::take(&mut instants).len();
         }
@@ -427,9 +430,8 @@ impl Engine {
         if self.inner.snapshot.load().version(&schedule.automation).is_none() {
             return Err(EngineError::Conflict(format!("the automation `{}` is out of service", schedule.automation)));
         }
-        if self.inner.fan_out_stands_in_the_way(&schedule).await? {
-            let way_out = format!("wait for its end, or end it with POST /v1/schedules/{}/cancel", schedule.record);
-            return Err(EngineError::Conflict(format!("a fan-out of the schedule is in progress: {way_out}")));
+        if let Some(why) = self.inner.fan_out_in_the_way(&schedule).await? {
+            return Err(EngineError::Conflict(why));
         }
         let committed = self.inner.store.commit(unit).await?;
         if schedule.def.each.is_some() {
