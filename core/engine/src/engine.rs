@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rapport_model::limits::FAN_OUT_BATCH_RUNS_MAX;
 use rapport_model::{AutomationId, Clock, Digest, Event, Limits, Record, Run, Timestamp};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Hooks, Match, Store};
@@ -203,7 +204,7 @@ impl Engine {
             let now = self.inner.clock.now();
             self.inner.lanes.wake_due(now);
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
-            let fanned = self.inner.tick_fan_outs(now).await;
+            let fanned = self.inner.tick_fan_outs(now, FAN_OUT_BATCH_RUNS_MAX as usize).await;
             let woken = self.inner.wake_waiting(now).await;
             self.idle().await;
             let tried_again = self.inner.lanes.next_due().is_some_and(|when| when <= now);

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rapport_model::fan_out::{EACH, OBJECT, Pace, within};
-use rapport_model::limits::PAGE_ROWS_MAX;
+use rapport_model::limits::{FAN_OUT_BATCH_RUNS_MAX, PAGE_ROWS_MAX};
 use rapport_model::rule::{ParamTypes, Scope};
 use rapport_model::schedule;
 use rapport_model::{Actor, Event, Name, Record, RunStatus, Timestamp, Value};
@@ -19,8 +19,12 @@ use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::schedules::{Schedule, field, set};
 
+/// The fewest runs of a batch where there is room for more.
+const BATCH_MIN: usize = 5;
+/// How long a batch may take, so that what others commit does not wait long behind it.
+const BATCH_TIME: Duration = Duration::from_millis(15);
 /// Runs of fan-outs that are queued or at work when no more are added.
-const AT_WORK_MAX: usize = 300;
+const AT_WORK_MAX: usize = 100;
 /// Other runs that are queued when only one batch at a time is added, so that a fan-out gets on however busy the rest is.
 const BUSY_RUNS: usize = 1_000;
 /// How often one that could go on is looked at.
@@ -63,10 +67,15 @@ enum Step {
 
 /// Looks at the fan-outs again and again. A tick that fails is tried again.
 pub(crate) async fn keep(inner: Arc<Inner>) {
+    let mut batch_max = BATCH_MIN;
     while !inner.is_stopping() {
         let now = inner.clock.now();
-        let wait = match inner.tick_fan_outs(now).await {
-            Ok(tick) if tick.started > 0 => continue,
+        let began = Instant::now();
+        let wait = match inner.tick_fan_outs(now, batch_max).await {
+            Ok(tick) if tick.started > 0 => {
+                batch_max = next_batch_max(batch_max, began.elapsed());
+                continue;
+            }
             Ok(tick) if tick.more => TICK,
             Ok(Tick { next_at: Some(next), .. }) => {
                 let micros = u64::try_from(next.micros().saturating_sub(now.micros())).unwrap_or(0);
@@ -83,9 +92,15 @@ pub(crate) async fn keep(inner: Arc<Inner>) {
     }
 }
 
+/// The most runs of a batch after one that `took` so long: where it takes long, others wait long behind it.
+fn next_batch_max(batch_max: usize, took: Duration) -> usize {
+    let next = if took > BATCH_TIME { batch_max / 2 } else { batch_max + BATCH_MIN };
+    next.clamp(BATCH_MIN, FAN_OUT_BATCH_RUNS_MAX as usize)
+}
+
 impl Inner {
-    /// Takes each fan-out one step further, as far as there is room.
-    pub(crate) async fn tick_fan_outs(&self, now: Timestamp) -> Result<Tick, EngineError> {
+    /// Takes each fan-out one step further, as far as there is room, by `batch_max` runs at most.
+    pub(crate) async fn tick_fan_outs(&self, now: Timestamp, batch_max: usize) -> Result<Tick, EngineError> {
         let mut tick = Tick::default();
         // While history is loaded only the load writes; a log that is played again has the events of its fan-outs.
         if self.is_loading() || self.replay.get().is_some() {
@@ -93,7 +108,7 @@ impl Inner {
         }
         let _turn = self.fan_outs.turn.lock().await;
         for fan_out in self.fan_outs.all() {
-            match self.step_or_end(&fan_out, now).await? {
+            match self.step_or_end(&fan_out, now, batch_max).await? {
                 Step::Held => {}
                 Step::Queued => tick.queued = true,
                 Step::NotYet(next) => tick.next_at = Some(tick.next_at.map_or(next, |at| at.min(next))),
@@ -108,8 +123,8 @@ impl Inner {
     }
 
     /// One step; a fan-out that can go no further is ended, so that it does not hold up its schedule for ever.
-    async fn step_or_end(&self, fan_out: &Arc<FanOut>, now: Timestamp) -> Result<Step, EngineError> {
-        let why = match self.step(fan_out, now).await {
+    async fn step_or_end(&self, fan_out: &Arc<FanOut>, now: Timestamp, batch_max: usize) -> Result<Step, EngineError> {
+        let why = match self.step(fan_out, now, batch_max).await {
             Ok(step) => return Ok(step),
             Err(EngineError::Conflict(why)) => why,
             Err(EngineError::Rule(error)) => format!("its rule no longer reads: {error}"),
@@ -120,7 +135,7 @@ impl Inner {
         Ok(Step::Moved(0))
     }
 
-    async fn step(&self, fan_out: &Arc<FanOut>, now: Timestamp) -> Result<Step, EngineError> {
+    async fn step(&self, fan_out: &Arc<FanOut>, now: Timestamp, batch_max: usize) -> Result<Step, EngineError> {
         let ended = |why: &str| Err(EngineError::Conflict(why.to_owned()));
         let Some(schedule) = self.schedules.find(fan_out.schedule) else {
             return ended("its schedule is gone");
@@ -139,7 +154,7 @@ impl Inner {
         if let Some(next) = fan_out.next_at.filter(|_| !pace.is_due(fan_out.next_at, now)) {
             return Ok(Step::NotYet(next));
         }
-        let limit = self.room().min(pace.batch_runs as usize);
+        let limit = self.room().min(pace.batch_runs as usize).min(batch_max);
         if limit == 0 {
             return Ok(Step::Full);
         }
@@ -279,4 +294,18 @@ fn is_of(event: &Event, schedule: &Schedule) -> bool {
         name.as_str() == "schedule" && value.as_text() == Some(schedule.record.to_string().as_str())
     };
     event.kind.as_str() == EACH && data.iter().any(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_shrink_where_they_take_long_and_grow_where_they_do_not() {
+        let (long, short) = (BATCH_TIME * 2, BATCH_TIME / 2);
+        assert_eq!(next_batch_max(40, long), 20);
+        assert_eq!(next_batch_max(BATCH_MIN, long), BATCH_MIN);
+        assert_eq!(next_batch_max(20, short), 25);
+        assert_eq!(next_batch_max(FAN_OUT_BATCH_RUNS_MAX as usize, short), FAN_OUT_BATCH_RUNS_MAX as usize);
+    }
 }

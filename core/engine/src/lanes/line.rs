@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Turns of fresh lanes after which one of a fan-out comes, if there is one.
 const FRESH_IN_A_ROW: u32 = 8;
 /// Runs of fan-outs that work at one time: the others find room, and commits stay small.
-const FAN_OUT_RUNNING_MAX: usize = 64;
+const FAN_OUT_RUNNING_MAX: usize = 8;
 
 /// What a run belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
