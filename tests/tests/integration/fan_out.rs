@@ -30,6 +30,7 @@ on_both!(
     a_plugin_fans_out_too,
     the_command_line_shows_runs_and_cancels_fan_outs,
     an_explanation_leads_back_to_the_schedule,
+    a_backtest_plays_a_fan_out_as_it_was,
     killed_before_a_batch_each_record_still_runs_once,
     killed_after_a_batch_each_record_still_runs_once,
     fresh_events_do_not_wait_for_a_fan_out,
@@ -535,4 +536,44 @@ async fn fresh_events_do_not_wait_for_a_fan_out(database: Database) {
     app.run_until_idle().await;
     let called = calls(&app).await;
     assert_eq!((called.len(), called.values().max()), (count / 2, Some(&1)));
+}
+
+async fn a_backtest_plays_a_fan_out_as_it_was(database: Database) {
+    let (setup, clock) = workspace(database);
+    let script = caller("", "");
+    let app = setup.script("caller", &script).start().await;
+    customers(&app, 0, 20).await;
+    go(&app, &clock, at(FIRST)).await;
+    clock.set(seconds_after(FIRST, 3_600));
+    let twice = script.replace("\"calls\", 1)", "\"calls\", 2)");
+    for (source, differing) in [(&script, 0), (&twice, 10)] {
+        let period = ("2026-03-02T09:30:00Z", "2026-03-02T10:30:00Z");
+        let body = json!({ "id": "caller", "source": source, "since": period.0, "until": period.1 });
+        let begun = app.post("/v1/backtests", body).await.expect(202).json();
+        let path = format!("/v1/backtests/{}", begun["id"].as_str().unwrap());
+        let state = || async { Some(app.get(&path).await.expect(200).json()).filter(|b| b["state"] != "running") };
+        let ended = eventually("the end of the backtest", state).await;
+        assert_eq!(
+            (&ended["state"], &ended["result"]["records_differing"]),
+            (&json!("done"), &json!(differing)),
+            "{ended:#}"
+        );
+        assert_eq!(ended["result"]["runs"], json!({ "completed": 10 }), "{ended:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scenario_drives_a_fan_out_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::harness::share_compiled_code(&folder.path().join("data"));
+    for name in ["come-back.rhai", "come-back.test.json"] {
+        let from = crate::harness::project().join("tests/data/scenarios").join(name);
+        std::fs::copy(from, folder.path().join(name)).unwrap();
+    }
+    let play = || rapport(&["--data", "data", "script", "test", "come-back.rhai"]).within(folder.path()).run();
+    let told = play().expect(0).output;
+    assert!(told.contains("come-back.test.json: ok, 11 steps"), "{told}");
+    let story = std::fs::read_to_string(folder.path().join("come-back.test.json")).unwrap();
+    std::fs::write(folder.path().join("come-back.test.json"), story.replace("come back, 2", "come back, 3")).unwrap();
+    assert!(play().expect(1).text.contains("come back, 2"));
 }

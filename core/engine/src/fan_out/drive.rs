@@ -26,7 +26,7 @@ const BATCH_TIME: Duration = Duration::from_millis(15);
 /// Runs of fan-outs that are queued or at work when no more are added.
 const AT_WORK_MAX: usize = 100;
 /// Other runs that are queued when only one batch at a time is added, so that a fan-out gets on however busy the rest is.
-const BUSY_RUNS: usize = 1_000;
+const BUSY_RUNS: usize = 100;
 /// How often one that could go on is looked at.
 const TICK: Duration = Duration::from_millis(5);
 /// How often is looked at whether there is one.
