@@ -190,7 +190,9 @@ impl Inner {
     pub(crate) async fn load_fan_outs(&self) -> Result<(), EngineError> {
         let found = self.find_fan_outs("state in ['queued', 'running']", FAN_OUTS_MAX).await?;
         self.fan_outs.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        found.iter().for_each(|record| self.fan_outs.take_up(record));
+        for record in found {
+            self.fan_outs.take_up(&record);
+        }
         Ok(())
     }
 
@@ -232,21 +234,22 @@ impl Inner {
 
     /// Why another fan-out of `schedule` has to be left out: one is not at its end, or too many wait for theirs.
     pub(crate) async fn fan_out_in_the_way(&self, schedule: &Schedule) -> Result<Option<String>, EngineError> {
+        if schedule.def.each.is_none() {
+            return Ok(None);
+        }
         let in_progress = self.fan_outs.of(schedule.record).len();
         let end = format!("end it with POST /v1/schedules/{}/cancel", schedule.record);
         let why = match schedule.def.overlap {
-            _ if schedule.def.each.is_none() => None,
             Overlap::Queue if in_progress >= FAN_OUTS_QUEUED_MAX => {
                 Some(format!("{in_progress} fan-outs of the schedule are in progress: wait, or {end}"))
             }
-            Overlap::Allow | Overlap::Queue => None,
             Overlap::Skip if in_progress > 0 => {
                 Some(format!("a fan-out of the schedule is in progress: wait for its end, or {end}"))
             }
             Overlap::Skip if self.has_open_runs_of_fan_outs(schedule).await? => {
                 Some("runs of the fan-out before are still open: wait for their end, or cancel them".into())
             }
-            Overlap::Skip => None,
+            _ => None,
         };
         Ok(why)
     }

@@ -384,9 +384,11 @@ impl Engine {
         caller.require(Act::Read)?;
         let mut all = self.inner.schedules.all();
         all.sort_by(|a, b| (&a.automation, a.record).cmp(&(&b.automation, b.record)));
+        // How many records a rule finds is for those who may read all of them.
+        let reads_all = caller.everywhere(Act::Read).is_ok();
         let mut shown = Vec::with_capacity(all.len());
         for schedule in all {
-            shown.push(self.inner.schedule_json(&schedule).await?);
+            shown.push(if reads_all { self.inner.schedule_json(&schedule).await? } else { schedule.to_json() });
         }
         Ok(shown)
     }

@@ -85,7 +85,7 @@ fn read(object: &str, rule: Option<&str>, options: &Map<String, Json>) -> Result
 ///
 /// # Errors
 /// There is none, or the right to read the object is missing.
-pub(crate) fn settle(declaration: &mut Declaration, found: Placed) -> Result<(), Wrong> {
+pub(crate) fn settle(declaration: &mut Declaration, found: &Placed) -> Result<(), Wrong> {
     if declaration.schedules.is_empty() {
         let help = "write `every(\"0 10 * * MON\", \"Asia/Shanghai\");` at the top level";
         return Err(("`each` says for which records, but nothing says when".into(), help.into()));

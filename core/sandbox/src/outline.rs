@@ -71,7 +71,7 @@ pub(crate) fn read(path: &str, outline: &str) -> Result<Declaration, Vec<Diagnos
     }
     if let Some(found) = fan_out {
         let (line, column) = (found.line, found.column);
-        if let Err((message, help)) = each::settle(&mut declaration, found) {
+        if let Err((message, help)) = each::settle(&mut declaration, &found) {
             wrong.push(place(line, column, message, help));
         }
     }
