@@ -61,7 +61,7 @@ pub(crate) struct Schedule {
 /// What a tick came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Runs started.
+    /// Runs started, and fan-outs begun.
     pub started: usize,
     /// Instants left out because a run of their schedule was open.
     pub skipped: usize,

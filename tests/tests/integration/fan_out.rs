@@ -500,39 +500,58 @@ async fn dies_at(place: &str, database: Database) {
     assert_eq!(server.stop().await, 0);
 }
 
-/// How many customers there are, and the longest that a fresh event may take. Only the slow stories are told one at a time, so that
-/// time says something; told beside others this one only shows that fresh events and the fan-out both get on.
+/// How many customers there are, and the longest that a fresh event may take at the 99th percentile on a machine that does
+/// nothing else. In the quick form a fan-out is over before there are many events, so that one of them decides.
 fn load() -> (usize, Duration) {
     let slow = std::env::var("RAPPORT_SLOW").is_ok_and(|v| v == "1");
-    if slow { (40_000, Duration::from_millis(250)) } else { (3_000, Duration::from_secs(5)) }
+    if slow { (40_000, Duration::from_millis(250)) } else { (3_000, Duration::from_secs(2)) }
+}
+
+/// Posts the order `number` of a customer that no fan-out calls, and waits for its points; says how long that took.
+async fn fresh_event(app: &TestApp, number: usize, count: usize) -> Duration {
+    let (customer, points) = (format!("c{:06}", 2 * number % count + 1), 11 + 2 * number / count);
+    let posted = Instant::now();
+    let order = crate::harness::order_paid(&format!("o{number}"), &customer, "10");
+    app.post("/v1/events", order).await.expect(202);
+    let done = || async { (app.customer_field(&customer, "points").await == points).then_some(()) };
+    eventually("the points", done).await;
+    posted.elapsed()
+}
+
+/// The median and the 99th percentile.
+fn percentiles(mut taken: Vec<Duration>) -> (Duration, Duration) {
+    taken.sort_unstable();
+    (taken[taken.len() / 2], taken[(taken.len() * 99).div_ceil(100) - 1])
 }
 
 /// Half of the customers are called by the fan-out; meanwhile others get orders, whose points are waited for one by one.
 async fn fresh_events_do_not_wait_for_a_fan_out(database: Database) {
+    const BEFORE: usize = 100;
     let (count, bound) = load();
     let points = "//! Points.\non(\"order.paid\");\nuses(\"customer.points:write\");\n\
                   fn run(event) { increment(event.record, \"points\", 1); }\n";
     let app = TestApp::on(database).script("caller", &caller("", "")).script("points", points).start().await;
     customers(&app, 0, count).await;
+    let mut before = Vec::new();
+    for number in 0..BEFORE {
+        before.push(fresh_event(&app, number, count).await);
+    }
+    // What else the machine does at this time holds up events without any fan-out as well.
+    let (_, usual) = percentiles(before);
     act(&app, "run").await.expect(200);
     let began = Instant::now();
     let mut taken = Vec::new();
-    let customer = |n: usize| format!("c{:06}", 2 * n % count + 1);
     while schedule(&app).await["fan_out"] != Value::Null {
-        let (number, points) = (customer(taken.len()), 11 + 2 * taken.len() / count);
-        let posted = Instant::now();
-        let order = crate::harness::order_paid(&format!("o{}", taken.len()), &number, "10");
-        app.post("/v1/events", order).await.expect(202);
-        let done = || async { (app.customer_field(&number, "points").await == points).then_some(()) };
-        eventually("the points", done).await;
-        taken.push(posted.elapsed());
+        taken.push(fresh_event(&app, BEFORE + taken.len(), count).await);
     }
     let (rate, fresh) = (count as u128 * 500 / began.elapsed().as_millis(), taken.len());
-    taken.sort_unstable();
-    let (p50, p99) = (taken[fresh / 2], taken[(fresh * 99).div_ceil(100) - 1]);
-    println!("{database:?}: fan-out of {} at {rate}/s; {fresh} fresh events: p50 {p50:?}, p99 {p99:?}", count / 2);
+    let (p50, p99) = percentiles(taken);
+    println!(
+        "{database:?}: fan-out of {} at {rate}/s; {fresh} fresh events: p50 {p50:?}, p99 {p99:?}; p99 before {usual:?}",
+        count / 2
+    );
     assert!(fresh > 10, "fresh events get on");
-    assert!(p99 < bound, "a fresh event took {p99:?} while a fan-out was worked on: {taken:?}");
+    assert!(p99 < bound.max(usual * 4), "fresh events took {p99:?} while a fan-out was worked on, {usual:?} before");
     app.run_until_idle().await;
     let called = calls(&app).await;
     assert_eq!((called.len(), called.values().max()), (count / 2, Some(&1)));
