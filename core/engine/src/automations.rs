@@ -310,6 +310,8 @@ impl Inner {
     pub(crate) fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Version>>)) {
         let mut active = self.snapshot.load().active().to_vec();
         change(&mut active);
+        let fanning = active.iter().filter(|v| v.declaration.schedules.iter().any(|s| s.each.is_some()));
+        self.lanes.set_fanning(fanning.map(|v| v.id.clone()).collect());
         self.snapshot.store(Arc::new(Snapshot::new(active, &self.store.schema())));
     }
 
@@ -432,6 +434,7 @@ pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Resul
     let with = with_declared(schema, declaration).map_err(|e| vec![e])?;
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();
     problems.extend(crate::schema::unknown_rights(&with, declaration));
+    problems.extend(crate::fan_out::problems(declaration, &with));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

@@ -1,9 +1,9 @@
 //! The engine: joins store and sandbox, keeps the automations live, and drives the runs.
 //!
 //! [`Engine`] is a handle; its parts live in `Inner`. The store calls back through [`rapport_store::Hooks`] inside every
-//! commit (which automations react?) and after it (these runs are waiting). Three loops stand behind it, each thin around
+//! commit (which automations react?) and after it (these runs are waiting). Loops stand behind it, each thin around
 //! a function that a test can call: the dispatcher starts slices for lanes that are ready, the timer wakes runs that are due,
-//! the keeper of schedules starts the runs of instants that have come.
+//! the keepers of schedules and fan-outs start the runs of instants that have come.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rapport_model::limits::FAN_OUT_BATCH_RUNS_MAX;
 use rapport_model::{AutomationId, Clock, Digest, Event, Limits, Record, Run, Timestamp};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Hooks, Match, Store};
@@ -23,6 +24,7 @@ use crate::effects::{self, Effects};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
+use crate::fan_out::{self, FanOuts};
 use crate::keys::KeyRing;
 use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
@@ -92,6 +94,7 @@ pub(crate) struct Inner {
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
+    pub(crate) fan_outs: FanOuts,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Versions by automation and digest: those live, and those that waiting runs started with.
     pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
@@ -141,6 +144,7 @@ impl Engine {
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),
+            fan_outs: FanOuts::default(),
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
             replay: OnceLock::new(),
@@ -154,6 +158,7 @@ impl Engine {
         inner.load_active().await?;
         inner.reopen_load().await?;
         inner.load_schedules().await?;
+        inner.load_fan_outs().await?;
         let hooks: Arc<dyn Hooks> = Arc::new(EngineHooks(Arc::downgrade(&inner)));
         inner.store.set_hooks(hooks);
         inner.lanes.expect_stored();
@@ -166,6 +171,7 @@ impl Engine {
         tasks.spawn(waits(inner.clone()));
         tasks.spawn(effects::keep(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
+        tasks.spawn(fan_out::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
         tasks.spawn(tidy(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
@@ -209,13 +215,17 @@ impl Engine {
             let now = self.inner.clock.now();
             self.inner.lanes.wake_due(now);
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
+            let fanned = self.inner.tick_fan_outs(now, FAN_OUT_BATCH_RUNS_MAX as usize).await;
             let woken = self.inner.wake_waiting(now).await;
             self.idle().await;
             let carried = self.inner.carry_due(now).await;
             self.idle().await;
             let tried_again = self.inner.lanes.next_due().is_some_and(|when| when <= now);
+            let fans = fanned.as_ref().is_ok_and(|tick| tick.more);
             let more = match started.and_then(|started| Ok(started + woken? + carried?)) {
-                Ok(count) => count > 0 || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading()),
+                Ok(count) => {
+                    count > 0 || fans || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading())
+                }
                 Err(error) => {
                     tracing::warn!("what is due waits for the database: {error}");
                     false
@@ -223,7 +233,9 @@ impl Engine {
             };
             if !more {
                 let inner = &self.inner;
-                let next = [inner.lanes.next_due(), inner.waits.next(), inner.schedules.next(), inner.effects.next()];
+                let batch = fanned.ok().and_then(|tick| tick.next_at);
+                let next =
+                    [inner.lanes.next_due(), inner.waits.next(), inner.schedules.next(), inner.effects.next(), batch];
                 return next.into_iter().flatten().min();
             }
         }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rapport_model::fan_out::EACH;
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
@@ -336,6 +337,10 @@ async fn conditions_hold(
     event: &Event,
     record: Option<&Record>,
 ) -> Result<bool, EngineError> {
+    // A fan-out judged its rule when it started the run; there is nothing to do for a record that is gone by now.
+    if event.kind.as_str() == EACH {
+        return Ok(record.is_some());
+    }
     let open = version.open_conditions(event, record, &inner.store.schema());
     if open.is_empty() {
         return Ok(true);

@@ -8,14 +8,19 @@
 //! Memory is bounded: past `queued_max` runs stay in the database alone, and [`Lanes::missing`] tells from where on they
 //! have to be fetched once there is room. The database is the truth; losing everything here loses nothing.
 
+mod line;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rapport_model::fan_out::EACH;
 use rapport_model::{AutomationId, Event, RecordId, Run, RunId, Timestamp};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use uuid::Uuid;
+
+use self::line::{Line, Share};
 
 /// A run, with its event if that is at hand.
 #[derive(Debug, Clone)]
@@ -46,24 +51,34 @@ enum Work {
 
 #[derive(Debug, Default)]
 struct Lane {
-    queue: VecDeque<Item>,
+    queue: VecDeque<(Share, Item)>,
     work: Work,
+    /// What the run that was popped belongs to.
+    working: Share,
     /// A slice of another lane holds it.
     held: bool,
-    /// It stands in line.
-    ready: bool,
+    /// It stands in this line.
+    ready: Option<Share>,
 }
 
 impl Lane {
     const fn is_free(&self) -> bool {
         matches!(self.work, Work::None) && !self.held
     }
+
+    /// Where it stands in line: one fresh run in it takes the others along, since it comes after them.
+    fn share(&self) -> Share {
+        let fresh = self.queue.iter().any(|(share, _)| *share == Share::Fresh);
+        if fresh { Share::Fresh } else { Share::FanOut }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     lanes: HashMap<Uuid, Lane>,
-    ready: VecDeque<Uuid>,
+    line: Line,
+    /// The automations that have fan-outs: their runs whose event is not at hand count as such.
+    fanning: HashSet<AutomationId>,
     known: HashSet<RunId>,
     /// Runs to be queued once more when they leave their lane: they were started again while they did.
     again: HashMap<RunId, Item>,
@@ -72,6 +87,9 @@ struct State {
     sequence: u64,
     queued: usize,
     running: usize,
+    /// Of those queued and running, the runs of fan-outs.
+    fan_out: usize,
+    fan_out_running: usize,
     last: Option<Place>,
     left_out: Option<Place>,
 }
@@ -98,6 +116,8 @@ pub struct Load {
     pub sleeping: usize,
     /// Whether more runs wait in the database than memory holds.
     pub more: bool,
+    /// Of those that wait for their lane and those that work, the runs of fan-outs.
+    pub fan_out: usize,
 }
 
 impl Lanes {
@@ -184,10 +204,16 @@ impl Lanes {
         }
         if let Some(lane) = state.lanes.get_mut(&lane_of(run)) {
             let before = lane.queue.len();
-            lane.queue.retain(|item| item.run.id != run.id);
+            let mut of_fan_outs = 0;
+            lane.queue.retain(|(share, item)| {
+                let stays = item.run.id != run.id;
+                of_fan_outs += usize::from(!stays && *share == Share::FanOut);
+                stays
+            });
             let gone = before - lane.queue.len();
             found |= gone > 0;
             state.queued -= gone;
+            state.fan_out -= of_fan_outs;
         }
         if found {
             state.known.remove(&run.id);
@@ -233,20 +259,12 @@ impl Lanes {
 
     /// Takes the next run to work on; its lane is busy until [`Lanes::done`].
     pub(crate) fn pop(&self) -> Option<Item> {
-        let mut state = self.lock();
-        while let Some(id) = state.ready.pop_front() {
-            let Some(lane) = state.lanes.get_mut(&id) else { continue };
-            lane.ready = false;
-            if !lane.is_free() {
-                continue;
-            }
-            let Some(item) = lane.queue.pop_front() else { continue };
-            lane.work = Work::Running;
-            state.queued -= 1;
-            state.running += 1;
-            return Some(item);
-        }
-        None
+        self.lock().pop()
+    }
+
+    /// Says which automations have fan-outs.
+    pub(crate) fn set_fanning(&self, automations: HashSet<AutomationId>) {
+        self.lock().fanning = automations;
     }
 
     /// Frees the lane of a run that was popped.
@@ -254,6 +272,7 @@ impl Lanes {
         let mut state = self.lock();
         state.running -= 1;
         state.known.remove(&run.id);
+        state.end_of_work(lane_of(run));
         if let Some(item) = state.again.remove(&run.id) {
             state.enqueue(item);
         }
@@ -277,6 +296,7 @@ impl Lanes {
             running: state.running,
             sleeping: state.sleeping.len(),
             more: state.left_out.is_some(),
+            fan_out: state.fan_out,
         }
     }
 
@@ -374,13 +394,49 @@ impl State {
         if !self.known.insert(item.run.id) {
             return;
         }
-        let id = lane_of(&item.run);
+        let (id, share) = (lane_of(&item.run), self.share_of(&item));
         let lane = self.lanes.entry(id).or_default();
-        lane.queue.push_back(item);
+        lane.queue.push_back((share, item));
         self.queued += 1;
-        if lane.is_free() && !lane.ready {
-            lane.ready = true;
-            self.ready.push_back(id);
+        self.fan_out += usize::from(share == Share::FanOut);
+        // A lane of a fan-out that gets fresh work moves to the other line.
+        let moves = lane.ready == Some(Share::FanOut) && share == Share::Fresh;
+        if lane.is_free() && (lane.ready.is_none() || moves) {
+            lane.ready = Some(share);
+            self.line.push(share, id);
+        }
+    }
+
+    fn share_of(&self, item: &Item) -> Share {
+        let fans = match &item.event {
+            Some(event) => event.kind.as_str() == EACH,
+            None => self.fanning.contains(&item.run.automation),
+        };
+        if fans { Share::FanOut } else { Share::Fresh }
+    }
+
+    fn pop(&mut self) -> Option<Item> {
+        while let Some((share, id)) = self.line.pop(self.fan_out_running) {
+            let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.ready == Some(share)) else { continue };
+            lane.ready = None;
+            if !lane.is_free() {
+                continue;
+            }
+            let Some((share, item)) = lane.queue.pop_front() else { continue };
+            (lane.work, lane.working) = (Work::Running, share);
+            self.fan_out_running += usize::from(share == Share::FanOut);
+            self.queued -= 1;
+            self.running += 1;
+            return Some(item);
+        }
+        None
+    }
+
+    fn end_of_work(&mut self, id: Uuid) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if std::mem::take(&mut lane.working) == Share::FanOut {
+            self.fan_out -= 1;
+            self.fan_out_running -= 1;
         }
     }
 
@@ -406,9 +462,10 @@ impl State {
         }
         if lane.queue.is_empty() {
             self.lanes.remove(&id);
-        } else if !lane.ready {
-            lane.ready = true;
-            self.ready.push_back(id);
+        } else if lane.ready.is_none() {
+            let share = lane.share();
+            lane.ready = Some(share);
+            self.line.push(share, id);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::automation::Trigger;
 use rapport_model::event::Body;
+use rapport_model::fan_out::EACH;
 use rapport_model::name::RecordEventKind;
 use rapport_model::rule::lookup::{ChangeLookup, EventLookup, Referenced};
 use rapport_model::rule::{Env, ParamTypes, Params, Rule, RuleError, Scope};
@@ -93,7 +94,7 @@ impl Snapshot {
     /// The automations that `event` starts. A condition that looks at other records counts as holding here: the slice
     /// looks at it again with those records at hand (see [`Version::open_conditions`]).
     pub(crate) fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
-        if event.kind.as_str() == DUE {
+        if matches!(event.kind.as_str(), DUE | EACH) {
             return self.scheduled(event).into_iter().collect();
         }
         let Some(entries) = self.index.get(&event.kind) else { return Vec::new() };

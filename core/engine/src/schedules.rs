@@ -17,7 +17,7 @@ use rapport_model::record::{Change, Put, PutKind};
 use rapport_model::run::run_id;
 use rapport_model::schedule::{DUE, Misfire, OBJECT, Overlap};
 use rapport_model::{Actor, AutomationId, EventType, Name, Record, RecordId, ScheduleDef, Timestamp, Value};
-use rapport_store::{Direction, EventQuery, ReadVersion, RecordQuery, StoreError, UnitOfWork};
+use rapport_store::{Committed, Direction, EventQuery, ReadVersion, RecordQuery, StoreError, UnitOfWork};
 use serde_json::{Value as Json, json};
 
 use crate::engine::{Engine, Inner};
@@ -47,12 +47,12 @@ pub(crate) struct Schedules {
 
 /// A schedule and where it stands.
 #[derive(Debug, Clone)]
-struct Schedule {
-    record: RecordId,
-    version: i64,
-    automation: AutomationId,
-    def: ScheduleDef,
-    paused: bool,
+pub(crate) struct Schedule {
+    pub(crate) record: RecordId,
+    pub(crate) version: i64,
+    pub(crate) automation: AutomationId,
+    pub(crate) def: ScheduleDef,
+    pub(crate) paused: bool,
     next_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
     skipped: i64,
@@ -61,7 +61,7 @@ struct Schedule {
 /// What a tick came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Runs started.
+    /// Runs started, and fan-outs begun.
     pub started: usize,
     /// Instants left out because a run of their schedule was open.
     pub skipped: usize,
@@ -69,11 +69,11 @@ pub struct Progress {
     pub next_at: Option<Timestamp>,
 }
 
-fn field(text: &str) -> Name {
+pub(crate) fn field(text: &str) -> Name {
     Name::new(text).expect("the names of the host's own objects are valid")
 }
 
-fn set(name: &str, value: Value) -> (Name, Change) {
+pub(crate) fn set(name: &str, value: Value) -> (Name, Change) {
     (field(name), Change::Set(value))
 }
 
@@ -95,6 +95,10 @@ impl Schedule {
             zone: text("zone").parse().map_err(|e: rapport_model::zone::ZoneError| e.to_string())?,
             misfire: Misfire::parse(&text("misfire")).ok_or("its misfire policy is none")?,
             overlap: Overlap::parse(&text("overlap")).ok_or("its overlap policy is none")?,
+            each: match record.get("each") {
+                Value::Json(each) => serde_json::from_value((**each).clone()).map_err(|e| e.to_string())?,
+                _ => None,
+            },
         };
         Ok(Self {
             record: record.id,
@@ -135,7 +139,7 @@ impl Schedule {
         }
     }
 
-    fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         let coming = self.next_at.filter(|_| !self.paused);
         let next = coming.into_iter().flat_map(|first| {
             std::iter::once(first).chain(self.def.cron.instants_after(&self.def.zone, first)).take(INSTANTS_SHOWN)
@@ -148,6 +152,8 @@ impl Schedule {
             "zone": self.def.zone,
             "misfire": self.def.misfire,
             "overlap": self.def.overlap,
+            "each": self.def.each,
+            "fan_out": null,
             "paused": self.paused,
             "next_at": coming,
             "next": next.collect::<Vec<_>>(),
@@ -159,7 +165,7 @@ impl Schedule {
 
 /// Who says that an instant has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
+pub(crate) enum By {
     Clock,
     Hand,
 }
@@ -174,11 +180,16 @@ impl Schedules {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The schedule that `record` keeps.
+    pub(crate) fn find(&self, record: RecordId) -> Option<Arc<Schedule>> {
+        self.all().into_iter().find(|schedule| schedule.record == record)
+    }
+
     fn replace_all(&self, all: Vec<Arc<Schedule>>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
-    /// Takes up a record as a commit left it.
+    /// Takes up a record as a commit left it; those of other objects are no matter of it.
     fn take_up(&self, record: &Record) {
         let Ok(schedule) = Schedule::of_record(record) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +227,9 @@ impl Inner {
         let known = self.schedules.all();
         let own: Vec<&Arc<Schedule>> = known.iter().filter(|s| s.automation == *automation).collect();
         let policies = |def: &ScheduleDef| {
-            [("misfire", def.misfire.as_str()), ("overlap", def.overlap.as_str())].map(|(n, v)| set(n, Value::text(v)))
+            let each = def.each.as_ref().map_or(Value::Null, |each| Value::Json(Arc::new(json!(each))));
+            let named = |name, text| set(name, Value::text(text));
+            [named("misfire", def.misfire.as_str()), named("overlap", def.overlap.as_str()), set("each", each)]
         };
         let gone = own.iter().filter(|s| !declared.iter().any(|def| def.is_same(&s.def)));
         let mut puts: Vec<Put> = gone.map(|s| s.put(PutKind::Delete, Vec::new())).collect();
@@ -271,7 +284,11 @@ impl Inner {
         let mut instants = schedule.def.due(next_at, now);
         let mut skipped = 0;
         let exclusive = schedule.def.overlap == Overlap::Skip && !instants.is_empty();
-        if exclusive && self.has_open_run(schedule).await? {
+        let mut in_the_way = exclusive && self.has_open_run(schedule).await?;
+        if !in_the_way && !instants.is_empty() {
+            in_the_way = self.fan_out_in_the_way(schedule).await?.is_some();
+        }
+        if in_the_way {
             tracing::info!(schedule.id = %schedule.record, "a run of the schedule {} is still open", schedule.record);
             skipped = std::mem::take(&mut instants).len();
         }
@@ -284,11 +301,12 @@ impl Inner {
         let mut unit = UnitOfWork::new(now, Actor::System);
         unit.reads.push(ReadVersion { object: field(OBJECT), id: schedule.record, version: schedule.version });
         unit.puts.push(schedule.put(PutKind::Update, changes));
-        unit.events = instants.into_iter().map(|instant| schedule.due(instant, By::Clock)).collect();
+        self.start_instants(&mut unit, schedule, (&instants, By::Clock));
+        let fan_outs = unit.puts.len() - 1;
         match self.store.commit(unit).await {
             Ok(committed) => {
-                committed.records.iter().filter_map(|(_, r)| r.as_ref()).for_each(|r| self.schedules.take_up(r));
-                Ok((committed.runs.len(), skipped))
+                self.take_up_schedules(&committed);
+                Ok((committed.runs.len() + fan_outs, skipped))
             }
             // Somebody paused it, activated another version, or was faster: the next tick sees what is there now.
             Err(StoreError::Conflict { .. } | StoreError::MissingRecord { .. }) => {
@@ -296,6 +314,23 @@ impl Inner {
                 Ok((0, 0))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds to `unit` what starts the run, or the runs, of each of `instants`.
+    fn start_instants(&self, unit: &mut UnitOfWork, schedule: &Schedule, (instants, by): (&[Timestamp], By)) {
+        for instant in instants {
+            match self.fan_out_put(schedule, (*instant, by), &unit.actor, unit.time) {
+                Some(put) => unit.puts.push(put),
+                None => unit.events.push(schedule.due(*instant, by)),
+            }
+        }
+    }
+
+    fn take_up_schedules(&self, committed: &Committed) {
+        for record in committed.records.iter().filter_map(|(_, record)| record.as_ref()) {
+            self.schedules.take_up(record);
+            self.fan_outs.take_up(record);
         }
     }
 
@@ -341,15 +376,21 @@ impl Engine {
         self.inner.tick_schedules(now).await
     }
 
-    /// All schedules by automation, with the next ten instants of each.
+    /// All schedules by automation, with the next ten instants of each, and the fan-out that it is working on.
     ///
     /// # Errors
-    /// [`EngineError::Forbidden`].
-    pub fn schedules(&self, caller: &Caller) -> Result<Vec<Json>, EngineError> {
+    /// [`EngineError::Forbidden`]; the database cannot be read.
+    pub async fn schedules(&self, caller: &Caller) -> Result<Vec<Json>, EngineError> {
         caller.require(Act::Read)?;
         let mut all = self.inner.schedules.all();
         all.sort_by(|a, b| (&a.automation, a.record).cmp(&(&b.automation, b.record)));
-        Ok(all.iter().map(|schedule| schedule.to_json()).collect())
+        // How many records a rule finds is for those who may read all of them.
+        let reads_all = caller.everywhere(Act::Read).is_ok();
+        let mut shown = Vec::with_capacity(all.len());
+        for schedule in all {
+            shown.push(if reads_all { self.inner.schedule_json(&schedule).await? } else { schedule.to_json() });
+        }
+        Ok(shown)
     }
 
     /// Holds the schedule `id` up: no instant of it comes until it is resumed.
@@ -375,26 +416,35 @@ impl Engine {
         self.change_schedule(caller, id, changes).await
     }
 
-    /// Starts a run of the schedule `id` now, paused or not. Its next instant stays what it was.
+    /// Starts a run of the schedule `id` now, paused or not. Its next instant stays what it was. A fan-out begins now, and goes
+    /// on while the schedule is not paused.
     ///
     /// # Errors
-    /// As for [`Engine::pause_schedule`]; [`EngineError::Conflict`] if its automation is out of service.
+    /// As for [`Engine::pause_schedule`]; [`EngineError::Conflict`] if its automation is out of service, or a fan-out in
+    /// progress stands in the way of another.
     pub async fn run_schedule(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Admin)?;
         self.inner.writable(None)?;
         let schedule = self.find_schedule(id)?;
         let now = self.inner.clock.now();
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
-        unit.events.push(schedule.due(now, By::Hand));
+        self.inner.start_instants(&mut unit, &schedule, (&[now], By::Hand));
         if self.inner.snapshot.load().version(&schedule.automation).is_none() {
             return Err(EngineError::Conflict(format!("the automation `{}` is out of service", schedule.automation)));
         }
+        if let Some(why) = self.inner.fan_out_in_the_way(&schedule).await? {
+            return Err(EngineError::Conflict(why));
+        }
         let committed = self.inner.store.commit(unit).await?;
+        if schedule.def.each.is_some() {
+            self.inner.take_up_schedules(&committed);
+            return self.inner.schedule_json(&schedule).await;
+        }
         let run = committed.runs.first().ok_or_else(|| EngineError::Conflict("it was started this instant".into()))?;
         Ok(run_to_json(run))
     }
 
-    fn find_schedule(&self, id: &str) -> Result<Arc<Schedule>, EngineError> {
+    pub(crate) fn find_schedule(&self, id: &str) -> Result<Arc<Schedule>, EngineError> {
         let missing = || EngineError::not_found(format!("schedule `{}`", id.chars().take(64).collect::<String>()));
         let record: RecordId = id.parse().map_err(|_| missing())?;
         self.inner.schedules.all().into_iter().find(|s| s.record == record).ok_or_else(missing)
@@ -414,7 +464,7 @@ impl Engine {
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.puts.push(schedule.put(PutKind::Update, changes(&schedule, now)));
         let committed = self.inner.store.commit(unit).await?;
-        committed.records.iter().filter_map(|(_, r)| r.as_ref()).for_each(|r| self.inner.schedules.take_up(r));
-        Ok(self.find_schedule(id)?.to_json())
+        self.inner.take_up_schedules(&committed);
+        self.inner.schedule_json(&*self.find_schedule(id)?).await
     }
 }

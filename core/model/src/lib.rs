@@ -9,6 +9,7 @@ pub mod cron;
 pub mod duration;
 pub mod effect;
 pub mod event;
+pub mod fan_out;
 pub mod id;
 pub mod image;
 pub mod json;

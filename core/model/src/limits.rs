@@ -48,6 +48,12 @@ pub const CRON_BYTES_MAX: usize = 256;
 pub const SCHEDULES_PER_AUTOMATION_MAX: usize = 16;
 /// The most runs that make up for missed instants of a schedule at one time.
 pub const MISFIRE_RUNS_MAX: usize = 100;
+/// The most runs that a fan-out starts in one commit: as many as a fresh event can wait for.
+pub const FAN_OUT_BATCH_RUNS_MAX: u32 = 50;
+/// The most runs of a minute that a fan-out can ask for.
+pub const FAN_OUT_PER_MINUTE_MAX: u32 = 1_000_000;
+/// The most fan-outs of one schedule that wait for the one before.
+pub const FAN_OUTS_QUEUED_MAX: usize = 100;
 /// The most rows of one page.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// The rows of a page if none are asked for.

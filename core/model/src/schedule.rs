@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cron::Cron;
+use crate::fan_out::Each;
 use crate::limits::{MISFIRE_RUNS_MAX, SCHEDULES_PER_AUTOMATION_MAX};
 use crate::time::Timestamp;
 use crate::zone::Zone;
@@ -58,6 +59,9 @@ pub struct ScheduleDef {
     /// What happens to instants that come while a run is open.
     #[serde(default)]
     pub overlap: Overlap,
+    /// Not one run, but one for each of these records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Each>,
 }
 
 impl ScheduleDef {
@@ -160,7 +164,13 @@ mod tests {
     use super::*;
 
     fn hourly(misfire: Misfire) -> ScheduleDef {
-        ScheduleDef { cron: "0 * * * *".parse().unwrap(), zone: Zone::utc(), misfire, overlap: Overlap::Skip }
+        ScheduleDef {
+            cron: "0 * * * *".parse().unwrap(),
+            zone: Zone::utc(),
+            misfire,
+            overlap: Overlap::Skip,
+            each: None,
+        }
     }
 
     fn at(text: &str) -> Timestamp {

@@ -2,6 +2,7 @@
 //!
 //! The core knows no loyalty, no survey, no segment: those come from scripts and plugins.
 
+use crate::fan_out;
 use crate::name::{EventType, Name};
 use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
@@ -223,6 +224,7 @@ fn system_objects() -> Vec<ObjectDef> {
                 instant("revoked_at"),
             ],
         ),
+        fan_out(),
         undo_job(),
         object(
             "history_load",
@@ -249,6 +251,33 @@ fn schedule() -> ObjectDef {
             instant("next_at"),
             instant("last_at"),
             by_default(field("skipped", FieldKind::Integer), 0),
+            field("each", FieldKind::Json),
+        ],
+    )
+}
+
+/// How far each fan-out has come. `key` is its schedule and instant: no two have the same.
+fn fan_out() -> ObjectDef {
+    object(
+        fan_out::OBJECT,
+        Origin::System,
+        None,
+        vec![
+            required(unique(text("key"))),
+            required(indexed(text("schedule"))),
+            required(text("automation")),
+            required(instant("instant")),
+            required(field("by_hand", FieldKind::Boolean)),
+            required(text("actor")),
+            required(field("each", FieldKind::Json)),
+            required(indexed(choice("state", &["queued", "running", "done", "cancelled"]))),
+            text("after_id"),
+            text("until_id"),
+            by_default(field("started", FieldKind::Integer), 0),
+            field("total", FieldKind::Integer),
+            instant("next_at"),
+            instant("ended_at"),
+            text("note"),
         ],
     )
 }

@@ -9,6 +9,7 @@
 
 pub mod author;
 mod cache;
+mod each;
 pub mod error;
 mod guest;
 pub mod host;

@@ -21,6 +21,7 @@
 //! zone = "Asia/Shanghai"
 //! misfire = "once"
 //! overlap = "skip"
+//! each = { object = "customer", rule = "points > 1000", per_minute = 600 }
 //!
 //! [[fields]]
 //! object = "customer"
@@ -45,6 +46,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use toml::{Table, Value as Toml};
 
+use crate::each;
 use crate::error::SandboxError;
 use crate::outline::{event_trigger_problem, field_def_of};
 
@@ -145,6 +147,10 @@ fn read(text: &str) -> Result<Manifest, String> {
         return Err(format!("nothing starts the plugin: add {ways}"));
     }
     rapport_model::schedule::check(&declaration.schedules).map_err(|e| e.to_string())?;
+    let unread = |schedule: &ScheduleDef| schedule.each.as_ref().and_then(|e| each::missing_right(&declaration, e));
+    if let Some(right) = declaration.schedules.iter().find_map(unread) {
+        return Err(format!("`each` needs the right `{right}`: add a `[[capabilities]]` with it and a `reason`"));
+    }
     Ok(Manifest { id, version, api, publisher: required(&table, "publisher")?, declaration, reasons })
 }
 
@@ -213,7 +219,7 @@ fn trigger(table: &Table) -> Result<Trigger, String> {
 }
 
 fn schedule(table: &Table) -> Result<ScheduleDef, String> {
-    known_keys(table, &["cron", "zone", "misfire", "overlap"], "")?;
+    known_keys(table, &["cron", "zone", "misfire", "overlap", "each"], "")?;
     let (cron, zone) = (required(table, "cron")?, required(table, "zone")?);
     crate::schedule::read(&cron, &zone, &json_map(table)?)
         .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })

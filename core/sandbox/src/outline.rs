@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::Diagnostic;
 use crate::literals::{Examined, Literal};
-use crate::schedule;
+use crate::{each, schedule};
 
 /// What `check` of the interpreter returns.
 #[derive(Debug, Deserialize)]
@@ -65,8 +65,19 @@ pub(crate) fn examine(path: &str, outline: &str) -> Result<Examined, Vec<Diagnos
     let mut wrong: Vec<_> = outline.problems.into_iter().map(|p| place(p.line, p.column, p.message, p.help)).collect();
     let broken = !wrong.is_empty();
     let mut declaration = Declaration { title: outline.title, ..Declaration::default() };
+    let mut fan_out = None;
     for Statement { call, args, line, column } in outline.statements {
-        if let Err((message, help)) = declare(&mut declaration, &call, &args) {
+        let done = match call.as_str() {
+            "each" => each::take_down(&mut fan_out, &args, (line, column)),
+            _ => declare(&mut declaration, &call, &args),
+        };
+        if let Err((message, help)) = done {
+            wrong.push(place(line, column, message, help));
+        }
+    }
+    if let Some(found) = fan_out {
+        let (line, column) = (found.line, found.column);
+        if let Err((message, help)) = each::settle(&mut declaration, &found) {
             wrong.push(place(line, column, message, help));
         }
     }

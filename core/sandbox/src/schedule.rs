@@ -4,6 +4,7 @@ use rapport_model::nearest::nearest;
 use rapport_model::schedule::{Misfire, Overlap, ScheduleDef};
 use serde_json::{Map, Value as Json};
 
+use crate::each;
 use crate::outline::{Wrong, text};
 
 const OPTIONS: [&str; 2] = ["misfire", "overlap"];
@@ -32,7 +33,7 @@ pub(crate) fn of_call(args: &[Json]) -> Result<ScheduleDef, Wrong> {
     read(cron, zone, &options)
 }
 
-/// The schedule of these texts, with the policies among `options`.
+/// The schedule of these texts, with the policies among `options`, and what a manifest says of records.
 ///
 /// # Errors
 /// What is wrong, and what to write instead.
@@ -45,6 +46,7 @@ pub(crate) fn read(cron: &str, zone: &str, options: &Map<String, Json>) -> Resul
         zone: zone.parse().map_err(|e: rapport_model::zone::ZoneError| plain(e.to_string()))?,
         misfire: misfire.unwrap_or_default(),
         overlap: overlap.unwrap_or_default(),
+        each: options.get("each").map(each::of_table).transpose()?,
     })
 }
 

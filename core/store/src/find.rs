@@ -96,6 +96,14 @@ impl Shared {
         Ok(read)
     }
 
+    /// The greatest id of an object's records.
+    pub(crate) async fn last_id(&self, name: &Name) -> Result<Option<RecordId>, StoreError> {
+        let object = self.object(name)?;
+        let text = format!("select t.\"id\" from \"o_{}\" as t order by t.\"id\" desc limit 1", object.name);
+        let rows = self.pool.fetch(Query::new(&text, Vec::new())).await?;
+        Ok(rows.first().map(|row| row.record_id(0)).transpose()?)
+    }
+
     /// How many records `query` means, its page aside.
     pub(crate) async fn count(&self, query: &RecordQuery) -> Result<u64, StoreError> {
         let object = self.object(&query.object)?;

@@ -24,12 +24,13 @@ pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
 /// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
 pub const UNDO_REQUESTED: &str = "undo.requested";
 /// The types of events that come from the core alone, beside those of record changes.
-pub(crate) const CORE_TYPES: [&str; 8] = [
+pub(crate) const CORE_TYPES: [&str; 9] = [
     SCHEMA_CHANGED,
     AUTOMATION_PUSHED,
     AUTOMATION_ACTIVATED,
     AUTOMATION_DEACTIVATED,
     rapport_model::schedule::DUE,
+    rapport_model::fan_out::EACH,
     UNDO_REQUESTED,
     INVOKED,
     ENDED,
@@ -161,7 +162,7 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             &[("automation", FieldKind::Text), ("digest", FieldKind::Text), ("rollback", FieldKind::Boolean)]
         }
         AUTOMATION_DEACTIVATED => &[("automation", FieldKind::Text)],
-        rapport_model::schedule::DUE => &[
+        rapport_model::schedule::DUE | rapport_model::fan_out::EACH => &[
             ("automation", FieldKind::Text),
             ("schedule", FieldKind::Text),
             ("instant", FieldKind::Timestamp),

@@ -160,6 +160,14 @@ impl Store {
         self.0.shared.find(query).await
     }
 
+    /// The greatest id of the records of `object`; ids follow the time at which records are created. None: it has none.
+    ///
+    /// # Errors
+    /// As for [`Store::events`]; [`StoreError::UnknownObject`].
+    pub async fn last_id(&self, object: &Name) -> Result<Option<RecordId>, StoreError> {
+        self.0.shared.last_id(object).await
+    }
+
     /// How many records `query` means; its order, cursor and limit do not count.
     ///
     /// # Errors

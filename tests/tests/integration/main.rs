@@ -23,6 +23,8 @@ mod events;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod fan_out;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod harness;

@@ -105,6 +105,18 @@ impl ServerProcess {
         server
     }
 
+    /// Starts a server that dies by itself, and says whether a signal killed it.
+    pub(crate) fn dies_at_start(
+        environment: &[(&str, &str)],
+        data: &Path,
+        database: Option<&str>,
+        more: &[&str],
+    ) -> bool {
+        let (_, mut command) = Self::command(data, database, more);
+        command.0.envs(environment.iter().copied());
+        command.0.status().unwrap().code().is_none()
+    }
+
     fn command(data: &Path, database: Option<&str>, more: &[&str]) -> (PathBuf, Call) {
         let log = data.join("server.log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();

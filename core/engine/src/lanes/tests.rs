@@ -133,3 +133,67 @@ fn at_a_start_with_nothing_stored_nothing_is_missing() {
     lanes.push_fetched(Vec::new(), Fetched::All);
     assert_eq!(lanes.missing(), None);
 }
+
+/// The same as a run that a fan-out started.
+fn of_fan_out(position: i64, lane: u8) -> Item {
+    let Item { run, .. } = item(position, lane);
+    let event = Event {
+        position,
+        origin: None,
+        kind: rapport_model::EventType::new(EACH).unwrap(),
+        subject: None,
+        lane: run.lane,
+        time: Timestamp::EPOCH,
+        recorded_at: Timestamp::EPOCH,
+        actor: rapport_model::Actor::System,
+        run: None,
+        cause: None,
+        depth: 0,
+        body: None,
+    };
+    Item { run, event: Some(Arc::new(event)) }
+}
+
+#[test]
+fn fresh_work_goes_before_a_fan_out_which_still_gets_on() {
+    let lanes = Lanes::new(1_000);
+    lanes.push((1..=30).map(|n| of_fan_out(n, u8::try_from(n).unwrap())));
+    lanes.push((101..=118).map(|n| item(n, u8::try_from(n).unwrap())));
+    let order = popped(&lanes);
+    assert_eq!(order[..9], [101, 102, 103, 104, 105, 106, 107, 108, 1], "one comes after some fresh ones");
+    assert_eq!(order[17], 2);
+    assert_eq!((order.len(), lanes.load().fan_out), (18 + 8, 30), "the others of the fan-out wait for those at work");
+    lanes.done(&of_fan_out(1, 1).run);
+    assert_eq!((popped(&lanes), lanes.load().fan_out), (vec![9], 29));
+}
+
+#[test]
+fn fresh_work_behind_a_run_of_a_fan_out_takes_it_along() {
+    let lanes = Lanes::new(1_000);
+    lanes.push((1..=20).map(|n| of_fan_out(n, u8::try_from(n).unwrap())));
+    lanes.push([item(101, 20)].into_iter());
+    assert_eq!(popped(&lanes)[0], 20, "the lane keeps its order, but it does not wait with the fan-out");
+    lanes.done(&of_fan_out(20, 20).run);
+    assert_eq!(popped(&lanes)[0], 101);
+}
+
+#[test]
+fn runs_from_the_database_belong_to_a_fan_out_if_their_automation_has_one() {
+    let lanes = Lanes::new(1_000);
+    lanes.set_fanning(HashSet::from([AutomationId::new("points").unwrap()]));
+    lanes.push_fetched((1..=20).map(|n| item(n, u8::try_from(n).unwrap())).collect(), Fetched::Part);
+    assert_eq!(popped(&lanes).len(), 8);
+    lanes.set_fanning(HashSet::new());
+    lanes.push_fetched(vec![item(101, 101)], Fetched::All);
+    assert_eq!(popped(&lanes), [101]);
+}
+
+#[test]
+fn a_forgotten_run_of_a_fan_out_is_counted_no_more() {
+    let lanes = Lanes::new(10);
+    lanes.push([of_fan_out(1, 1), of_fan_out(2, 1)].into_iter());
+    lanes.forget(&of_fan_out(2, 1).run);
+    assert_eq!(popped(&lanes), [1]);
+    lanes.done(&of_fan_out(1, 1).run);
+    assert_eq!(lanes.load(), Load::default());
+}

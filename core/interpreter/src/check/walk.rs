@@ -92,6 +92,7 @@ fn usage(name: &str) -> &'static str {
         "on" => "write `on(\"order.created\")` or `on(\"order.created\", \"amount > 100\")`",
         "every" => "write `every(\"0 10 * * MON\", \"Asia/Shanghai\", #{ misfire: \"once\", overlap: \"skip\" })`",
         "invocable" => "write `invocable()`",
+        "each" => "write `each(\"customer\", \"points > 1000\", #{ per_minute: 600 })`",
         "on_change" => "write `on_change(\"customer\", [\"points\"])`",
         "uses" => "write `uses(\"customer:read\", \"customer.points:write\")`, 16 rights at most in one call",
         "setting" => "write `setting(\"discount\", 10)` at the top level, `setting(\"discount\")` in `run`",

@@ -141,3 +141,25 @@ fn a_plugin_may_be_started_by_a_schedule_alone() {
         assert!(told_by.contains(told), "{told_by}");
     }
 }
+
+#[test]
+fn a_schedule_of_a_plugin_goes_through_records_too() {
+    let each = "each = { object = \"customer\", rule = \"points > 10\", per_minute = 600 }\n";
+    let schedule = format!("[[schedules]]\ncron = \"0 10 * * MON\"\nzone = \"UTC\"\n{each}");
+    let right = "[[capabilities]]\nright = \"customer:read\"\nreason = \"reads whom it calls\"\n";
+    let declared = Manifest::parse(&format!("{HEAD}{right}{schedule}")).unwrap().declaration;
+    let each = declared.schedules[0].each.as_ref().unwrap();
+    assert_eq!(
+        (each.object.as_str(), each.rule.as_deref(), each.per_minute),
+        ("customer", Some("points > 10"), Some(600))
+    );
+    for (from, to, told) in [
+        ("object =", "objct =", "`each` has no option `objct`; did you mean `object`?"),
+        ("object = \"customer\", ", "", "`each` names no `object`; write `each = {"),
+        ("{ object = \"customer\", rule = \"points > 10\", per_minute = 600 }", "\"customer\"", "`each` is a table"),
+    ] {
+        let told_by = problem(&format!("{HEAD}{right}{}", schedule.replacen(from, to, 1)));
+        assert!(told_by.contains(told), "{told_by}");
+    }
+    assert!(problem(&format!("{HEAD}{schedule}")).contains("`each` needs the right `customer:read`: add a"));
+}

@@ -139,3 +139,36 @@ fn schedules_are_held_against_each_other() {
     let twice = vec![one("0 1 * * *".into()), one("0 1 * * *".into())];
     assert!(read_all(twice).unwrap_err()[0].message.contains("is declared twice"));
 }
+
+#[test]
+fn each_belongs_to_all_schedules_and_needs_one() {
+    let at = |line: u32, call: &str, args: Json| json!({ "call": call, "args": args, "line": line, "column": 3 });
+    let every = |line, cron: &str| at(line, "every", json!([cron, "UTC"]));
+    let uses = || at(9, "uses", json!(["customer:read"]));
+    let all = |statements: Vec<Json>| read("x.rhai", &outline(&json!(statements), &json!([])));
+    let each = |args: Json| at(2, "each", args);
+    let full = json!(["customer", " points > 10 ", { "per_minute": 600 }]);
+    let declared = all(vec![each(full), every(3, "0 1 * * *"), every(4, "0 2 * * *"), uses()]).unwrap();
+    let want = json!({ "object": "customer", "rule": "points > 10", "per_minute": 600 });
+    for schedule in &declared.schedules {
+        assert_eq!(json!(schedule.each), want);
+    }
+    let everybody = all(vec![each(json!(["customer"])), every(3, "0 1 * * *"), uses()]).unwrap();
+    assert_eq!(json!(everybody.schedules[0].each), json!({ "object": "customer" }));
+    let alone = all(vec![each(json!(["customer"])), uses()]).unwrap_err();
+    assert_eq!((alone.len(), alone[0].line, alone[0].column), (1, 2, 3));
+    assert_eq!(alone[0].message, "`each` says for which records, but nothing says when");
+    let unread = all(vec![each(json!(["customer"])), every(3, "0 1 * * *")]).unwrap_err();
+    assert!(unread[0].message.contains("needs the right `customer:read`"), "{unread:?}");
+    for (args, told) in [
+        (json!([7]), "expected the name of an object, got 7"),
+        (json!(["Customer"]), "is not a name"),
+        (json!(["customer", 7]), "expected a rule such as \"points > 1000\", got 7"),
+        (json!(["customer", "", { "per_minut": 5 }]), "`each` has no option `per_minut`"),
+        (json!(["customer", "", { "per_minute": 1_000_001 }]), "`per_minute` cannot be 1000001"),
+        (json!(["customer", "", { "per_minute": 1.5 }]), "`per_minute` cannot be 1.5"),
+    ] {
+        let wrong = all(vec![each(args), every(3, "0 1 * * *"), uses()]).unwrap_err();
+        assert!(wrong[0].line == 2 && wrong[0].message.contains(told), "{wrong:?}");
+    }
+}

@@ -23,8 +23,18 @@ pub(super) enum ScheduleCommand {
         /// Its id.
         id: String,
     },
-    /// Starts a run of a schedule now; its next instant stays what it was.
+    /// Starts a run, or the fan-out, of a schedule now; its next instant stays what it was.
     Run {
+        /// Its id.
+        id: String,
+    },
+    /// Ends the fan-outs of a schedule that are in progress; runs that were started go on.
+    Cancel {
+        /// Its id.
+        id: String,
+    },
+    /// Lists the latest fan-outs of a schedule, with how far they have come.
+    FanOuts {
         /// Its id.
         id: String,
     },
@@ -41,6 +51,12 @@ pub(super) fn run(common: &Common, command: &ScheduleCommand) -> Outcome {
         }
         ScheduleCommand::Pause { id } => common.output().one(&act(id, "pause")?),
         ScheduleCommand::Resume { id } => common.output().one(&act(id, "resume")?),
+        ScheduleCommand::Cancel { id } => common.output().one(&act(id, "cancel")?),
+        ScheduleCommand::FanOuts { id } => {
+            let columns = ["id", "instant", "by_hand", "state", "started", "total", "ended_at", "note"];
+            let address = Address::of(&["v1", "schedules", id, "fan-outs"]).text();
+            common.output().list(&client.get(&address)?, &columns);
+        }
         ScheduleCommand::Run { id } => common.output().one(&act(id, "run")?),
     }
     Ok(ExitCode::SUCCESS)

@@ -65,6 +65,7 @@ async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     let mut text = Exposition::default();
     http_metrics(&api, &mut text);
     engine_metrics(&api, &mut text);
+    fan_out_metrics(&api, &mut text);
     lag_metrics(&api, &mut text).await?;
     effect_metrics(&api, &mut text).await?;
     store_metrics(&api, &mut text);
@@ -108,6 +109,23 @@ fn engine_metrics(api: &Api, text: &mut Exposition) {
     ] {
         text.single(name, "counter", about, value);
     }
+}
+
+fn fan_out_metrics(api: &Api, text: &mut Exposition) {
+    let m = api.engine.fan_out_metrics();
+    text.head("rapport_fan_outs", "gauge", "Fan-outs in progress, by what they do");
+    for (what, count) in [("running", m.running), ("queued", m.queued)] {
+        text.sample("rapport_fan_outs", &format!("state=\"{what}\""), count as u64);
+    }
+    let at_work = api.engine.metrics().load.fan_out as u64;
+    text.single(
+        "rapport_fan_out_runs_in_memory",
+        "gauge",
+        "Runs of fan-outs that wait for their lane or work",
+        at_work,
+    );
+    let about = "Runs that fan-outs have started since the start";
+    text.single("rapport_fan_out_runs_total", "counter", about, m.started_total);
 }
 
 /// How far the runs are behind the log, by the one that has waited longest.
