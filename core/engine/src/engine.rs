@@ -97,6 +97,8 @@ pub(crate) struct Inner {
     /// There is a new undo of many runs.
     pub(crate) undo_asked: Notify,
     pub(crate) undo_targets: undo::Targets,
+    /// Serialises what operators do to runs.
+    pub(crate) steering: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     stop: Notify,
 }
@@ -140,6 +142,7 @@ impl Engine {
             activating: tokio::sync::Mutex::default(),
             undo_asked: Notify::new(),
             undo_targets: undo::Targets::new(),
+            steering: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         });

@@ -188,7 +188,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
 }
 
 /// The host of a slice of `run`.
-pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Version>) -> SliceHost {
+pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version>) -> SliceHost {
     let limits = &inner.limits;
     SliceHost {
         store: inner.store.clone(),

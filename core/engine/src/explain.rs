@@ -28,6 +28,7 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::ingest::visible;
 use crate::present::run_to_json;
+use crate::runs::journal_to_json;
 use crate::settings::content_of;
 
 /// The longest chain of causes that is shown. Longer ones than [`CAUSE_DEPTH_MAX`] do not come about.
@@ -71,6 +72,7 @@ impl Engine {
         let caused = explainer.caused_by_run(&run).await?;
         json["changed"] = caused.items.into();
         json["changed_more"] = caused.more.into();
+        json["journal"] = journal_to_json(&self.inner.store.journal(run.id).await?);
         Ok(json)
     }
 

@@ -67,6 +67,11 @@ impl Journal {
         self.entries.iter().filter_map(|entry| entry.pointer("/w/event")?.as_i64()).collect()
     }
 
+    /// How many calls there are.
+    pub(crate) fn calls(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.get("c").is_some()).count()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -19,6 +19,8 @@ use crate::slice::SliceHost;
 
 /// The code with which a slice ends that waits.
 pub(crate) const WAITING: &str = "waiting";
+/// The code with which a rehearsal ends that has made all the calls of its journal.
+pub(crate) const REHEARSED: &str = "rehearsed";
 /// The code with which a slice ends whose calls differ from its journal.
 pub(crate) const DIFFERS: &str = "replay_differs";
 
@@ -63,6 +65,8 @@ pub(crate) struct JournaledHost {
     customer: Option<Value>,
     pub(crate) suspension: Option<Suspension>,
     pub(crate) differs: Option<String>,
+    /// Nothing is done: the slice ends where the journal does.
+    rehearses: bool,
 }
 
 /// How a call is answered.
@@ -80,7 +84,9 @@ impl JournaledHost {
     pub(crate) fn new(inner: SliceHost, journal: Journal, woken: Woken, events: Vec<Arc<Event>>) -> Self {
         let head = inner.store.head();
         let time = inner.time;
-        let fresh = if journal.is_empty() { vec![json!({ "t": time.micros() })] } else { Vec::new() };
+        // One that was cut begins a new slice in the midst of an old one.
+        let begins = journal.is_empty() || journal.waiting().is_none();
+        let fresh = if begins { vec![json!({ "t": time.micros() })] } else { Vec::new() };
         let mut host = Self {
             inner,
             journal,
@@ -93,9 +99,21 @@ impl JournaledHost {
             customer: None,
             suspension: None,
             differs: None,
+            rehearses: false,
         };
         host.enter_slice();
         host
+    }
+
+    /// The same host, but it does nothing: the slice ends where its journal does.
+    pub(crate) const fn rehearsing(mut self) -> Self {
+        self.rehearses = true;
+        self
+    }
+
+    /// Whether all that the journal holds has been answered.
+    pub(crate) fn is_played(&self) -> bool {
+        self.journal.is_empty()
     }
 
     /// The record that the run's event was about, as its first slice saw it. Noted in the journal, since it must not change.
@@ -106,6 +124,7 @@ impl JournaledHost {
             now
         } else {
             let first = self.journal.pop().unwrap_or_default();
+            self.enter_slice();
             journal::read_record(&first["record"], &self.inner.schema)
         };
         self.customer = record.as_deref().and_then(|record| match record.object.name.as_str() {
@@ -127,7 +146,8 @@ impl JournaledHost {
     }
 
     fn enter_slice(&mut self) {
-        if let Some(time) = self.journal.pop_time() {
+        // Several, if the journal was cut right after a slice began.
+        while let Some(time) = self.journal.pop_time() {
             self.time = time;
         }
     }
@@ -143,7 +163,8 @@ impl JournaledHost {
             return Err(ends(DIFFERS, message));
         }
         if self.journal.is_empty() {
-            return Ok(Step::Live);
+            self.time = self.inner.time;
+            return self.live(Step::Live);
         }
         let entry = self.journal.pop().unwrap_or_default();
         let (known, with) = (entry["c"].as_str().unwrap_or("nothing"), entry["a"].as_str().unwrap_or_default());
@@ -165,7 +186,12 @@ impl JournaledHost {
             return Ok(Step::Known(answer.get("w").cloned().unwrap_or_default()));
         }
         self.time = self.inner.time;
-        Ok(Step::Woken(entry["p"].clone()))
+        self.live(Step::Woken(entry["p"].clone()))
+    }
+
+    /// What comes after the journal: nothing, if it is only rehearsed.
+    fn live(&self, step: Step) -> Answer<Step> {
+        if self.rehearses { Err(ends(REHEARSED, "the journal ends here".into())) } else { Ok(step) }
     }
 
     fn note(&mut self, name: &str, arguments: &str, answer: Result<Json, &HostError>) {

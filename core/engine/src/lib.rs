@@ -12,6 +12,7 @@ mod automations;
 mod backtest;
 mod buffer;
 mod bulk;
+mod calls;
 mod draft;
 mod effects;
 mod engine;
@@ -37,7 +38,9 @@ mod preview;
 mod query;
 mod records;
 mod registry;
+mod rehearsal;
 mod replay;
+mod retry;
 mod runs;
 mod scenario;
 mod schedules;
@@ -68,6 +71,7 @@ pub use page::Page;
 pub use present::event_to_json;
 pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
+pub use retry::{RetryOn, RetryOptions};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
     Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,

@@ -323,7 +323,8 @@ impl Inner {
                     continue;
                 }
                 match self.store.run(id).await {
-                    Ok(run) => found.extend(run.map(Arc::new)),
+                    // One that is held back looks through the log once it may go on.
+                    Ok(run) => found.extend(run.filter(|run| run.status == RunStatus::Waiting).map(Arc::new)),
                     // It must not hold up the others.
                     Err(error @ StoreError::Corrupt { .. }) => {
                         tracing::error!(run.id = %id, "the run {id} is left alone: {error}");

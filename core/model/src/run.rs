@@ -17,7 +17,9 @@ use crate::time::Timestamp;
 ///    └──pause──▶ paused ──resume──▶ pending
 ///
 /// pending ──sleep, wait_for, ask──▶ waiting ──what it waits for──▶ pending
-///              └──its calls differ from those before it waited──▶ paused
+///    │                           │  ▲
+///    │                         pause └─resume: what it waits for may have come meanwhile
+///    └──its calls differ from those before it waited──▶ paused
 /// ```
 /// Whatever has not ended can be cancelled; what was cancelled can be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,12 +83,13 @@ impl RunStatus {
         matches!(self, Self::Pending | Self::Retrying | Self::Waiting | Self::Paused)
     }
 
-    /// Whether a run may go from here to `next`. Who is pending again has been woken, resumed or retried by one alone.
+    /// Whether a run may go from here to `next`. Who is pending again has been woken, resumed or retried by one alone. That a
+    /// run waits again which was held back while it waited is left to who resumes it: a slice must not do so.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Pending | Self::Retrying => !matches!(next, Self::Pending),
-            Self::Waiting => matches!(next, Self::Pending | Self::Dead | Self::Cancelled),
+            Self::Waiting => matches!(next, Self::Pending | Self::Paused | Self::Dead | Self::Cancelled),
             Self::Paused | Self::Dead => matches!(next, Self::Pending | Self::Cancelled),
             Self::Cancelled => matches!(next, Self::Pending),
             Self::Completed | Self::Skipped => false,

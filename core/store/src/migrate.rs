@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -25,10 +25,15 @@ const MIGRATIONS: [Migration; 2] = [
         sqlite: include_str!("../migrations/sqlite/0002_waiting.sql"),
         postgres: include_str!("../migrations/postgres/0002_waiting.sql"),
     },
+    Migration {
+        name: "0003_operations",
+        sqlite: include_str!("../migrations/sqlite/0003_operations.sql"),
+        postgres: include_str!("../migrations/postgres/0003_operations.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

@@ -41,6 +41,8 @@ mod records;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod retrying;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod scenarios;

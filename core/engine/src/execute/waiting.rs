@@ -48,9 +48,10 @@ pub(super) async fn slice(
         let seed = [run.id.0.as_bytes().as_slice(), &slices.to_be_bytes()].concat();
         slice_host.random = Stream::new(&seed);
     }
+    let anew = journal.is_empty();
     let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
     let first = journaled.first_record(event, record);
-    if let (Some(record), true) = (&first, current && slices == 0) {
+    if let (Some(record), true) = (&first, current && anew) {
         journaled.inner.buffer.saw(record);
     }
     let guest_event = GuestEvent { event: event.clone(), record: first };

@@ -155,7 +155,7 @@ impl Host for JournaledHost {
     }
 
     fn now(&self) -> Timestamp {
-        self.time
+        if self.is_played() { self.inner.time } else { self.time }
     }
 
     fn random(&mut self, count: u32) -> Vec<u8> {

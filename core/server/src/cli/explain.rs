@@ -38,6 +38,13 @@ pub(super) fn run(json: &Json) -> String {
         event_lines(&mut tree, 1, event, Author::Known);
     }
     tree.more(1, &json["changed_more"], "events");
+    if let Some(calls) = json["journal"].as_array().filter(|calls| !calls.is_empty()) {
+        tree.line(0, "called, as its journal has it");
+        for call in calls {
+            let what = format!("{} {} {}", call["n"], cell(&call["call"]), cell(&call["about"]));
+            tree.line(1, &format!("{what} → {}", cell(&call["answer"])));
+        }
+    }
     tree.0
 }
 

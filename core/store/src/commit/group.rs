@@ -83,6 +83,8 @@ pub(crate) struct Group<'a> {
     pub(crate) runs: Vec<Arc<Run>>,
     pub(crate) run_updates: HashMap<RunId, RunUpdate>,
     pub(crate) idempotency: Vec<IdempotencyPut>,
+    /// Runs that go on with another version.
+    pub(crate) run_digests: HashMap<RunId, Digest>,
     /// What happens to the journals of runs.
     pub(crate) journal: Vec<(RunId, JournalStep)>,
     origins: HashSet<Origin>,
@@ -127,6 +129,7 @@ impl<'a> Group<'a> {
             runs: Vec::new(),
             run_updates: HashMap::with_capacity(units),
             idempotency: Vec::new(),
+            run_digests: HashMap::new(),
             journal: Vec::new(),
             origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
