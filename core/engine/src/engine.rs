@@ -30,7 +30,8 @@ use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
-use crate::{undo, undos};
+use crate::watchdog::Watchdog;
+use crate::{undo, undos, watchdog};
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -97,6 +98,7 @@ pub(crate) struct Inner {
     /// There is a new undo of many runs.
     pub(crate) undo_asked: Notify,
     pub(crate) undo_targets: undo::Targets,
+    pub(crate) watchdog: Watchdog,
     /// Serialises what operators do to runs.
     pub(crate) steering: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -142,6 +144,7 @@ impl Engine {
             activating: tokio::sync::Mutex::default(),
             undo_asked: Notify::new(),
             undo_targets: undo::Targets::new(),
+            watchdog: Watchdog::default(),
             steering: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
@@ -160,6 +163,7 @@ impl Engine {
         tasks.spawn(waits(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
+        tasks.spawn(watchdog::keep(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 

@@ -17,6 +17,7 @@ mod backup;
 mod config_command;
 mod cron;
 mod discover;
+mod doctor;
 mod event;
 mod explain;
 mod failure;
@@ -117,6 +118,8 @@ enum Command {
     /// Checks the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Looks after all invariants of a running server at once, and says what to do about what is broken.
+    Doctor,
     /// Takes a backup of a running server.
     Backup(backup::BackupArgs),
     /// Puts a backup into an empty workspace and checks it. Needs no server.
@@ -181,6 +184,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Key(command) => key::run(&common, command),
         Command::User(command) => user::run(&common, command),
         Command::Audit(command) => audit::run(&common, command),
+        Command::Doctor => doctor::run(&common),
         Command::Backup(args) => backup::run(&common, &args),
         Command::Restore(args) => backup::restore(&common, &args),
         Command::Config(command) => config_command::run(&common, &command),

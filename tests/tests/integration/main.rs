@@ -61,4 +61,6 @@ mod undo_any;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]
+mod watchdog;
+#[cfg(test)]
 mod watching;
