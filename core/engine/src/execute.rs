@@ -145,6 +145,12 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
     }
 }
 
+/// Whether the next slice of a run would write or report something. Nothing is committed.
+pub(crate) async fn would_write(inner: &Arc<Inner>, item: &Item) -> Result<bool, EngineError> {
+    let done = slice(inner, item).await?;
+    Ok(!done.unit.puts.is_empty() || !done.unit.events.is_empty())
+}
+
 async fn slice(inner: &Arc<Inner>, item: &Item) -> Result<Done, EngineError> {
     let run = &item.run;
     let event = if let Some(event) = &item.event {
@@ -208,7 +214,7 @@ pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version
 /// The instant that counts as now for a slice of `run`.
 fn time_of(inner: &Inner, run: &Run, event: &Event) -> Timestamp {
     match inner.replay.get() {
-        Some(replay) => replay.recorded(run.id).map_or(event.time, |recorded| recorded.time),
+        Some(replay) => replay.time(run.id).unwrap_or(event.time),
         None => slice_time(event, inner.clock.now(), inner.is_loading()),
     }
 }
@@ -293,8 +299,7 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
     unit.reads = reads;
     unit.puts = puts;
     unit.events = host.events;
-    unit.replayed =
-        inner.replay.get().map(|replay| replay.recorded(run.id).map(|r| r.stamps.clone()).unwrap_or_default());
+    unit.replayed = inner.replay.get().map(|replay| replay.stamps(run.id));
     unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));
     Done { unit, touched, status: RunStatus::Completed, wake_at: None }
 }

@@ -370,7 +370,11 @@ impl Inner {
                     let mut run = (*run).clone();
                     (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
                     run.wake_event = event.map(|e| e.position);
-                    self.lanes.push_again(Item { run: Arc::new(run), event: None });
+                    let item = Item { run: Arc::new(run), event: None };
+                    match self.replay.get() {
+                        Some(replay) => replay.woken(item, now),
+                        None => self.lanes.push_again(item),
+                    }
                 }
                 Err(StoreError::RunMoved { .. }) => {}
                 // The others have been woken all the same, and are in the lanes.

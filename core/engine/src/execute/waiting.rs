@@ -57,6 +57,9 @@ pub(super) async fn slice(
     let guest_event = GuestEvent { event: event.clone(), record: first };
     let (report, mut journaled) = inner.sandbox.call(&version.program, guest_event, journaled).await;
     inner.counters.fuel.fetch_add(report.fuel, std::sync::atomic::Ordering::Relaxed);
+    if let Some(replay) = inner.replay.get() {
+        replay.used(&run.automation, report.fuel);
+    }
     if let Some(difference) = journaled.differs.take() {
         return Ok(paused(inner, run, &report, (&journaled, difference)));
     }
