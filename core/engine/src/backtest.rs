@@ -13,6 +13,7 @@
 mod compare;
 mod deeds;
 mod furnish;
+mod one_by_one;
 mod play;
 mod recording;
 
@@ -321,8 +322,9 @@ impl Work {
             return Ok(self.result(None, (&Played::default(), &Deeds::default()), &compare::Differences::default()));
         };
         progress.begin(span);
-        let recording = Recording::read(&mut snapshot, span, progress).await?;
         let cast = self.cast(&mut snapshot, span.0).await?;
+        let bounds = self.bounds(&mut snapshot, span.0, &cast).await?;
+        let recording = Recording::read(&mut snapshot, span, (bounds, progress)).await?;
         let baseline = match self.new.against {
             Against::Recorded => None,
             Against::Active => Some(self.prepare(&mut snapshot, &recording, self.active(None)).await?),
@@ -385,6 +387,7 @@ impl Work {
             "records_differing": differences.records,
             "differences": differences.shown(),
             "remarks": played.remarks,
+            "unknown": { "answers": played.unanswered },
             "seconds": self.backtest.began.elapsed().as_secs_f64(),
         })
     }

@@ -221,7 +221,7 @@ impl Inner {
                 unit.effects.push(EffectStep::Move(step.clone()));
                 match self.store.commit(unit).await {
                     Ok(_) => {
-                        self.woken(run, None);
+                        self.woken(run, None, now);
                         return Ok(());
                     }
                     // Somebody has cancelled it meanwhile: what was answered is noted all the same.

@@ -34,7 +34,8 @@ use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::waits::Waits;
-use crate::{invoked, undo, undos};
+use crate::watchdog::Watchdog;
+use crate::{invoked, undo, undos, watchdog};
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -106,6 +107,9 @@ pub(crate) struct Inner {
     /// There is a new undo of many runs.
     pub(crate) undo_asked: Notify,
     pub(crate) undo_targets: undo::Targets,
+    pub(crate) watchdog: Watchdog,
+    /// Serialises what operators do to runs.
+    pub(crate) steering: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     stop: Notify,
 }
@@ -152,6 +156,8 @@ impl Engine {
             activating: tokio::sync::Mutex::default(),
             undo_asked: Notify::new(),
             undo_targets: undo::Targets::new(),
+            watchdog: Watchdog::default(),
+            steering: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         });
@@ -174,6 +180,7 @@ impl Engine {
         tasks.spawn(fan_out::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
         tasks.spawn(tidy(inner.clone()));
+        tasks.spawn(watchdog::keep(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
     }
 

@@ -220,6 +220,14 @@ async fn tell_end(inner: &Inner, item: &Item, done: &mut Done) -> Result<(), Eng
     Ok(())
 }
 
+/// Whether the next slice of a run would write or report something. Nothing is committed.
+pub(crate) async fn would_write(inner: &Arc<Inner>, item: &Item) -> Result<bool, EngineError> {
+    match slice(inner, item, SliceLocks::default()).await? {
+        Sliced::Done(done, _) => Ok(!done.unit.puts.is_empty() || !done.unit.events.is_empty()),
+        Sliced::Locked(_) => Ok(true),
+    }
+}
+
 async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
     let run = &item.run;
     let event = if let Some(event) = &item.event {
@@ -269,7 +277,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
 }
 
 /// The host of a slice of `run`.
-pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Version>) -> SliceHost {
+pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version>) -> SliceHost {
     let limits = &inner.limits;
     SliceHost {
         store: inner.store.clone(),
@@ -298,7 +306,7 @@ pub(crate) fn host(inner: &Arc<Inner>, run: &Run, event: &Event, version: Arc<Ve
 /// The instant that counts as now for a slice of `run`.
 fn time_of(inner: &Inner, run: &Run, event: &Event) -> Timestamp {
     match inner.replay.get() {
-        Some(replay) => replay.recorded(run.id).map_or(event.time, |recorded| recorded.time),
+        Some(replay) => replay.time(run.id).unwrap_or(event.time),
         None => slice_time(event, inner.clock.now(), inner.is_loading()),
     }
 }
@@ -388,8 +396,7 @@ fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost)
     unit.puts = puts;
     unit.events = host.events;
     unit.effects = host.outbound.effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))).collect();
-    unit.replayed =
-        inner.replay.get().map(|replay| replay.recorded(run.id).map(|r| r.stamps.clone()).unwrap_or_default());
+    unit.replayed = inner.replay.get().map(|replay| replay.stamps(run.id));
     unit.run_state = Some(update(inner, run, RunStatus::Completed, None, Some(trace)));
     Done { unit, touched, status: RunStatus::Completed, wake_at: None, reply: host.reply }
 }

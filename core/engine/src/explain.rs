@@ -29,6 +29,7 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::ingest::visible;
 use crate::present::run_to_json;
+use crate::runs::journal_to_json;
 use crate::settings::content_of;
 
 /// The longest chain of causes that is shown. Longer ones than [`CAUSE_DEPTH_MAX`] do not come about.
@@ -73,6 +74,7 @@ impl Engine {
         json["changed"] = caused.items.into();
         json["changed_more"] = caused.more.into();
         json["sent"] = self.inner.effects_of(&run).await?.iter().map(effect_to_json).collect();
+        json["journal"] = journal_to_json(&self.inner.store.journal(run.id).await?);
         Ok(json)
     }
 

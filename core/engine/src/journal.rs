@@ -76,17 +76,17 @@ impl Journal {
         self.entries.iter().filter_map(|entry| entry.pointer("/w/event")?.as_i64()).collect()
     }
 
+    /// How many calls there are.
+    pub(crate) fn calls(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.get("c").is_some()).count()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// How many calls are left in it.
-    pub(crate) fn calls(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.get("c").is_some()).count()
     }
 
     /// The next call: its name, and what it was about.

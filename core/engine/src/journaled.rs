@@ -102,7 +102,9 @@ impl JournaledHost {
     pub(crate) fn new(inner: SliceHost, journal: Journal, woken: Woken, events: Vec<Arc<Event>>) -> Self {
         let head = inner.store.head();
         let time = inner.time;
-        let fresh = if journal.is_empty() { vec![json!({ "t": time.micros() })] } else { Vec::new() };
+        // One that was cut begins a new slice in the midst of an old one.
+        let begins = journal.is_empty() || journal.waiting().is_none();
+        let fresh = if begins { vec![json!({ "t": time.micros() })] } else { Vec::new() };
         let mut host = Self {
             inner,
             known: journal.len(),
@@ -123,6 +125,11 @@ impl JournaledHost {
         host
     }
 
+    /// Whether all that the journal holds has been answered.
+    pub(crate) fn is_played(&self) -> bool {
+        self.journal.is_empty()
+    }
+
     /// The record that the run's event was about, as its first slice saw it. Noted in the journal, since it must not change.
     pub(crate) fn first_record(&mut self, event: &Event, now: Option<RecordData>) -> Option<RecordData> {
         self.subject = event.subject.as_ref().map(|subject| Value::Ref(subject.id));
@@ -131,6 +138,7 @@ impl JournaledHost {
             now
         } else {
             let first = self.journal.pop().unwrap_or_default();
+            self.enter_slice();
             journal::read_record(&first["record"], &self.inner.schema)
         };
         self.customer = record.as_deref().and_then(|record| match record.object.name.as_str() {
@@ -152,7 +160,8 @@ impl JournaledHost {
     }
 
     fn enter_slice(&mut self) {
-        if let Some(time) = self.journal.pop_time() {
+        // Several, if the journal was cut right after a slice began.
+        while let Some(time) = self.journal.pop_time() {
             self.time = time;
         }
     }
@@ -169,6 +178,7 @@ impl JournaledHost {
         }
         if self.journal.is_empty() {
             self.rehearsed()?;
+            self.time = self.inner.time;
             return Ok(Step::Live);
         }
         let entry = self.journal.pop().unwrap_or_default();

@@ -194,6 +194,14 @@ impl Lanes {
         self.wake.notify_one();
     }
 
+    /// Whether a run is here, or among those that memory had no room for and that will be fetched.
+    pub(crate) fn holds(&self, run: &Run) -> bool {
+        let state = self.lock();
+        let place = (run.position, run.automation.clone());
+        let stored = state.left_out.is_some() && state.last.as_ref().is_none_or(|last| place > *last);
+        stored || state.known.contains(&run.id) || state.again.contains_key(&run.id)
+    }
+
     /// Forgets a run that waits or sleeps. One that works goes on; its commit will be refused.
     pub(crate) fn forget(&self, run: &Run) {
         let mut state = self.lock();

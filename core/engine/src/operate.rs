@@ -1,14 +1,15 @@
 //! What an operator does to runs: start them again, hold them back, let them go on, end them; one, or all that are meant.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rapport_model::limits::PAGE_ROWS_MAX;
-use rapport_model::{AutomationId, Run, RunId, RunStatus, Timestamp};
-use rapport_store::{JournalStep, RunQuery, RunUpdate, UnitOfWork};
+use rapport_model::{AutomationId, Digest, Run, RunId, RunStatus, Timestamp};
+use rapport_store::{JournalStep, ListedRun, RunQuery, RunUpdate, UnitOfWork, WaitFor};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::invoked;
@@ -36,7 +37,7 @@ impl RunAction {
             Self::Cancel => {
                 &[RunStatus::Pending, RunStatus::Retrying, RunStatus::Waiting, RunStatus::Paused, RunStatus::Dead]
             }
-            Self::Pause => &[RunStatus::Pending, RunStatus::Retrying],
+            Self::Pause => &[RunStatus::Pending, RunStatus::Retrying, RunStatus::Waiting],
             Self::Resume => &[RunStatus::Paused],
         }
     }
@@ -58,7 +59,7 @@ impl RunAction {
         }
     }
 
-    const fn past(self) -> &'static str {
+    pub(crate) const fn past(self) -> &'static str {
         match self {
             Self::Retry => "retried",
             Self::Cancel => "cancelled",
@@ -72,16 +73,18 @@ impl RunAction {
         format!("the run is {}: only {} runs are {}", status.as_str(), from.join(" or "), self.past())
     }
 
-    /// The step of `run`. What is known of its failure stays, but for a run that starts anew.
+    /// The step of `run`. What is known of its failure stays, but for a run that starts anew; when it is woken stays for a run
+    /// that waits, or was held back while it waited.
     fn update(self, run: &Run, caller: &Caller, now: Timestamp) -> RunUpdate {
         let anew = self == Self::Retry;
+        let waits = self == Self::Pause && run.status == RunStatus::Waiting;
         let error =
             if self == Self::Cancel { Some(format!("cancelled by {}", caller.actor)) } else { run.error.clone() };
         RunUpdate {
             id: run.id,
             status: self.to(),
             attempt: if anew { 0 } else { run.attempt },
-            wake_at: None,
+            wake_at: run.wake_at.filter(|_| waits),
             wake_event: run.wake_event,
             wake_index: run.wake_index,
             finished_at: (self == Self::Cancel).then_some(now),
@@ -91,9 +94,24 @@ impl RunAction {
     }
 }
 
-/// What happens to the journal of a run that is no longer to wait: nothing wakes it, and its calls stay for a retry.
-fn journal_step(run: &Run) -> JournalStep {
-    if run.status == RunStatus::Waiting { JournalStep::Woken } else { JournalStep::None }
+/// A step of one run.
+pub(crate) struct Step {
+    pub(crate) unit: UnitOfWork,
+    /// The run as it is after, without its trace.
+    pub(crate) run: Arc<Run>,
+    /// The run as it was before, without its trace.
+    before: Run,
+    /// What it waits for again, if it does.
+    pub(crate) waits_again: Option<WaitsAgain>,
+}
+
+/// What a run waits for that was held back while it waited.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WaitsAgain {
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) waits: Vec<WaitFor>,
+    /// Whether it waits for the answer to a call.
+    pub(crate) call: bool,
 }
 
 /// Which runs are meant. At least a status or an automation must be named.
@@ -104,6 +122,10 @@ pub struct RunSelection {
     pub status: Option<String>,
     /// Only runs of this automation.
     pub automation: Option<String>,
+    /// Only runs of the version whose digest begins so.
+    pub digest: Option<String>,
+    /// Only runs whose last failure had this code.
+    pub error: Option<String>,
     /// Only runs whose event was committed at this instant or later.
     pub since: Option<Timestamp>,
     /// Only runs whose event was committed before this instant.
@@ -111,23 +133,30 @@ pub struct RunSelection {
 }
 
 impl RunSelection {
-    fn queries(&self, action: RunAction) -> Result<Vec<RunQuery>, EngineError> {
+    /// What finds them: those in the named state, which must be one of `may`, else in those of `usual`.
+    pub(crate) fn queries(
+        &self,
+        (may, usual): (&[RunStatus], &[RunStatus]),
+        past: &str,
+    ) -> Result<Vec<RunQuery>, EngineError> {
         if self.status.is_none() && self.automation.is_none() {
             return Err(EngineError::invalid("", "name a `status` or an `automation`"));
         }
         let automation = self.automation.as_deref().map(AutomationId::new).transpose();
         let automation = automation.map_err(|e| EngineError::invalid("/automation", e.to_string()))?;
         let states = match self.status.as_deref() {
-            None => action.usual().to_vec(),
+            None => usual.to_vec(),
             Some(text) => {
-                let fits = RunStatus::parse(text).filter(|status| action.from().contains(status));
-                let names: Vec<&str> = action.from().iter().map(|s| s.as_str()).collect();
-                let wrong = || format!("runs that are `{text}` are not {}: use {}", action.past(), names.join(" or "));
+                let fits = RunStatus::parse(text).filter(|status| may.contains(status));
+                let names: Vec<&str> = may.iter().map(|s| s.as_str()).collect();
+                let wrong = || format!("runs that are `{text}` are not {past}: use {}", names.join(" or "));
                 vec![fits.ok_or_else(|| EngineError::invalid("/status", wrong()))?]
             }
         };
         let (since, until, limit) = (self.since, self.until, PAGE_ROWS_MAX);
-        let base = RunQuery { automation, since, until, limit, ..RunQuery::default() };
+        let digest = self.digest.as_deref().map(digest_range).transpose()?;
+        let error_code = self.error.clone();
+        let base = RunQuery { automation, digest, error_code, since, until, limit, ..RunQuery::default() };
         Ok(states.into_iter().map(|status| RunQuery { status: Some(status), ..base.clone() }).collect())
     }
 }
@@ -141,14 +170,16 @@ impl Engine {
     pub async fn operate(&self, caller: &Caller, action: RunAction, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Write)?;
         self.inner.writable(None)?;
+        let one = self.inner.steering.lock().await;
         let run = self.find_run(id).await?;
         if !action.from().contains(&run.status) {
             return Err(EngineError::Conflict(action.refuse(run.status)));
         }
-        let unit = self.unit_of(action, &run, caller).await?;
-        let to = unit.run_state.as_ref().map_or(action.to(), |state| state.status);
-        self.inner.store.commit(unit).await?;
-        self.settled(action, &run, to);
+        let waits = self.inner.store.waits_of(&[run.id]).await?.into_iter().map(|(_, wait)| wait).collect();
+        let step = self.inner.step_of(caller, action, (&run, waits)).await?;
+        self.inner.store.commit(step.unit.clone()).await?;
+        self.inner.settled(&step);
+        drop(one);
         self.cancel_child(caller, action, &run).await;
         let run = self.find_run(id).await?;
         Ok(run_to_json(&run))
@@ -166,18 +197,18 @@ impl Engine {
     ) -> Result<Json, EngineError> {
         caller.everywhere(Act::Write)?;
         self.inner.writable(None)?;
-        let mut done: Vec<(Arc<Run>, RunStatus)> = Vec::new();
+        let mut done: Vec<Step> = Vec::new();
         let mut missed: Result<u64, EngineError> = Ok(0);
-        for query in selection.queries(action)? {
+        for query in selection.queries((action.from(), action.usual()), action.past())? {
             let more = self.operate_each(caller, action, query, &mut done).await;
             missed = missed.and_then(|sum| Ok(sum + more?));
         }
         // They were read newest first, and start in the order of the log. What is done is done, whatever failed after it.
         let count = done.len();
-        done.sort_by(|(a, _), (b, _)| (a.position, &a.automation).cmp(&(b.position, &b.automation)));
-        for (run, to) in &done {
-            self.settled(action, run, *to);
-            self.cancel_child(caller, action, run).await;
+        done.sort_by(|a: &Step, b| (a.run.position, &a.run.automation).cmp(&(b.run.position, &b.run.automation)));
+        for step in &done {
+            self.inner.settled(step);
+            self.cancel_child(caller, action, &step.before).await;
         }
         Ok(json!({ action.past(): count, "missed": missed? }))
     }
@@ -186,18 +217,15 @@ impl Engine {
         &self,
         caller: &Caller,
         action: RunAction,
-        mut query: RunQuery,
-        done: &mut Vec<(Arc<Run>, RunStatus)>,
+        query: RunQuery,
+        done: &mut Vec<Step>,
     ) -> Result<u64, EngineError> {
-        let mut missed = 0;
+        let (mut missed, mut place) = (0, None);
         loop {
-            let page = self.inner.store.runs(&query).await?;
-            let full = page.len() >= PAGE_ROWS_MAX as usize;
-            query.before = page.last().map(|last| (last.position, last.automation.clone()));
+            let (page, next) = self.inner.sound_page(&query, place).await?;
             missed += self.operate_page(caller, action, page, done).await?;
-            if !full {
-                return Ok(missed);
-            }
+            let Some(next) = next else { return Ok(missed) };
+            place = Some(next);
         }
     }
 
@@ -206,21 +234,25 @@ impl Engine {
         &self,
         caller: &Caller,
         action: RunAction,
-        page: Vec<Run>,
-        done: &mut Vec<(Arc<Run>, RunStatus)>,
+        page: Vec<Arc<Run>>,
+        done: &mut Vec<Step>,
     ) -> Result<u64, EngineError> {
-        let mut units = Vec::with_capacity(page.len());
-        for run in &page {
-            units.push(self.unit_of(action, run, caller).await?);
+        let _one = self.inner.steering.lock().await;
+        let ids: Vec<RunId> = page.iter().filter(|run| run.status == RunStatus::Paused).map(|run| run.id).collect();
+        let mut waits: HashMap<RunId, Vec<WaitFor>> = HashMap::new();
+        for (run, wait) in self.inner.store.waits_of(&ids).await? {
+            waits.entry(run).or_default().push(wait);
         }
-        let reached: Vec<RunStatus> =
-            units.iter().map(|unit| unit.run_state.as_ref().map_or(action.to(), |state| state.status)).collect();
-        let outcomes = self.inner.store.commit_all(units).await;
+        let mut steps = Vec::with_capacity(page.len());
+        for run in &page {
+            steps.push(self.inner.step_of(caller, action, (run, waits.remove(&run.id).unwrap_or_default())).await?);
+        }
+        let outcomes = self.inner.store.commit_all(steps.iter().map(|step| step.unit.clone()).collect()).await;
         let mut missed: Result<u64, EngineError> = Ok(0);
-        for ((run, to), outcome) in page.into_iter().zip(reached).zip(outcomes) {
+        for (step, outcome) in steps.into_iter().zip(outcomes) {
             match outcome {
-                // Many are kept until all are done: without their traces.
-                Ok(_) => done.push((Arc::new(Run { trace: None, ..run }), to)),
+                // Many are kept until all are done: without what is written.
+                Ok(_) => done.push(step.committed()),
                 Err(rapport_store::StoreError::RunMoved { .. }) => missed = missed.map(|n| n + 1),
                 Err(error) => missed = missed.and(Err(error.into())),
             }
@@ -228,29 +260,9 @@ impl Engine {
         missed
     }
 
-    /// What does `action` to `run`. If another run waits for its end, that is told in the same commit, and what becomes of the
-    /// call that it waits for as well.
-    async fn unit_of(&self, action: RunAction, run: &Run, caller: &Caller) -> Result<UnitOfWork, EngineError> {
-        let now = self.inner.clock.now();
-        let mut unit = UnitOfWork::new(now, caller.actor.clone());
-        let update = action.update(run, caller, now);
-        if action == RunAction::Cancel && run.status.is_open() && self.inner.is_invoked(run, None).await? {
-            let error = update.error.as_deref();
-            unit.events.push(invoked::end(run.id, RunStatus::Cancelled, (Json::Null, error), now));
-        }
-        unit.run_state = Some(update);
-        unit.journal = journal_step(run);
-        match action {
-            RunAction::Cancel => self.inner.call_off(run, &mut unit, now).await?,
-            RunAction::Retry => self.inner.call_again(run, &mut unit, now).await?,
-            RunAction::Pause | RunAction::Resume => {}
-        }
-        Ok(unit)
-    }
-
     /// Cancels the run whose result a cancelled one was waiting for. What has ended meanwhile is left as it is.
     async fn cancel_child(&self, caller: &Caller, action: RunAction, run: &Run) {
-        if action != RunAction::Cancel || run.status != RunStatus::Waiting {
+        if action != RunAction::Cancel || !matches!(run.status, RunStatus::Waiting | RunStatus::Paused) {
             return;
         }
         let Some(child) = self.inner.child_of(run).await else { return };
@@ -259,19 +271,6 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(run.id = %child, "the run {child}, which a cancelled one had invoked, goes on: {error}");
             }
-        }
-    }
-
-    /// Tells the lanes what was done to a run, and where it stands then.
-    fn settled(&self, action: RunAction, run: &Run, to: RunStatus) {
-        self.inner.lanes.forget(run);
-        if to == RunStatus::Waiting {
-            self.inner.effects.due_at(self.inner.clock.now());
-        }
-        if to == RunStatus::Pending {
-            let attempt = if action == RunAction::Retry { 0 } else { run.attempt };
-            let again = Run { status: RunStatus::Pending, attempt, wake_at: None, ..run.clone() };
-            self.inner.lanes.push_again(Item { run: Arc::new(again), event: None });
         }
     }
 
@@ -284,4 +283,115 @@ impl Engine {
         }
         Ok(ended)
     }
+}
+
+impl Step {
+    /// The step that `unit` makes of `run`.
+    pub(crate) fn new(unit: UnitOfWork, run: &Run, waits_again: Option<WaitsAgain>) -> Self {
+        let mut next = Run { trace: None, digest: unit.run_digest.unwrap_or(run.digest), ..run.clone() };
+        if let Some(update) = &unit.run_state {
+            (next.status, next.attempt) = (update.status, update.attempt);
+            (next.wake_at, next.wake_event, next.wake_index) = (update.wake_at, update.wake_event, update.wake_index);
+        }
+        Self { unit, before: Run { trace: None, ..run.clone() }, run: Arc::new(next), waits_again }
+    }
+
+    /// What has to be known of it once it is committed.
+    pub(crate) fn committed(self) -> Self {
+        Self { unit: UnitOfWork::new(self.unit.time, self.unit.actor), ..self }
+    }
+}
+
+impl Inner {
+    /// What `action` does to a run, of which `waits` are what it waits for. If another run waits for its end, that is told in the
+    /// same commit, and what becomes of the call that it waits for as well.
+    async fn step_of(
+        &self,
+        caller: &Caller,
+        action: RunAction,
+        (run, waits): (&Run, Vec<WaitFor>),
+    ) -> Result<Step, EngineError> {
+        let now = self.clock.now();
+        let mut unit = UnitOfWork::new(now, caller.actor.clone());
+        let mut update = action.update(run, caller, now);
+        let held = run.status == RunStatus::Paused && (run.wake_at.is_some() || !waits.is_empty());
+        let mut waits_again = None;
+        match action {
+            RunAction::Resume if held => {
+                (update.status, update.wake_at) = (RunStatus::Waiting, run.wake_at);
+                unit.journal = JournalStep::WaitsAgain;
+                waits_again = Some(WaitsAgain { until: run.wake_at, waits, call: false });
+            }
+            // Nothing wakes it, and its calls stay for a retry.
+            RunAction::Cancel if held || run.status == RunStatus::Waiting => unit.journal = JournalStep::Woken,
+            _ => {}
+        }
+        if action == RunAction::Cancel && run.status.is_open() && self.is_invoked(run, None).await? {
+            unit.events.push(invoked::end(run.id, RunStatus::Cancelled, (Json::Null, update.error.as_deref()), now));
+        }
+        unit.run_state = Some(update);
+        match action {
+            RunAction::Cancel => self.call_off(run, &mut unit, now).await?,
+            RunAction::Retry => {
+                let call = self.call_again(run, &mut unit, now).await?;
+                waits_again = call.then(|| WaitsAgain { call, ..WaitsAgain::default() });
+            }
+            RunAction::Pause | RunAction::Resume => {}
+        }
+        Ok(Step::new(unit, run, waits_again))
+    }
+
+    /// Tells the lanes, and what wakes runs, what was done to a run.
+    pub(crate) fn settled(&self, step: &Step) {
+        let run = &step.run;
+        self.lanes.forget(run);
+        if let Some(again) = &step.waits_again {
+            self.waits.register_all(&again.waits);
+            if let Some(until) = again.until {
+                self.waits.due_at(until);
+            }
+            self.waits.wake.notify_one();
+            if again.call {
+                self.effects.due_at(self.clock.now());
+            }
+        }
+        if run.status == RunStatus::Pending {
+            self.lanes.push_again(Item { run: run.clone(), event: None });
+        }
+    }
+
+    /// A page of the runs that `query` means, newest first, without those whose rows are damaged; and where the next one begins.
+    pub(crate) async fn sound_page(
+        &self,
+        query: &RunQuery,
+        place: Option<(i64, String)>,
+    ) -> Result<(Vec<Arc<Run>>, Option<(i64, String)>), EngineError> {
+        let before = place.as_ref().map(|(position, automation)| (*position, automation.as_str()));
+        let page = self.store.list_runs(query, before).await?;
+        let full = page.len() >= query.limit as usize;
+        let next = page.last().filter(|_| full).map(|last| {
+            let (position, automation) = last.place();
+            (position, automation.to_owned())
+        });
+        let sound = page.into_iter().filter_map(|listed| match listed {
+            ListedRun::Sound(run) => Some(Arc::new(*run)),
+            ListedRun::Damaged(_) => None,
+        });
+        Ok((sound.collect(), next))
+    }
+}
+
+/// The least and the greatest digest that begin with `prefix`.
+///
+/// # Errors
+/// [`EngineError::Invalid`] if it is no beginning of a digest.
+pub(crate) fn digest_range(prefix: &str) -> Result<(Digest, Digest), EngineError> {
+    let wrong =
+        || EngineError::invalid("/digest", format!("`{prefix}` is no beginning of a digest: use its first digits"));
+    let fits = !prefix.is_empty() && prefix.len() <= 64 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
+    if !fits {
+        return Err(wrong());
+    }
+    let filled = |fill: &str| format!("{prefix}{}", fill.repeat(64 - prefix.len())).parse().map_err(|_| wrong());
+    Ok((filled("0")?, filled("f")?))
 }

@@ -39,12 +39,12 @@ pub struct RehearsalPage {
 }
 
 /// What a rehearsal found that differs.
-struct Difference {
+pub(crate) struct Difference {
     /// Which call of the journal it is, from 1; none: it is about the journal as a whole.
     call: Option<usize>,
     /// The call that the run made instead; none: it made none.
     made: Option<String>,
-    why: String,
+    pub(crate) why: String,
 }
 
 impl Engine {
@@ -99,6 +99,21 @@ impl Inner {
             Ok(journal) => journal,
             Err(why) => return Ok(whole(why)),
         };
+        self.rehearse_journal(run, journal, version).await
+    }
+
+    /// What would differ if the run with this journal went on with `version`. A run without a journal begins anew, and so does
+    /// with any version.
+    pub(crate) async fn rehearse_journal(
+        &self,
+        run: &Run,
+        journal: Journal,
+        version: &Arc<Version>,
+    ) -> Result<Option<Difference>, EngineError> {
+        if journal.is_empty() {
+            return Ok(None);
+        }
+        let whole = |why: String| Some(Difference { call: None, made: None, why });
         let Some(event) = self.store.event(run.position).await? else {
             return Ok(whole(format!("its event {} is missing", run.position)));
         };

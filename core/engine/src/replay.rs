@@ -17,14 +17,40 @@ use crate::lanes::Item;
 pub(crate) type Key = (Name, RecordId);
 
 /// A run as it is in the recorded log, known by the events that it appended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded {
-    /// The instant of its slice.
-    pub(crate) time: Timestamp,
     /// The lane of its first event.
     pub(crate) lane: Option<RecordId>,
+    /// Its slices that appended something, in their order.
+    pub(crate) slices: Vec<RecordedSlice>,
+}
+
+/// A slice as it is in the recorded log.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordedSlice {
+    /// Its instant.
+    pub(crate) time: Timestamp,
     /// Where and when its events were recorded, in their order.
     pub(crate) stamps: Vec<Stamp>,
+}
+
+impl Recorded {
+    /// Takes up an event of the run. What a slice appends stands together.
+    pub(crate) fn note(&mut self, time: Timestamp, stamp: Stamp) {
+        if let Some(last) = self.slices.last_mut()
+            && last.time == time
+            && last.stamps.last().is_some_and(|before| before.position + 1 == stamp.position)
+        {
+            last.stamps.push(stamp);
+            return;
+        }
+        self.slices.push(RecordedSlice { time, stamps: vec![stamp] });
+    }
+
+    /// Which slice begins with the event at `position`.
+    pub(crate) fn slice_at(&self, position: i64) -> Option<usize> {
+        self.slices.iter().position(|slice| slice.stamps.first().is_some_and(|stamp| stamp.position == position))
+    }
 }
 
 /// What one automation did.
@@ -44,6 +70,26 @@ struct State {
     deeds: HashMap<AutomationId, Deeds>,
     /// The records that automations changed, with the values that fields had before the first change.
     touched: HashMap<Key, HashMap<Name, Value>>,
+    order: Order,
+}
+
+/// Where runs stand whose slices are played one by one.
+#[derive(Debug, Default)]
+struct Order {
+    /// The log is played one event at a time, since runs may wait.
+    one_by_one: bool,
+    /// A slice is only tried.
+    tries: bool,
+    /// The recorded slices whose turn it is.
+    turns: HashMap<RunId, usize>,
+    /// The recorded slice that comes next.
+    next: HashMap<RunId, usize>,
+    /// Runs that wait for their turn.
+    held: HashSet<RunId>,
+    /// When runs were woken.
+    moments: HashMap<RunId, Timestamp>,
+    /// The questions that runs asked, in their order.
+    questions: HashMap<RunId, Vec<RecordId>>,
 }
 
 /// A recorded log on its way through an engine.
@@ -89,7 +135,95 @@ impl Replay {
 
     /// Takes the waiting run of that id.
     pub(crate) fn take(&self, run: RunId) -> Option<Item> {
-        self.lock().waiting.remove(&run)
+        let mut state = self.lock();
+        state.order.held.remove(&run);
+        state.waiting.remove(&run)
+    }
+
+    /// From now on slices work one by one, each at its own turn.
+    pub(crate) fn play_one_by_one(&self) {
+        self.lock().order.one_by_one = true;
+    }
+
+    pub(crate) fn is_one_by_one(&self) -> bool {
+        self.lock().order.one_by_one
+    }
+
+    /// The turn of the recorded slice `place` of `run` begins: no earlier one comes any more.
+    pub(crate) fn begin_turn(&self, run: RunId, place: usize) {
+        let mut state = self.lock();
+        state.order.turns.insert(run, place);
+        state.order.next.insert(run, place + 1);
+    }
+
+    pub(crate) fn end_turn(&self, run: RunId) {
+        self.lock().order.turns.remove(&run);
+    }
+
+    /// When the next recorded slice of `run` worked, if there is another one.
+    pub(crate) fn next_turn(&self, run: RunId) -> Option<Timestamp> {
+        let next = self.lock().order.next.get(&run).copied().unwrap_or(0);
+        self.recorded.get(&run)?.slices.get(next).map(|slice| slice.time)
+    }
+
+    /// Keeps a run that was woken until it is taken.
+    pub(crate) fn woken(&self, item: Item, now: Timestamp) {
+        self.lock().order.moments.insert(item.run.id, now);
+        self.await_turn(std::iter::once(item));
+    }
+
+    /// When `run` was woken, if it was.
+    pub(crate) fn moment(&self, run: RunId) -> Option<Timestamp> {
+        self.lock().order.moments.get(&run).copied()
+    }
+
+    /// Keeps a run until its turn.
+    pub(crate) fn hold(&self, item: Item) {
+        let mut state = self.lock();
+        state.order.held.insert(item.run.id);
+        state.waiting.insert(item.run.id, item);
+    }
+
+    /// Takes all runs that are not held, in their order.
+    pub(crate) fn take_ready(&self) -> Vec<Item> {
+        let mut state = self.lock();
+        let State { waiting, order, .. } = &mut *state;
+        let mut taken: Vec<Item> = waiting.extract_if(|id, _| !order.held.contains(id)).map(|(_, item)| item).collect();
+        drop(state);
+        taken.sort_by(|a, b| (a.run.position, &a.run.automation).cmp(&(b.run.position, &b.run.automation)));
+        taken
+    }
+
+    /// The instant of the slice of `run` that works now, if it is known.
+    pub(crate) fn time(&self, run: RunId) -> Option<Timestamp> {
+        let state = self.lock();
+        let recorded = self.recorded.get(&run);
+        if !state.order.one_by_one {
+            return recorded.and_then(|recorded| recorded.slices.first()).map(|slice| slice.time);
+        }
+        let turn = state.order.turns.get(&run).and_then(|place| recorded?.slices.get(*place));
+        turn.map(|slice| slice.time).or_else(|| state.order.moments.get(&run).copied())
+    }
+
+    /// What the events of the slice of `run` that works now were recorded as.
+    pub(crate) fn stamps(&self, run: RunId) -> Vec<Stamp> {
+        let Some(recorded) = self.recorded.get(&run) else { return Vec::new() };
+        let state = self.lock();
+        if !state.order.one_by_one {
+            return recorded.slices.iter().flat_map(|slice| slice.stamps.clone()).collect();
+        }
+        let turn = state.order.turns.get(&run).and_then(|place| recorded.slices.get(*place));
+        turn.map(|slice| slice.stamps.clone()).unwrap_or_default()
+    }
+
+    /// Begins and ends a time in which slices are only tried.
+    pub(crate) fn set_tries(&self, tries: bool) {
+        self.lock().order.tries = tries;
+    }
+
+    /// The questions that runs asked.
+    pub(crate) fn questions(&self) -> HashMap<RunId, Vec<RecordId>> {
+        self.lock().order.questions.clone()
     }
 
     /// Takes all waiting runs that are in `released`, or that the log does not know, in their order.
@@ -113,7 +247,10 @@ impl Replay {
 
     /// Notes the fuel that a slice used.
     pub(crate) fn used(&self, automation: &AutomationId, fuel: u64) {
-        self.lock().deeds.entry(automation.clone()).or_default().fuel += fuel;
+        let mut state = self.lock();
+        if !state.order.tries {
+            state.deeds.entry(automation.clone()).or_default().fuel += fuel;
+        }
     }
 
     /// Notes what a slice sent.
@@ -132,6 +269,9 @@ impl Replay {
             let (Actor::Automation(automation), Some(_)) = (&event.actor, event.run) else { continue };
             count(state.deeds.entry(automation.clone()).or_default(), event);
             let (Some(subject), Some(change)) = (&event.subject, event.change()) else { continue };
+            if let Some(run) = event.run.filter(|_| is_question(event)) {
+                state.order.questions.entry(run).or_default().push(subject.id);
+            }
             let fields = state.touched.entry((subject.object.clone(), subject.id)).or_default();
             for (name, before) in before_of(change) {
                 fields.entry(name.clone()).or_insert_with(|| before.clone());
@@ -148,6 +288,12 @@ impl Replay {
     pub(crate) fn touched(&self) -> HashMap<Key, HashMap<Name, Value>> {
         std::mem::take(&mut self.lock().touched)
     }
+}
+
+/// Whether an event is a task that somebody is to answer.
+pub(crate) fn is_question(event: &Event) -> bool {
+    let asks = |change: &RecordChange| change.after.iter().any(|(name, _)| name.as_str() == "assignee");
+    event.kind.as_str() == "task.created" && event.change().is_some_and(asks)
 }
 
 /// Which runs may work.

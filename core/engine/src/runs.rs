@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rapport_model::{AutomationId, Run, RunId, RunStatus};
-use rapport_store::RunQuery;
+use rapport_model::{AutomationId, RecordId, Run, RunId, RunStatus, Timestamp};
+use rapport_store::{DamagedRun, ListedRun, RunCount, RunQuery};
 use serde_json::{Value as Json, json};
 
+use crate::calls::{Call, calls};
 use crate::effects::effect_to_json;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -14,6 +15,7 @@ use crate::gate::{Act, Caller};
 use crate::journal::Journal;
 use crate::key;
 use crate::lanes::Load;
+use crate::operate::digest_range;
 use crate::page::{Page, cursor, open_cursor, page_rows};
 use crate::present::{event_to_json, run_to_json};
 
@@ -24,6 +26,16 @@ pub struct RunFilter {
     pub status: Option<String>,
     /// An automation.
     pub automation: Option<String>,
+    /// The beginning of a version's digest.
+    pub digest: Option<String>,
+    /// The code of the last failure.
+    pub error: Option<String>,
+    /// The record that is the lane: `customer/customer_no:17850`.
+    pub lane: Option<String>,
+    /// Runs whose event was committed at this instant or later.
+    pub since: Option<Timestamp>,
+    /// Runs whose event was committed before this instant.
+    pub until: Option<Timestamp>,
     /// Runs started by events about this record: `customer/customer_no:17850`.
     pub subject: Option<String>,
     /// Runs of the page.
@@ -57,48 +69,115 @@ pub struct EngineMetrics {
     pub fuel_total: u64,
 }
 
+impl RunFilter {
+    /// What the cursors of its pages stand for.
+    fn described(&self) -> [String; 8] {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let time = |time: Option<Timestamp>| time.map(|t| t.to_string()).unwrap_or_default();
+        [
+            text(&self.status),
+            text(&self.automation),
+            text(&self.subject),
+            text(&self.digest),
+            text(&self.error),
+            text(&self.lane),
+            time(self.since),
+            time(self.until),
+        ]
+    }
+}
+
+/// The calls of a journal as they are shown; what is wrong with it, if it does not read.
+pub(crate) fn journal_to_json(slices: &[String]) -> Json {
+    match calls(slices) {
+        Ok(all) => all.iter().map(Call::to_json).collect(),
+        Err(why) => json!({ "damaged": why }),
+    }
+}
+
+/// A run of a list, without its trace.
+fn listed_to_json(listed: &ListedRun) -> Json {
+    let damaged = match listed {
+        ListedRun::Sound(run) => return run_to_json(run),
+        ListedRun::Damaged(damaged) => damaged,
+    };
+    json!({
+        "id": damaged.id,
+        "automation": damaged.automation,
+        "event": damaged.position,
+        "status": damaged.status,
+        "damaged": true,
+        "error": { "code": "damaged", "message": damaged_text(damaged) },
+    })
+}
+
+fn damaged_text(damaged: &DamagedRun) -> String {
+    format!("the row of the run is damaged and left alone: {}; its history is in the log", damaged.why)
+}
+
 impl Engine {
-    /// Runs, newest first.
+    /// Runs, newest first. One whose row is damaged is among them and says so.
     ///
     /// # Errors
-    /// [`EngineError::Forbidden`], [`EngineError::Invalid`] for a status, automation or subject that is none.
+    /// [`EngineError::Forbidden`], [`EngineError::Invalid`] for a status, automation, digest or subject that is none.
     pub async fn runs(&self, caller: &Caller, filter: &RunFilter) -> Result<Page<Json>, EngineError> {
         caller.everywhere(Act::Read)?;
         let limit = page_rows(filter.limit)?;
-        let mut query = RunQuery { limit: limit + 1, ..RunQuery::default() };
-        if let Some(status) = filter.status.as_deref() {
-            let all = RunStatus::ALL.map(RunStatus::as_str).join(", ");
-            let wrong = || EngineError::invalid("/status", format!("`{status}` is no status: use one of {all}"));
-            query.status = Some(RunStatus::parse(status).ok_or_else(wrong)?);
-        }
-        if let Some(automation) = filter.automation.as_deref() {
-            let id = AutomationId::new(automation).map_err(|e| EngineError::invalid("/automation", e.to_string()))?;
-            query.automation = Some(id);
-        }
-        if let Some(text) = filter.subject.as_deref() {
-            let (object, key) = key::split_subject(text)
-                .ok_or_else(|| EngineError::invalid("/subject", "write OBJECT/KEY, such as customer/customer_no:1"))?;
-            let record = self.get(caller, object, key).await?;
-            query.subject = Some(record.id);
-        }
-        let described = [filter.status.as_deref(), filter.automation.as_deref(), filter.subject.as_deref()];
-        let described = described.map(Option::unwrap_or_default);
-        if let Some(text) = filter.cursor.as_deref() {
-            let values = open_cursor(&described, text)?;
-            let place = match values.as_slice() {
-                [position, id] => position.as_i64().zip(id.as_str().and_then(|id| AutomationId::new(id).ok())),
+        let query = RunQuery { limit: limit + 1, ..self.run_query(caller, filter).await? };
+        let described = filter.described();
+        let described: Vec<&str> = described.iter().map(String::as_str).collect();
+        let place = match filter.cursor.as_deref() {
+            None => None,
+            Some(text) => match open_cursor(&described, text)?.as_slice() {
+                [position, id] => position.as_i64().zip(id.as_str().map(ToOwned::to_owned)),
                 _ => None,
-            };
-            query.before = Some(place.ok_or_else(|| EngineError::invalid("/cursor", "this is no cursor of runs"))?);
-        }
-        let mut runs = self.inner.store.runs(&query).await?;
+            }
+            .ok_or_else(|| EngineError::invalid("/cursor", "this is no cursor of runs"))
+            .map(Some)?,
+        };
+        let before = place.as_ref().map(|(position, automation)| (*position, automation.as_str()));
+        let mut runs = self.inner.store.list_runs(&query, before).await?;
         let more = runs.len() > limit as usize;
         runs.truncate(limit as usize);
-        let next = runs
-            .last()
-            .filter(|_| more)
-            .map(|last| cursor(&described, vec![last.position.into(), last.automation.as_str().into()]));
-        Ok(Page { items: runs.iter().map(run_to_json).collect(), next })
+        let next = runs.last().filter(|_| more).map(|last| {
+            let (position, automation) = last.place();
+            cursor(&described, vec![position.into(), automation.into()])
+        });
+        Ok(Page { items: runs.iter().map(listed_to_json).collect(), next })
+    }
+
+    async fn run_query(&self, caller: &Caller, filter: &RunFilter) -> Result<RunQuery, EngineError> {
+        let status = filter.status.as_deref().map(|status| {
+            let all = RunStatus::ALL.map(RunStatus::as_str).join(", ");
+            let wrong = || EngineError::invalid("/status", format!("`{status}` is no status: use one of {all}"));
+            RunStatus::parse(status).ok_or_else(wrong)
+        });
+        let automation = filter.automation.as_deref().map(AutomationId::new).transpose();
+        let subject = match filter.subject.as_deref() {
+            Some(text) => Some(self.record_named(caller, "/subject", text).await?),
+            None => None,
+        };
+        let lane = match filter.lane.as_deref() {
+            Some(text) => Some(self.record_named(caller, "/lane", text).await?),
+            None => None,
+        };
+        Ok(RunQuery {
+            status: status.transpose()?,
+            automation: automation.map_err(|e| EngineError::invalid("/automation", e.to_string()))?,
+            digest: filter.digest.as_deref().map(digest_range).transpose()?,
+            error_code: filter.error.clone(),
+            lane,
+            subject,
+            since: filter.since,
+            until: filter.until,
+            ..RunQuery::default()
+        })
+    }
+
+    async fn record_named(&self, caller: &Caller, pointer: &str, text: &str) -> Result<RecordId, EngineError> {
+        let wrong = || EngineError::invalid(pointer, "write OBJECT/KEY, such as customer/customer_no:1");
+        let (object, key) = key::split_subject(text).ok_or_else(wrong)?;
+        Ok(self.get(caller, object, key).await?.id)
     }
 
     /// One run with its event, its trace, and the events that it appended.
@@ -107,16 +186,20 @@ impl Engine {
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
     pub async fn run(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
-        let run = self.find_run(id).await?;
+        let run = match self.listed_run(id).await? {
+            ListedRun::Sound(run) => run,
+            damaged @ ListedRun::Damaged(_) => return Ok(listed_to_json(&damaged)),
+        };
         let mut json = run_to_json(&run);
         let trace = run.trace.as_deref().and_then(|text| serde_json::from_str::<Json>(text).ok());
         json["trace"] = trace.unwrap_or(Json::Null);
+        let slices = self.inner.store.journal(run.id).await?;
         if run.status == RunStatus::Waiting
-            && let Some(waiting) =
-                Journal::read(&self.inner.store.journal(run.id).await?).ok().and_then(|j| j.waiting())
+            && let Some(waiting) = Journal::read(&slices).ok().and_then(|j| j.waiting())
         {
             json["waits_in"] = json!({ "call": waiting.call, "for": waiting.request, "until": run.wake_at });
         }
+        json["journal"] = journal_to_json(&slices);
         if let Some(event) = self.inner.store.event(run.position).await? {
             json["trigger"] = event_to_json(&event);
         }
@@ -129,9 +212,16 @@ impl Engine {
     }
 
     pub(crate) async fn find_run(&self, id: &str) -> Result<Arc<Run>, EngineError> {
+        match self.listed_run(id).await? {
+            ListedRun::Sound(run) => Ok(Arc::new(*run)),
+            ListedRun::Damaged(damaged) => Err(EngineError::Conflict(damaged_text(&damaged))),
+        }
+    }
+
+    async fn listed_run(&self, id: &str) -> Result<ListedRun, EngineError> {
         let missing = || EngineError::not_found(format!("run `{}`", id.chars().take(64).collect::<String>()));
         let id: RunId = id.parse().map_err(|_| missing())?;
-        self.inner.store.run(id).await?.map(Arc::new).ok_or_else(missing)
+        self.inner.store.listed_run(id).await?.ok_or_else(missing)
     }
 
     /// How many runs each automation has in each status.
@@ -145,6 +235,18 @@ impl Engine {
             .into_iter()
             .map(|c| json!({ "automation": c.automation, "status": c.status.as_str(), "count": c.count }));
         Ok(shown.collect())
+    }
+
+    /// How many runs there are in each state, of one automation or of all.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`].
+    pub fn run_totals(&self, caller: &Caller, automation: Option<&str>) -> Result<Json, EngineError> {
+        caller.everywhere(Act::Read)?;
+        let counts = self.inner.store.run_counts();
+        let meant = |count: &&RunCount| automation.is_none_or(|id| count.automation.as_str() == id);
+        let total = |status| counts.iter().filter(meant).filter(|c| c.status == status).map(|c| c.count).sum::<u64>();
+        Ok(RunStatus::ALL.map(|status| (status.as_str().to_owned(), Json::from(total(status)))).into_iter().collect())
     }
 
     /// The run that has waited longest for its lane, if any does.

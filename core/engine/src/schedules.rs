@@ -170,6 +170,16 @@ pub(crate) enum By {
     Hand,
 }
 
+/// The automation of the schedule in `record`, and its next instant unless it is paused.
+///
+/// # Errors
+/// What does not read, in words.
+pub(crate) fn coming(record: &Record) -> Result<(AutomationId, Option<Timestamp>), String> {
+    let schedule = Schedule::of_record(record)?;
+    let next_at = schedule.next_at.filter(|_| !schedule.paused);
+    Ok((schedule.automation, next_at))
+}
+
 impl Schedules {
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {

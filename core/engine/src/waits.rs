@@ -321,7 +321,7 @@ impl Inner {
             match outcome {
                 Ok(_) => {
                     woken = woken.map(|count| count + 1);
-                    self.woken((*run).clone(), awaited);
+                    self.woken((*run).clone(), awaited, now);
                 }
                 Err(StoreError::RunMoved { .. }) => {}
                 // The others have been woken all the same, and are in the lanes.
@@ -332,10 +332,14 @@ impl Inner {
     }
 
     /// Queues a run that a commit has made pending.
-    pub(crate) fn woken(&self, mut run: Run, awaited: Option<Awaited>) {
+    pub(crate) fn woken(&self, mut run: Run, awaited: Option<Awaited>, now: Timestamp) {
         (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
         (run.wake_event, run.wake_index) = (awaited.map(|a| a.event), awaited.map(|a| a.index));
-        self.lanes.push_again(Item { run: Arc::new(run), event: None });
+        let item = Item { run: Arc::new(run), event: None };
+        match self.replay.get() {
+            Some(replay) => replay.woken(item, now),
+            None => self.lanes.push_again(item),
+        }
     }
 }
 

@@ -22,7 +22,9 @@ pub const ENDED: &str = "run.ended";
 ///    └──pause──▶ paused ──resume──▶ pending
 ///
 /// pending ──sleep, wait_for, …────▶ waiting ──what it waits for──▶ pending
-///              └──its calls differ from those before it waited──▶ paused
+///    │                           │  ▲
+///    │                         pause └─resume: what it waits for may have come meanwhile
+///    └──its calls differ from those before it waited──▶ paused
 /// ```
 /// Whatever has not ended can be cancelled; what was cancelled can be started again. A run that ended for want of an answer to
 /// a call waits for that answer again when it is retried.
@@ -87,14 +89,14 @@ impl RunStatus {
         matches!(self, Self::Pending | Self::Retrying | Self::Waiting | Self::Paused)
     }
 
-    /// Whether a run may go from here to `next`. Who is pending again has been woken, resumed or retried by one alone.
+    /// Whether a run may go from here to `next`. Who is pending again has been woken, resumed or retried by one alone. That a
+    /// run waits again which was held back while it waited is left to who resumes it: a slice must not do so.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Pending | Self::Retrying => !matches!(next, Self::Pending),
-            Self::Waiting => matches!(next, Self::Pending | Self::Dead | Self::Cancelled),
-            Self::Paused => matches!(next, Self::Pending | Self::Cancelled),
-            Self::Dead => matches!(next, Self::Pending | Self::Waiting | Self::Cancelled),
+            Self::Waiting => matches!(next, Self::Pending | Self::Paused | Self::Dead | Self::Cancelled),
+            Self::Paused | Self::Dead => matches!(next, Self::Pending | Self::Waiting | Self::Cancelled),
             Self::Cancelled => matches!(next, Self::Pending | Self::Waiting),
             Self::Completed | Self::Skipped => false,
         }

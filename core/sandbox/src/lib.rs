@@ -28,8 +28,8 @@ mod wire;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
-    RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
+    Question, RecordData, Reply, WaitRequest,
 };
 pub use literals::{Examined, Literal, Named, Target};
 pub use manifest::Manifest;

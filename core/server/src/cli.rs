@@ -18,6 +18,7 @@ mod check;
 mod config_command;
 mod cron;
 mod discover;
+mod doctor;
 mod effect;
 mod event;
 mod explain;
@@ -134,6 +135,8 @@ enum Command {
     /// Checks the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Looks after all invariants of a running server at once, and says what to do about what is broken.
+    Doctor,
     /// Takes a backup of a running server.
     Backup(backup::BackupArgs),
     /// Puts a backup into an empty workspace and checks it. Needs no server.
@@ -202,6 +205,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Secret(command) => secret::run(&common, command),
         Command::User(command) => user::run(&common, command),
         Command::Audit(command) => audit::run(&common, command),
+        Command::Doctor => doctor::run(&common),
         Command::Backup(args) => backup::run(&common, &args),
         Command::Restore(args) => backup::restore(&common, &args),
         Command::Config(command) => config_command::run(&common, &command),

@@ -165,7 +165,15 @@ fn schemas() -> Json {
         "User": closed("A person", &["name", "roles"], &[("name", text()), ("email", text()), ("roles", list(text()))]),
         "RunSelection": closed("Which runs are meant; a status or an automation must be named", &[], &[
             ("status", text()), ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
-            ("until", json!({"type": "string", "format": "date-time"})),
+            ("until", json!({"type": "string", "format": "date-time"})), ("digest", text()), ("error", text()),
+        ]),
+        "Retry": closed("How a run is started again", &[], &[
+            ("from", json!({"type": "integer", "minimum": 1})), ("on", json!({"enum": ["active"]})), ("force", flag()),
+        ]),
+        "RetryMany": closed("Which runs are started again, and how", &[], &[
+            ("status", text()), ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
+            ("until", json!({"type": "string", "format": "date-time"})), ("digest", text()), ("error", text()),
+            ("from", json!({"type": "integer", "minimum": 1})), ("on", json!({"enum": ["active"]})), ("force", flag()),
         ]),
         "EffectSelection": closed("Which dead effects are meant; without any, all", &[], &[
             ("destination", text()), ("channel", text()),

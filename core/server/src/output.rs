@@ -48,10 +48,16 @@ impl Output {
 
     /// Writes one thing: for people a line per member.
     pub fn one(self, value: &Json) {
-        self.show(value, |value| match value {
-            Json::Object(map) => table(&["", ""], map.iter().map(|(name, v)| vec![name.clone(), long_cell(v)])),
-            other => cell(other),
-        });
+        self.show(value, members);
+    }
+}
+
+/// One thing as people read it: a line per member.
+#[must_use]
+pub fn members(value: &Json) -> String {
+    match value {
+        Json::Object(map) => table(&["", ""], map.iter().map(|(name, v)| vec![name.clone(), long_cell(v)])),
+        other => cell(other),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::unit::{Artifact, ArtifactKind, AutomationRow, IdempotencyPut};
 /// The columns of an event, in the order in which [`read_event`] wants them.
 pub(crate) const EVENT_COLUMNS: &str = "position, source, source_id, type, subject_object, subject_id, lane, time, \
      recorded_at, actor, run, cause, depth, payload, salt, payload_hash, hash";
-const RUN_COLUMNS: &str = "id, automation, digest, position, lane, depth, status, attempt, wake_at, created_at, \
+pub(crate) const RUN_COLUMNS: &str = "id, automation, digest, position, lane, depth, status, attempt, wake_at, created_at, \
      finished_at, error, trace, wake_event, wake_index";
 const SELECT_AUTOMATIONS: &str = "select m.id, m.active, m.digest, a.kind, a.path, m.declaration, m.settings, m.activated_at \
      from automation as m join artifact as a on a.digest = m.digest order by m.id";
@@ -79,7 +79,8 @@ pub(crate) fn with_body(row: EventRow, schema: &Schema) -> Result<Event, DbError
     Ok(event)
 }
 
-fn read_run(row: &Row) -> Result<Run, DbError> {
+/// Reads a row of [`RUN_COLUMNS`].
+pub(crate) fn read_run(row: &Row) -> Result<Run, DbError> {
     let number = |n: i64| u16::try_from(n).map_err(|e| damaged("run", e));
     let status = row.text(6)?;
     Ok(Run {
@@ -103,14 +104,14 @@ fn read_run(row: &Row) -> Result<Run, DbError> {
 
 /// Conditions joined by `and`, with their values.
 #[derive(Default)]
-struct Conditions {
-    text: String,
-    cells: Vec<Cell>,
+pub(crate) struct Conditions {
+    pub(crate) text: String,
+    pub(crate) cells: Vec<Cell>,
 }
 
 impl Conditions {
     /// Adds a condition; `?` in it stands for the value.
-    fn add(&mut self, condition: &str, cell: Cell) {
+    pub(crate) fn add(&mut self, condition: &str, cell: Cell) {
         self.cells.push(cell);
         let placeholder = format!("${}", self.cells.len());
         self.add_bare(&condition.replace('?', &placeholder));
@@ -204,7 +205,7 @@ fn known_types(schema: &Schema) -> Vec<String> {
     all
 }
 
-fn run_conditions(query: &RunQuery) -> Conditions {
+pub(crate) fn run_conditions(query: &RunQuery) -> Conditions {
     let mut conditions = Conditions::default();
     if let Some(status) = query.status {
         // As a word of the text, not as a value, so that the partial indexes serve it.
@@ -224,6 +225,14 @@ fn run_conditions(query: &RunQuery) -> Conditions {
     }
     if let Some(run) = query.caused_by {
         conditions.add("position in (select e.position from event as e where e.run = ?)", Cell::Id(run.0));
+    }
+    if let Some((least, greatest)) = query.digest {
+        conditions.add("digest >= ?", Cell::Bytes(least.0.to_vec()));
+        conditions.add("digest <= ?", Cell::Bytes(greatest.0.to_vec()));
+    }
+    if let Some(code) = &query.error_code {
+        let length = code.chars().count() + 1;
+        conditions.add(&format!("substr(error, 1, {length}) = ?"), Cell::Owned(format!("{code} ")));
     }
     if let Some(since) = query.since {
         conditions.add("created_at >= ?", Cell::Int(since.micros()));

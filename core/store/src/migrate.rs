@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -40,10 +40,15 @@ const MIGRATIONS: [Migration; 5] = [
         sqlite: include_str!("../migrations/sqlite/0005_flow.sql"),
         postgres: include_str!("../migrations/postgres/0005_flow.sql"),
     },
+    Migration {
+        name: "0006_operations",
+        sqlite: include_str!("../migrations/sqlite/0006_operations.sql"),
+        postgres: include_str!("../migrations/postgres/0006_operations.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

@@ -2,7 +2,7 @@
 
 use rapport_model::event::Origin;
 use rapport_model::rule::{Params, Rule};
-use rapport_model::{AutomationId, Name, RecordId, RunId, RunStatus, Timestamp, Value};
+use rapport_model::{AutomationId, Digest, Name, RecordId, RunId, RunStatus, Timestamp, Value};
 
 /// Which way an order goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +81,10 @@ pub struct RunQuery {
     pub position: Option<i64>,
     /// Only runs started by events that this run appended.
     pub caused_by: Option<RunId>,
+    /// Only runs of versions between these two, both included.
+    pub digest: Option<(Digest, Digest)>,
+    /// Only runs whose last failure had this code.
+    pub error_code: Option<String>,
     /// Only runs whose event was committed at this instant or later.
     pub since: Option<Timestamp>,
     /// Only runs whose event was committed before this instant.

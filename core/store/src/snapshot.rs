@@ -27,7 +27,7 @@ const SELECT_HEAD: &str = "select position from log_head where id = 1";
 
 /// A workspace as it is at one moment.
 pub struct Snapshot {
-    conn: Conn,
+    pub(crate) conn: Conn,
     schema: Arc<Schema>,
     head: i64,
 }

@@ -36,6 +36,8 @@ pub struct UnitOfWork {
     pub on_duplicate: Duplicate,
     /// The step that the run takes with this unit.
     pub run_state: Option<RunUpdate>,
+    /// The version that the run of `run_state` goes on with, if that is another one.
+    pub run_digest: Option<Digest>,
     /// What happens to the journal of the unit's run.
     pub journal: JournalStep,
     /// What happens to effects.
@@ -68,6 +70,7 @@ impl UnitOfWork {
             events: Vec::new(),
             on_duplicate: Duplicate::Skip,
             run_state: None,
+            run_digest: None,
             journal: JournalStep::None,
             effects: Vec::new(),
             schema: Vec::new(),
@@ -95,6 +98,10 @@ pub enum JournalStep {
     },
     /// The run was woken: it waits for nothing now.
     Woken,
+    /// The run was held back while it waited, and waits again for the same.
+    WaitsAgain,
+    /// The run goes on from a shorter journal: its slices, by number, as they are now. It waits for nothing.
+    Cut(Vec<(i64, String)>),
     /// The run has ended: nobody needs its journal.
     Clear,
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use rapport_model::{EventType, Name, Run, RunId, Timestamp};
 
-use crate::db::{Cell, DbError, Query, Row};
+use crate::db::{Cell, DbError, Kind, Query, Row, RowStatement};
 use crate::error::StoreError;
 use crate::shared::Shared;
 use crate::store::Store;
+use crate::unit::WaitFor;
 
 const SELECT_JOURNAL: &str = "select entries from journal where run = $1 order by slice";
 const SELECT_LOCK: &str = "select version from named_lock where key = $1";
@@ -19,7 +20,31 @@ const IS_WAITED_FOR: &str = "select run from awaited where type = $1 limit 1";
 const WAITING: &str =
     "select run, place, after from awaited where type = $1 and field = $2 and value = $3 order by run, place";
 
+/// By the primary key.
+const WAITS_OF: &str = "select run, type, field, value, after from awaited where run in (";
+
 impl Store {
+    /// What these runs wait for, of those that wait for events.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn waits_of(&self, runs: &[RunId]) -> Result<Vec<(RunId, WaitFor)>, StoreError> {
+        let pool = &self.shared().pool;
+        let cells = runs.iter().map(|run| Cell::Id(run.0)).collect();
+        let mut found = Vec::new();
+        for statement in
+            RowStatement::new(WAITS_OF, ") order by run, place", &[Kind::Id]).statements(pool.dialect(), cells)
+        {
+            for row in pool.fetch(statement).await? {
+                let damaged = |e: String| StoreError::Corrupt { what: "wait".into(), why: e };
+                let kind = EventType::new(&row.text(1)?).map_err(|e| damaged(e.to_string()))?;
+                let field = Name::new(&row.text(2)?).map_err(|e| damaged(e.to_string()))?;
+                found.push((row.run_id(0)?, WaitFor { kind, field, value: row.text(3)?, after: row.int(4)? }));
+            }
+        }
+        Ok(found)
+    }
+
     /// The calls that the slices of a run made before it waited, slice by slice, as JSON text.
     ///
     /// # Errors

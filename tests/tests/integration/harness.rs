@@ -113,6 +113,11 @@ impl TestApp {
         self.run_until_idle().await;
     }
 
+    /// Lets the watchdog go on; says how much each check has found.
+    pub(crate) async fn tick_watchdog(&self, now: Timestamp) -> Vec<(&'static str, u64)> {
+        self.app.as_ref().unwrap().engine().tick_watchdog(now).await.findings
+    }
+
     /// Starts everything that is due at the clock's instant, and waits until it is done.
     pub(crate) async fn settle(&self) {
         let settled = tokio::time::timeout(PATIENCE, self.app.as_ref().unwrap().engine().settle()).await;
@@ -146,11 +151,16 @@ impl TestApp {
     }
 
     /// Stops the server, lets something happen to its data, and starts it again.
-    pub(crate) async fn restart_after(mut self, between: impl AsyncFnOnce()) -> Self {
+    pub(crate) async fn restart_after(self, between: impl AsyncFnOnce()) -> Self {
+        self.restart_with(Arc::new(WallClock), between).await
+    }
+
+    /// The same on a clock.
+    pub(crate) async fn restart_with(mut self, clock: Arc<dyn Clock>, between: impl AsyncFnOnce()) -> Self {
         self.app.take().unwrap().shutdown().await;
         between().await;
         let (folder, config) = (Arc::clone(&self.folder), self.config.clone());
-        Setup { database: Database::Sqlite, folder, config, clock: Arc::new(WallClock) }.run().await
+        Setup { database: Database::Sqlite, folder, config, clock }.run().await
     }
 
     /// Stops the server as SIGTERM does and starts it again on the same data.

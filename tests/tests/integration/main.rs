@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod automations;
 #[cfg(test)]
+mod backtest_waits;
+#[cfg(test)]
 mod backtests;
 #[cfg(test)]
 mod bulk;
@@ -53,6 +55,8 @@ mod records;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod retrying;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod scenarios;
@@ -74,5 +78,7 @@ mod versions;
 mod wait_any;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod watchdog;
 #[cfg(test)]
 mod watching;

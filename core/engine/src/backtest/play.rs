@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rapport_model::event::{Body, NewEvent};
 use rapport_model::record::{Change, Put, PutKind};
 use rapport_model::time::SetClock;
-use rapport_model::{AutomationId, Event, Name, RecordId, RunId, Schema};
+use rapport_model::{AutomationId, Clock as _, Digest, Event, Name, RecordId, RunId, Schema};
 use rapport_store::{Stamp, UnitOfWork};
 use tokio::task::JoinSet;
 
@@ -41,6 +41,8 @@ pub(super) struct Played {
     pub(super) left_out: u64,
     /// Why versions that were live then could not be used, or events not be fed.
     pub(super) remarks: Vec<String>,
+    /// Questions that nobody was asked then, so that nobody answers them.
+    pub(super) unanswered: u64,
 }
 
 /// The most remarks kept.
@@ -48,8 +50,10 @@ const REMARKS_MAX: usize = 10;
 
 /// A replay on its way.
 pub(super) struct Player<'a> {
-    parts: Parts<'a>,
-    played: Played,
+    pub(super) parts: Parts<'a>,
+    pub(super) played: Played,
+    /// The versions that were live then, whatever is played.
+    pub(super) then: BTreeMap<AutomationId, Digest>,
     given: Vec<Arc<Event>>,
     lanes: HashSet<Option<RecordId>>,
     released: Vec<RunId>,
@@ -71,12 +75,15 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Player<'a> {
     pub(super) fn new(parts: Parts<'a>) -> Self {
-        Self { parts, played: Played::default(), given: Vec::new(), lanes: HashSet::new(), released: Vec::new() }
+        let then = parts.recording.bounds.then.clone();
+        let (given, lanes, released) = (Vec::new(), HashSet::new(), Vec::new());
+        Self { parts, played: Played::default(), then, given, lanes, released }
     }
 
     /// Plays the whole stretch, and lets everything that it set off end.
     pub(super) async fn play(mut self, progress: &Progress) -> Result<Played, EngineError> {
         make_live(&self.parts.scratch.inner, &self.parts.versions);
+        self.see_whether_runs_wait();
         let schema = self.parts.live.store.schema();
         let mut after = self.parts.recording.first - 1;
         loop {
@@ -92,11 +99,17 @@ impl<'a> Player<'a> {
             }
         }
         self.flush().await?;
+        if self.parts.replay.is_one_by_one() {
+            self.end_one_by_one(&schema, progress).await?;
+        }
         self.work_all(&Released::All).await;
         Ok(self.played)
     }
 
     async fn step(&mut self, schema: &Schema, event: &Arc<Event>) -> Result<(), EngineError> {
+        if self.parts.replay.is_one_by_one() {
+            return self.step_one_by_one(schema, event).await;
+        }
         match self.parts.recording.source(schema, event) {
             Source::Core => self.switch(event).await?,
             Source::Caused => {
@@ -120,8 +133,12 @@ impl<'a> Player<'a> {
     }
 
     /// Follows what the log says of versions.
-    async fn switch(&mut self, event: &Event) -> Result<(), EngineError> {
+    pub(super) async fn switch(&mut self, event: &Event) -> Result<(), EngineError> {
         let Some((id, digest)) = switch_of(event) else { return Ok(()) };
+        match digest {
+            Some(digest) => drop(self.then.insert(id.clone(), digest)),
+            None => drop(self.then.remove(&id)),
+        }
         if self.parts.fixed.contains(&id) {
             return Ok(());
         }
@@ -134,10 +151,11 @@ impl<'a> Player<'a> {
             }
         }
         make_live(&self.parts.scratch.inner, &self.parts.versions);
+        self.see_whether_runs_wait();
         Ok(())
     }
 
-    fn remark(&mut self, text: String) {
+    pub(super) fn remark(&mut self, text: String) {
         if self.played.remarks.len() < REMARKS_MAX {
             self.played.remarks.push(text);
         }
@@ -147,6 +165,16 @@ impl<'a> Player<'a> {
     async fn flush(&mut self) -> Result<(), EngineError> {
         self.lanes.clear();
         let given = std::mem::take(&mut self.given);
+        self.feed(given).await?;
+        let released = std::mem::take(&mut self.released);
+        let these: HashSet<RunId> = released.iter().copied().collect();
+        self.work_recorded(released).await;
+        self.work_all(&Released::These(&these)).await;
+        Ok(())
+    }
+
+    /// Commits what is given.
+    pub(super) async fn feed(&mut self, given: Vec<Arc<Event>>) -> Result<(), EngineError> {
         let mut units = Vec::with_capacity(given.len());
         for event in &given {
             match unit_of(event) {
@@ -155,7 +183,9 @@ impl<'a> Player<'a> {
             }
         }
         if let Some(latest) = given.iter().map(|event| event.time).max() {
-            self.parts.clock.set(latest);
+            let one_by_one = self.parts.replay.is_one_by_one();
+            // Where runs may wait, time does not go back.
+            self.parts.clock.set(if one_by_one { latest.max(self.parts.clock.now()) } else { latest });
         }
         for outcome in self.parts.scratch.inner.store.commit_all(units).await {
             match outcome.map_err(EngineError::from) {
@@ -169,10 +199,6 @@ impl<'a> Player<'a> {
                 }
             }
         }
-        let released = std::mem::take(&mut self.released);
-        let these: HashSet<RunId> = released.iter().copied().collect();
-        self.work_recorded(released).await;
-        self.work_all(&Released::These(&these)).await;
         Ok(())
     }
 
@@ -205,7 +231,7 @@ impl<'a> Player<'a> {
     }
 
     /// Lets all waiting runs work that may, and what they set off, until there are none.
-    async fn work_all(&self, released: &Released<'_>) {
+    pub(super) async fn work_all(&self, released: &Released<'_>) {
         loop {
             let items = self.parts.replay.take_all(released);
             if items.is_empty() {
@@ -241,7 +267,7 @@ async fn make_room(working: &mut JoinSet<()>) {
     }
 }
 
-async fn work(inner: &Arc<Inner>, item: Item) {
+pub(super) async fn work(inner: &Arc<Inner>, item: Item) {
     let run = item.run.clone();
     execute::work(inner, item).await;
     inner.lanes.let_go(&run);

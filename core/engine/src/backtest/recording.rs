@@ -1,17 +1,17 @@
 //! Reads the recorded log once: what came from outside between two positions, what automations made of it, and what it
 //! takes to bring the records back to how they were before.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{Body, Fields, RecordChange};
 use rapport_model::schema::Origin;
-use rapport_model::{Actor, AutomationId, Event, EventType, Name, RecordId, RunId, Schema, Value};
+use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, RecordId, RunId, Schema, Timestamp, Value};
 use rapport_store::{EventQuery, Snapshot, Stamp};
 
 use super::Progress;
 use crate::error::EngineError;
-use crate::replay::{Deeds, Key, Recorded, count};
+use crate::replay::{Deeds, Key, Recorded, count, is_question};
 
 /// Events read in one go.
 pub(super) const PAGE: u32 = 1_000;
@@ -65,8 +65,33 @@ pub(super) struct Recording {
     pub(super) deeds: HashMap<AutomationId, Deeds>,
     /// The objects that events of declared types were about.
     pub(super) subjects: HashMap<EventType, HashSet<Name>>,
+    /// The questions that runs asked: by which run, and as which of it.
+    pub(super) questions: HashMap<RecordId, (RunId, usize)>,
+    /// How many questions runs asked.
+    pub(super) asked: HashMap<RunId, usize>,
+    /// The position at which the log ended.
+    pub(super) head: i64,
+    pub(super) bounds: Bounds,
     /// Positions after `last` that belong to what the stretch set off.
     tail: HashSet<i64>,
+}
+
+/// Where what runs that wait did ends to count.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// The automations whose runs may wait.
+    pub(super) waiting: HashSet<AutomationId>,
+    /// The end.
+    pub(super) until: Timestamp,
+    /// The versions that were live when the stretch began.
+    pub(super) then: BTreeMap<AutomationId, Digest>,
+}
+
+impl Bounds {
+    fn is_beyond(&self, event: &Event) -> bool {
+        let Actor::Automation(automation) = &event.actor else { return false };
+        event.time > self.until && self.waiting.contains(automation)
+    }
 }
 
 /// Where an event of the stretch comes from.
@@ -85,7 +110,7 @@ impl Recording {
     pub(super) async fn read(
         snapshot: &mut Snapshot,
         (first, last): (i64, i64),
-        progress: &Progress,
+        (bounds, progress): (Bounds, &Progress),
     ) -> Result<Self, EngineError> {
         let mut recording = Self {
             first,
@@ -95,6 +120,10 @@ impl Recording {
             after: HashMap::new(),
             deeds: HashMap::new(),
             subjects: HashMap::new(),
+            questions: HashMap::new(),
+            asked: HashMap::new(),
+            head: snapshot.head(),
+            bounds,
             tail: HashSet::new(),
         };
         let schema = snapshot.schema().clone();
@@ -130,6 +159,8 @@ impl Recording {
         self.take_back(event);
         let inside = event.position <= self.last;
         match source {
+            // What runs did that waited beyond the end, and what came of it, is of another period.
+            Source::Caused if !inside && self.bounds.is_beyond(event) => {}
             Source::Caused => {
                 if !inside {
                     self.tail.insert(event.position);
@@ -149,9 +180,14 @@ impl Recording {
 
     fn note_caused(&mut self, event: &Event) {
         let Some(run) = event.run else { return };
-        let new = || Recorded { time: event.time, lane: event.lane, stamps: Vec::new() };
+        let new = || Recorded { lane: event.lane, slices: Vec::new() };
         let stamp = Stamp { position: event.position, recorded_at: event.recorded_at };
-        self.runs.entry(run).or_insert_with(new).stamps.push(stamp);
+        self.runs.entry(run).or_insert_with(new).note(event.time, stamp);
+        if let Some(subject) = event.subject.as_ref().filter(|_| is_question(event)) {
+            let asked = self.asked.entry(run).or_default();
+            self.questions.insert(subject.id, (run, *asked));
+            *asked += 1;
+        }
         if let Actor::Automation(automation) = &event.actor {
             count(self.deeds.entry(automation.clone()).or_default(), event);
         }

@@ -34,16 +34,21 @@ impl Inner {
         Ok(())
     }
 
-    /// Has, in the same commit, the call made again for want of whose answer a run ended: the run waits for it then.
-    pub(crate) async fn call_again(&self, run: &Run, unit: &mut UnitOfWork, now: Timestamp) -> Result<(), EngineError> {
+    /// Has, in the same commit, the call made again for want of whose answer a run ended: the run waits for it then. Says
+    /// whether there is such a call.
+    pub(crate) async fn call_again(
+        &self,
+        run: &Run,
+        unit: &mut UnitOfWork,
+        now: Timestamp,
+    ) -> Result<bool, EngineError> {
         let unanswered = |effect: &Effect| effect.status != EffectStatus::Done;
-        if let Some(effect) = self.call_of(run).await?.filter(unanswered) {
-            unit.effects.push(again(&effect, now));
-            if let Some(state) = &mut unit.run_state {
-                state.status = RunStatus::Waiting;
-            }
+        let Some(effect) = self.call_of(run).await?.filter(unanswered) else { return Ok(false) };
+        unit.effects.push(again(&effect, now));
+        if let Some(state) = &mut unit.run_state {
+            state.status = RunStatus::Waiting;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// All effects of `run`, in the order in which it asked for them.

@@ -51,15 +51,19 @@ pub(super) async fn slice(
         slice_host.random = Stream::new(&seed);
         slice_host.begins_slice(slices);
     }
+    let anew = journal.is_empty();
     let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
     journaled.woken_index = run.wake_index;
     let first = journaled.first_record(event, record);
-    if let (Some(record), true) = (&first, current && slices == 0) {
+    if let (Some(record), true) = (&first, current && anew) {
         journaled.inner.buffer.saw(record);
     }
     let guest_event = GuestEvent { event: event.clone(), record: first };
     let (report, mut journaled) = inner.sandbox.call(&version.program, guest_event, journaled).await;
     inner.counters.fuel.fetch_add(report.fuel, std::sync::atomic::Ordering::Relaxed);
+    if let Some(replay) = inner.replay.get() {
+        replay.used(&run.automation, report.fuel);
+    }
     let locks = std::mem::take(&mut journaled.inner.locks);
     if let Some(wanted) = locks.wanted() {
         return Ok(Sliced::Locked(wanted));

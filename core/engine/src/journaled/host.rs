@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing, Question,
-    RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
+    Question, RecordData, Reply, WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
@@ -164,7 +164,7 @@ impl Host for JournaledHost {
     }
 
     fn now(&self) -> Timestamp {
-        self.time
+        if self.is_played() { self.inner.time } else { self.time }
     }
 
     fn random(&mut self, count: u32) -> Vec<u8> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use rapport_model::rule::{ParamTypes, Params, Rule};
-use rapport_model::{Event, EventType, Name, Record, Run, RunId, Timestamp};
+use rapport_model::{Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp};
 use rapport_store::{EventQuery, StoreError};
 
 use super::{Awaited, BATCH, Kind, Wanted, text_of, value_in};
@@ -96,6 +96,8 @@ impl Inner {
         for (id, index) in found {
             match self.store.run(id).await {
                 Ok(run) => {
+                    // One that is held back looks through the log once it may go on.
+                    let run = run.filter(|run| run.status == RunStatus::Waiting);
                     let run = run.filter(|run| run.wake_at.is_none_or(|until| event.recorded_at <= until));
                     runs.extend(run.map(|run| (Arc::new(run), Some(Awaited { event: event.position, index }))));
                 }

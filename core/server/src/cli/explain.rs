@@ -43,6 +43,13 @@ pub(super) fn run(json: &Json) -> String {
         tree.line(0, "sent");
         sent.iter().for_each(|effect| effect_lines(&mut tree, effect));
     }
+    if let Some(calls) = json["journal"].as_array().filter(|calls| !calls.is_empty()) {
+        tree.line(0, "called, as its journal has it");
+        for call in calls {
+            let what = format!("{} {} {}", call["n"], cell(&call["call"]), cell(&call["about"]));
+            tree.line(1, &format!("{what} → {}", cell(&call["answer"])));
+        }
+    }
     tree.0
 }
 

@@ -1,5 +1,7 @@
 //! Whether the server lives, is ready, and how it does.
 
+mod operations;
+
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
@@ -28,6 +30,12 @@ pub(super) fn routes() -> Vec<Route> {
             .about("operations", "Gives counters and gauges in the text format of Prometheus")
             .gives("text/plain; version=0.0.4")
             .answers(200, "All of them"),
+        Route::new(MethodFilter::GET, "/v1/health/invariants", "admin", invariants)
+            .about(
+                "operations",
+                "Looks after all invariants at once: runs that nobody wakes, timers overdue, counts that are off",
+            )
+            .answers(200, "What each check looked at and found, and what to do about it"),
         Route::new(MethodFilter::GET, "/v1/workspace", "read", workspace)
             .about("operations", "Says which workspace this is, how far its log goes, and which version serves it")
             .answers(200, "The workspace"),
@@ -60,6 +68,10 @@ async fn workspace(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     Ok(json_response(StatusCode::OK, &json))
 }
 
+async fn invariants(State(api): State<Api>, Auth(caller): Auth) -> Answer {
+    Ok(json_response(StatusCode::OK, &json!(api.engine.watch(&caller).await?)))
+}
+
 async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     caller.everywhere(Act::Read)?;
     let mut text = Exposition::default();
@@ -69,6 +81,9 @@ async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     lag_metrics(&api, &mut text).await?;
     effect_metrics(&api, &mut text).await?;
     store_metrics(&api, &mut text);
+    // Each part of the product that has something to measure adds its function here.
+    operations::run_metrics(&api.engine, &mut text).await?;
+    operations::watchdog_metrics(&api.engine, &mut text);
     let mut response = text.0.into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

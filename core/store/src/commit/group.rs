@@ -87,6 +87,8 @@ pub(crate) struct Group<'a> {
     pub(crate) locks: HashMap<String, i64>,
     /// The same, of those that the group takes.
     pub(crate) taken: HashMap<String, i64>,
+    /// Runs that go on with another version.
+    pub(crate) run_digests: HashMap<RunId, Digest>,
     /// What happens to the journals of runs.
     pub(crate) journal: Vec<(RunId, JournalStep)>,
     /// What happens to effects.
@@ -135,6 +137,7 @@ impl<'a> Group<'a> {
             idempotency: Vec::new(),
             locks: HashMap::new(),
             taken: HashMap::new(),
+            run_digests: HashMap::new(),
             journal: Vec::new(),
             effects: Vec::new(),
             origins: HashSet::with_capacity(units),

@@ -53,6 +53,14 @@ const UPDATE_RUN_SQLITE: &str = "update run set status = ?2, attempt = ?3, wake_
      trace = ?7, wake_event = ?8, wake_index = ?9 where id = ?1";
 const UPDATE_KINDS: [Kind; 9] =
     [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text, Kind::Int, Kind::Int];
+/// The same for runs that go on with another version. On PostgreSQL no two statements of a commit may touch one row.
+const MOVE_RUNS: &str = "update run set status = v.column2, attempt = v.column3, wake_at = v.column4, \
+     finished_at = v.column5, error = v.column6, trace = v.column7, wake_event = v.column8, wake_index = v.column9, \
+     digest = v.column10 from (";
+const MOVE_RUN_SQLITE: &str = "update run set status = ?2, attempt = ?3, wake_at = ?4, finished_at = ?5, error = ?6, \
+     trace = ?7, wake_event = ?8, wake_index = ?9, digest = ?10 where id = ?1";
+const MOVE_KINDS: [Kind; 10] =
+    [Kind::Id, Kind::Text, Kind::Int, Kind::Int, Kind::Int, Kind::Text, Kind::Text, Kind::Int, Kind::Int, Kind::Bytes];
 const PUT_KEYS: &str = "insert into idempotency (actor, key, fingerprint, response, expires_at) ";
 const PUT_KEYS_END: &str = " on conflict (actor, key) do update set fingerprint = excluded.fingerprint, \
      response = excluded.response, expires_at = excluded.expires_at where idempotency.expires_at <= excluded.expires_at";
@@ -85,7 +93,7 @@ struct ObjectRows {
 pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, dialect: Dialect) -> Vec<Statement> {
     let mut all = insert_events(&group.events, dialect);
     all.extend(insert_runs(&group.runs, dialect));
-    all.extend(update_runs(group.run_updates.values(), dialect));
+    all.extend(update_runs(group, dialect));
     all.extend(put_keys(&group.idempotency, order, dialect));
     all.extend(journal::statements(&group.journal, dialect));
     all.extend(effects::statements(&group.effects, dialect));
@@ -204,26 +212,44 @@ fn insert_runs(runs: &[Arc<Run>], dialect: Dialect) -> Vec<Statement> {
     RowStatement::new(INSERT_RUNS, "", &RUN_KINDS).writes(dialect, cells)
 }
 
-fn update_runs<'a>(updates: impl Iterator<Item = &'a RunUpdate>, dialect: Dialect) -> Vec<Statement> {
-    let mut cells = Vec::new();
-    for update in updates {
-        cells.extend([
-            Cell::Id(update.id.0),
-            Cell::text(update.status.as_str()),
-            Cell::Int(i64::from(update.attempt)),
-            Cell::maybe(update.wake_at, Kind::Int, |t| Cell::Int(t.micros())),
-            Cell::maybe(update.finished_at, Kind::Int, |t| Cell::Int(t.micros())),
-            Cell::maybe(update.error.as_deref(), Kind::Text, |e| Cell::Owned(storable(e))),
-            Cell::maybe(update.trace.as_deref(), Kind::Text, |t| Cell::Owned(storable(t))),
-            Cell::maybe(update.wake_event, Kind::Int, Cell::Int),
-            Cell::maybe(update.wake_index, Kind::Int, Cell::Int),
-        ]);
+fn update_runs(group: &Group<'_>, dialect: Dialect) -> Vec<Statement> {
+    let (mut cells, mut moved) = (Vec::new(), Vec::new());
+    for update in group.run_updates.values() {
+        match group.run_digests.get(&update.id) {
+            None => cells.extend(update_cells(update)),
+            Some(digest) => {
+                moved.extend(update_cells(update));
+                moved.push(Cell::Bytes(digest.0.to_vec()));
+            }
+        }
     }
-    match dialect {
-        Dialect::Sqlite => RowStatement::for_each(UPDATE_RUN_SQLITE, &UPDATE_KINDS),
-        Dialect::Postgres => RowStatement::new(UPDATE_RUNS, UPDATE_RUNS_END, &UPDATE_KINDS),
-    }
-    .writes(dialect, cells)
+    let (usual, other) = match dialect {
+        Dialect::Sqlite => (
+            RowStatement::for_each(UPDATE_RUN_SQLITE, &UPDATE_KINDS),
+            RowStatement::for_each(MOVE_RUN_SQLITE, &MOVE_KINDS),
+        ),
+        Dialect::Postgres => (
+            RowStatement::new(UPDATE_RUNS, UPDATE_RUNS_END, &UPDATE_KINDS),
+            RowStatement::new(MOVE_RUNS, UPDATE_RUNS_END, &MOVE_KINDS),
+        ),
+    };
+    let mut all = usual.writes(dialect, cells);
+    all.extend(other.writes(dialect, moved));
+    all
+}
+
+fn update_cells(update: &RunUpdate) -> [Cell; 9] {
+    [
+        Cell::Id(update.id.0),
+        Cell::text(update.status.as_str()),
+        Cell::Int(i64::from(update.attempt)),
+        Cell::maybe(update.wake_at, Kind::Int, |t| Cell::Int(t.micros())),
+        Cell::maybe(update.finished_at, Kind::Int, |t| Cell::Int(t.micros())),
+        Cell::maybe(update.error.as_deref(), Kind::Text, |e| Cell::Owned(storable(e))),
+        Cell::maybe(update.trace.as_deref(), Kind::Text, |t| Cell::Owned(storable(t))),
+        Cell::maybe(update.wake_event, Kind::Int, Cell::Int),
+        Cell::maybe(update.wake_index, Kind::Int, Cell::Int),
+    ]
 }
 
 /// PostgreSQL cannot store the character U+0000, which a guest may put into a message.

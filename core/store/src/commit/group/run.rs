@@ -27,7 +27,11 @@ impl Group<'_> {
         let Some(update) = &unit.run_state else { return Ok(()) };
         let known = self.known_runs.get(&update.id).cloned();
         let status = known.as_ref().map(|known| known.status);
-        let may = status.is_some_and(|status| status.may_become(update.status));
+        let again = unit.journal == JournalStep::WaitsAgain;
+        let may = status.is_some_and(|status| match (status, update.status) {
+            (RunStatus::Paused, RunStatus::Waiting) => again,
+            (from, to) => from.may_become(to),
+        });
         let (true, Some(known)) = (may, known) else {
             let found = status.map_or("unknown", RunStatus::as_str);
             return Err(StoreError::RunMoved { run: update.id, found, wanted: update.status.as_str() });
@@ -40,10 +44,13 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Notes what happens to the journal of the unit's run.
+    /// Notes what happens to the journal and the version of the unit's run.
     pub(super) fn step_journal(&mut self, unit: &UnitOfWork) {
         let run = unit.run_state.as_ref().map(|update| update.id).or(unit.run);
-        if let (Some(run), true) = (run, unit.journal != JournalStep::None) {
+        if let (Some(update), Some(digest)) = (&unit.run_state, unit.run_digest) {
+            self.run_digests.insert(update.id, digest);
+        }
+        if let (Some(run), true) = (run, !matches!(unit.journal, JournalStep::None | JournalStep::WaitsAgain)) {
             self.journal.push((run, unit.journal.clone()));
         }
     }

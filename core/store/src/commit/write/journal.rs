@@ -10,16 +10,20 @@ const INSERT_JOURNAL: &str = "insert into journal (run, slice, entries) ";
 const JOURNAL_KINDS: [Kind; 3] = [Kind::Id, Kind::Int, Kind::Text];
 const INSERT_WAIT: &str = "insert into awaited (run, place, type, field, value, after) ";
 const WAIT_KINDS: [Kind; 6] = [Kind::Id, Kind::Int, Kind::Text, Kind::Text, Kind::Text, Kind::Int];
+const CUT_JOURNAL: &str = "update journal set entries = v.column3 from (";
+const CUT_JOURNAL_END: &str = ") as v where journal.run = v.column1 and journal.slice = v.column2";
+const CUT_JOURNAL_SQLITE: &str = "update journal set entries = ?3 where run = ?1 and slice = ?2";
 const DELETE_JOURNAL: &str = "delete from journal where run in (";
 const DELETE_WAIT: &str = "delete from awaited where run in (";
 
 /// The statements of these steps. A run takes one step in a group: between two it has to run.
 pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Vec<Statement> {
     let (mut appended, mut waits, mut ended, mut woken) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut cut = Vec::new();
     for (run, step) in steps {
         let id = Cell::Id(run.0);
         match step {
-            JournalStep::None => {}
+            JournalStep::None | JournalStep::WaitsAgain => {}
             JournalStep::Append { slice, entries, waits: all } => {
                 // PostgreSQL cannot store the character U+0000; in JSON it is written as an escape.
                 appended.extend([id.clone(), Cell::Int(*slice), Cell::text(entries)]);
@@ -30,6 +34,12 @@ pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Ve
                 }
             }
             JournalStep::Woken => woken.push(id),
+            JournalStep::Cut(slices) => {
+                for (slice, entries) in slices {
+                    cut.extend([id.clone(), Cell::Int(*slice), Cell::text(entries)]);
+                }
+                woken.push(id);
+            }
             JournalStep::Clear => {
                 ended.push(id.clone());
                 woken.push(id);
@@ -37,6 +47,11 @@ pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Ve
         }
     }
     let mut all = RowStatement::new(INSERT_JOURNAL, "", &JOURNAL_KINDS).writes(dialect, appended);
+    let cuts = match dialect {
+        Dialect::Sqlite => RowStatement::for_each(CUT_JOURNAL_SQLITE, &JOURNAL_KINDS),
+        Dialect::Postgres => RowStatement::new(CUT_JOURNAL, CUT_JOURNAL_END, &JOURNAL_KINDS),
+    };
+    all.extend(cuts.writes(dialect, cut));
     all.extend(RowStatement::new(DELETE_JOURNAL, ")", &[Kind::Id]).writes(dialect, ended));
     all.extend(RowStatement::new(DELETE_WAIT, ")", &[Kind::Id]).writes(dialect, woken));
     all.extend(RowStatement::new(INSERT_WAIT, "", &WAIT_KINDS).writes(dialect, waits));

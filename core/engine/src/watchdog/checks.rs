@@ -1,0 +1,62 @@
+//! The list of checks.
+
+use super::{Check, automations, runs};
+
+/// All checks, in the order in which they are reported.
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "wake_sources",
+        about: "a run that waits is woken by an instant or an event",
+        every: 1,
+        look: runs::wake_sources,
+    },
+    Check {
+        name: "overdue_timers",
+        about: "a run that waits for an instant is woken within a minute of it",
+        every: 1,
+        look: runs::overdue,
+    },
+    Check {
+        name: "lost_runs",
+        about: "a run that is pending or retrying is in memory, or among those that memory has no room for yet",
+        every: 1,
+        look: runs::lost,
+    },
+    Check {
+        name: "damaged_runs",
+        about: "the row of a run that is not done can be read",
+        every: 1,
+        look: runs::damaged,
+    },
+    Check { name: "cause_depth", about: "no chain of causes is longer than its limit", every: 1, look: runs::too_deep },
+    Check {
+        name: "journals",
+        about: "a journal, and what wakes a run, belong to a run that is not done",
+        every: 1,
+        look: runs::orphans,
+    },
+    Check {
+        name: "automations",
+        about: "open runs belong to automations that are there, and what is active is loaded",
+        every: 1,
+        look: automations::known,
+    },
+    Check {
+        name: "schedules",
+        about: "a schedule can be read and is dealt with within a minute of its instant",
+        every: 1,
+        look: automations::schedules,
+    },
+    Check {
+        name: "schema_epoch",
+        about: "memory and database agree on what is declared",
+        every: 1,
+        look: automations::schema_epoch,
+    },
+    Check {
+        name: "run_counts",
+        about: "the numbers of runs in the head of the log are those of the table",
+        every: 12,
+        look: runs::counts,
+    },
+];
