@@ -89,6 +89,8 @@ fn no_field_puts_a_line_into_the_head() {
         "\u{85}Bcc: y",
     ] {
         let by_subject = composed(&Message { subject: evil.into(), ..message() });
+        // Not even in a coded form, which the reader's program would decode.
+        assert!(!one_line(evil).contains(|c: char| c.is_control() || c == '\u{2028}'), "{evil:?}");
         let by_key = composed(&Message { key: evil.into(), ..message() });
         assert_eq!((headers(&by_subject), headers(&by_key)), (usual.clone(), usual.clone()), "{evil:?}");
     }
