@@ -37,7 +37,9 @@ struct Checker<'a> {
 pub(crate) fn check(path: &str, literals: &[Literal], declaration: &Declaration, schema: &Schema) -> Vec<Diagnostic> {
     let started = Started::of(declaration, schema);
     let mut checker = Checker { path, declaration, schema, started, wrong: Vec::new() };
-    literals.iter().for_each(|literal| checker.literal(literal));
+    for literal in literals {
+        checker.literal(literal);
+    }
     // One thing may be told twice: where it is read, and where it is used.
     checker.wrong.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
     checker.wrong.dedup();

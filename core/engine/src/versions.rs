@@ -164,14 +164,14 @@ fn known_id(id: &str) -> Result<AutomationId, EngineError> {
 }
 
 /// The text of a version's content.
-pub(crate) struct Text {
+pub(crate) struct Content {
     path: String,
     pub(crate) text: String,
     /// The size of a plugin's component.
     component_bytes: Option<usize>,
 }
 
-impl Text {
+impl Content {
     /// Whether it is a script, and no manifest.
     pub(crate) const fn is_script(&self) -> bool {
         self.component_bytes.is_none()
@@ -186,7 +186,9 @@ impl Inner {
         let mut query = EventQuery { after: Some(0), kind, limit: PAGE_ROWS_MAX, ..EventQuery::default() };
         loop {
             let page = self.store.events(&query).await?;
-            page.iter().for_each(|event| past.take(event));
+            for event in &page {
+                past.take(event);
+            }
             query.after = page.last().map(|event| event.position);
             if page.len() < PAGE_ROWS_MAX as usize {
                 return Ok(past);
@@ -287,15 +289,15 @@ impl Inner {
     }
 
     /// The text of the content of a version.
-    pub(crate) async fn text_of(&self, version: &Version) -> Result<Text, EngineError> {
+    pub(crate) async fn text_of(&self, version: &Version) -> Result<Content, EngineError> {
         let missing = || EngineError::not_found(format!("content {} of `{}`", version.content.short(), version.id));
         let artifact = self.store.artifact(&version.content).await?.ok_or_else(missing)?;
         if artifact.kind == ArtifactKind::Script {
             let text = String::from_utf8_lossy(&artifact.bytes).into_owned();
-            return Ok(Text { path: artifact.path, text, component_bytes: None });
+            return Ok(Content { path: artifact.path, text, component_bytes: None });
         }
         let (manifest, component) = crate::automations::unbundle(&artifact.bytes).ok_or_else(missing)?;
         let path = format!("{}/plugin.toml", artifact.path);
-        Ok(Text { path, text: manifest.to_owned(), component_bytes: Some(component.len()) })
+        Ok(Content { path, text: manifest.to_owned(), component_bytes: Some(component.len()) })
     }
 }

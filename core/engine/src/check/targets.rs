@@ -96,7 +96,7 @@ fn of_event<'a>(
                 && !field.name.is_empty()
                 && object.field(&field.name).is_none()
             {
-                return Err(unknown_field(object, field, &[]));
+                return Err(Box::new(unknown_field(object, field, &[])));
             }
             Ok(Found::Other)
         }
@@ -122,7 +122,7 @@ fn of_record<'a>(object: &'a ObjectDef, schema: &'a Schema, step: &Named) -> Res
         Some(_) => Ok(Found::Other),
         None if step.name == "id" => Ok(Found::Reference(object)),
         None if OF_RECORDS.contains(&step.name.as_str()) => Ok(Found::Other),
-        None => Err(unknown_field(object, step, &OF_RECORDS)),
+        None => Err(Box::new(unknown_field(object, step, &OF_RECORDS))),
     }
 }
 
@@ -134,9 +134,9 @@ fn of_reference<'a>(object: &'a ObjectDef, step: &Named) -> Result<Found<'a>, Bo
     Err(Box::new((step.clone(), message, "read the record first: `get(reference)`".to_owned())))
 }
 
-fn unknown_field(object: &ObjectDef, step: &Named, more: &[&str]) -> Box<Astray> {
+fn unknown_field(object: &ObjectDef, step: &Named, more: &[&str]) -> Astray {
     let known = object.fields.iter().map(|field| field.name.as_str()).chain(more.iter().copied());
-    Box::new((step.clone(), format!("`{}` has no field `{}`", object.name, step.name), hint(step, known)))
+    (step.clone(), format!("`{}` has no field `{}`", object.name, step.name), hint(step, known))
 }
 
 fn hint<'n>(step: &Named, known: impl Iterator<Item = &'n str>) -> String {

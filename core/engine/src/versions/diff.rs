@@ -6,7 +6,7 @@ use rapport_model::Declaration;
 use serde_json::{Map, Value as Json, json};
 use similar::TextDiff;
 
-use super::{Text, known_id};
+use super::{Content, known_id};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
@@ -54,9 +54,9 @@ impl Engine {
 }
 
 /// The difference of two texts, as `diff -u` writes it; empty if there is none.
-fn unified((old, old_text): (&Version, &Text), (new, new_text): (&Version, &Text)) -> String {
+fn unified((old, old_text): (&Version, &Content), (new, new_text): (&Version, &Content)) -> String {
     let difference = TextDiff::configure().timeout(SEARCH_MAX).diff_lines(&old_text.text, &new_text.text);
-    let label = |version: &Version, text: &Text| format!("{} {}", text.path, version.digest.short());
+    let label = |version: &Version, text: &Content| format!("{} {}", text.path, version.digest.short());
     let (from, to) = (label(old, old_text), label(new, new_text));
     difference.unified_diff().context_radius(CONTEXT_LINES).header(&from, &to).to_string()
 }

@@ -25,7 +25,7 @@ pub(super) fn run(common: &Common, places: &[std::path::PathBuf]) -> Outcome {
         None => alone(common, &readable)?,
     };
     found.reverse();
-    let next = |file: Result<FileToCheck, Json>| file.map_or_else(|problem| Some(problem), |_| found.pop());
+    let next = |file: Result<FileToCheck, Json>| file.map_or_else(Some, |_| found.pop());
     let checked: Vec<Json> = files.into_iter().filter_map(next).collect();
     let failed = checked.iter().any(|c| c["ok"] == false);
     common.output().show(&Json::Array(checked), |checked| format!("{}\n({against})", people(checked)));

@@ -251,9 +251,9 @@ fn diff_text(diff: &Json) -> String {
             side(&setting["to"])
         ));
     }
-    match (diff["component_bytes"][0].as_u64(), diff["component_bytes"][1].as_u64()) {
-        (Some(from), Some(to)) => lines.push(format!("  component: {from} → {to} bytes")),
-        _ => {}
+    let sizes = &diff["component_bytes"];
+    if let (Some(from), Some(to)) = (sizes[0].as_u64(), sizes[1].as_u64()) {
+        lines.push(format!("  component: {from} → {to} bytes"));
     }
     let source = cell_whole(&diff["source"]);
     lines.push(if source.is_empty() { "  the text is the same".to_owned() } else { source });
