@@ -353,6 +353,7 @@ impl Work {
         let deeds = replay.deeds(&self.candidate.id);
         let mut result = self.result(Some(span), (&played, &deeds), &differences);
         result["writes"] = deeds::shown(&recorded.events, &deeds.events, rapport_model::EventType::as_str);
+        result["unknown"]["calls"] = replay.unknown_calls().into();
         result["sent"] = deeds::shown(&recorded.sent, &deeds.sent, String::as_str);
         let counts = engine.inner.store.run_counts();
         let own = counts.iter().filter(|c| c.automation == self.candidate.id && c.count > 0);
@@ -387,7 +388,7 @@ impl Work {
             "records_differing": differences.records,
             "differences": differences.shown(),
             "remarks": played.remarks,
-            "unknown": { "answers": played.unanswered },
+            "unknown": { "answers": played.unanswered, "calls": 0 },
             "seconds": self.backtest.began.elapsed().as_secs_f64(),
         })
     }
@@ -457,7 +458,8 @@ impl Work {
         prepared: Prepared,
     ) -> Result<(Engine, Arc<Replay>, Played, Scratch), EngineError> {
         let Prepared { _scratch: scratch, engine, clock, cast, reached } = prepared;
-        let replay = Arc::new(Replay::new(recording.runs.clone()));
+        let calls = self.calls().await?;
+        let replay = Arc::new(Replay::new(recording.runs.clone(), calls));
         engine.inner.replay.set(replay.clone()).map_err(|_| EngineError::Internal("a second replay".into()))?;
         let parts = Parts {
             live: &self.live,
@@ -478,22 +480,5 @@ impl Work {
         };
         played.remarks.splice(0..0, cast.remarks);
         Ok((engine, replay, played, scratch))
-    }
-
-    /// Why runs of the candidate failed for good, each reason once with how often it occurred in those looked at.
-    async fn failures(&self, engine: &Engine) -> Result<Json, EngineError> {
-        let query = rapport_store::RunQuery {
-            status: Some(rapport_model::RunStatus::Dead),
-            automation: Some(self.candidate.id.clone()),
-            limit: rapport_model::limits::PAGE_ROWS_MAX,
-            ..rapport_store::RunQuery::default()
-        };
-        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-        for run in engine.inner.store.runs(&query).await? {
-            *reasons.entry(run.error.unwrap_or_default()).or_default() += 1;
-        }
-        let mut reasons: Vec<(String, u64)> = reasons.into_iter().collect();
-        reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        Ok(reasons.into_iter().take(10).map(|(why, runs)| json!({ "error": why, "runs": runs })).collect())
     }
 }

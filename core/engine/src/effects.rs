@@ -113,7 +113,7 @@ impl Inner {
     pub(crate) async fn take_up_effects(&self) -> Result<(), EngineError> {
         let next = self.store.next_effect(&[]).await?;
         self.effects.with(|state| state.next = next);
-        Ok(())
+        self.wake_stranded().await
     }
 
     /// Starts attempts at the effects that are due at `now`, as many as limits and circuits allow. Returns how many.

@@ -96,10 +96,15 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
         let effects = done.unit.effects.clone();
+        // It goes on waiting for a call that it has made before, whose answer may have come meanwhile.
+        let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty();
         crash_point("slice.executed");
         match commit(inner, done.unit, locks).await {
             Ok(()) => {
                 sent(inner, &item.run, &effects);
+                if waits_on && let Err(error) = inner.look_again(&item.run).await {
+                    tracing::warn!(run.id = %item.run.id, "whether the run {} is answered is not known: {error}", item.run.id);
+                }
                 return settle(inner, item, status, wake_at);
             }
             Err(error) if is_conflict(&error, conflicts) => {

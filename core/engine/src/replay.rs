@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rapport_model::event::RecordChange;
-use rapport_model::{Actor, AutomationId, Effect, Event, EventType, Name, RecordId, RunId, Timestamp, Value};
+use rapport_model::{Actor, AutomationId, Effect, EffectId, Event, EventType, Name, RecordId, RunId, Timestamp, Value};
 use rapport_store::Stamp;
 
 use crate::lanes::Item;
@@ -71,6 +71,8 @@ struct State {
     /// The records that automations changed, with the values that fields had before the first change.
     touched: HashMap<Key, HashMap<Name, Value>>,
     order: Order,
+    /// Calls that were not made then.
+    unknown_calls: HashSet<EffectId>,
 }
 
 /// Where runs stand whose slices are played one by one.
@@ -96,6 +98,8 @@ struct Order {
 #[derive(Debug)]
 pub(crate) struct Replay {
     recorded: HashMap<RunId, Recorded>,
+    /// The HTTP calls that were made then, with their answers.
+    calls: HashMap<EffectId, Effect>,
     state: Mutex<State>,
 }
 
@@ -115,8 +119,31 @@ pub(crate) fn count_sent(deeds: &mut Deeds, channel: &str, at: Timestamp) {
 }
 
 impl Replay {
-    pub(crate) fn new(recorded: HashMap<RunId, Recorded>) -> Self {
-        Self { recorded, state: Mutex::default() }
+    pub(crate) fn new(recorded: HashMap<RunId, Recorded>, calls: Vec<Effect>) -> Self {
+        let calls = calls.into_iter().map(|call| (call.id, call)).collect();
+        Self { recorded, calls, state: Mutex::default() }
+    }
+
+    /// The call that was made then as `effect` is made now: by the same run with the same request. One that was not made then has
+    /// no recorded answer, which is noted.
+    pub(crate) fn call_as(&self, effect: &Effect) -> Option<&Effect> {
+        let same = |then: &&Effect| then.request == effect.request;
+        let own = self.calls.get(&effect.id).filter(same);
+        let found = own.or_else(|| self.calls.values().filter(|then| then.run == effect.run).find(same));
+        if found.is_none() {
+            self.lock().unknown_calls.insert(effect.id);
+        }
+        found
+    }
+
+    /// The call of that id that was made then.
+    pub(crate) fn call(&self, id: EffectId) -> Option<&Effect> {
+        self.calls.get(&id)
+    }
+
+    /// How many calls had no recorded answer.
+    pub(crate) fn unknown_calls(&self) -> usize {
+        self.lock().unknown_calls.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -71,6 +71,14 @@ impl Store {
         self.shared().due_runs(now, limit).await
     }
 
+    /// Waiting runs that neither an instant nor an event nor an open call will wake.
+    ///
+    /// # Errors
+    /// As for [`Store::events`].
+    pub async fn stranded_runs(&self, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
+        self.shared().stranded_runs(limit).await
+    }
+
     /// When the next waiting run is due.
     ///
     /// # Errors
@@ -121,6 +129,17 @@ impl Store {
 }
 
 impl Shared {
+    async fn stranded_runs(&self, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
+        // Served by `run_waiting`, `awaited_pk` and `effect_run`.
+        let rest = format!(
+            " where status = 'waiting' and wake_at is null \
+             and not exists (select 1 from awaited as a where a.run = run.id) \
+             and not exists (select 1 from effect as e where e.run = run.id and e.channel = 'http' and e.status = 'pending') \
+             order by id limit {limit}"
+        );
+        Ok(self.sound_runs(&rest, Vec::new()).await?.into_iter().map(Arc::new).collect())
+    }
+
     async fn due_runs(&self, now: Timestamp, limit: u32) -> Result<Vec<Arc<Run>>, StoreError> {
         let rest = format!(" where status = 'waiting' and wake_at <= $1 order by wake_at, id limit {limit}");
         Ok(self.sound_runs(&rest, vec![Cell::Int(now.micros())]).await?.into_iter().map(Arc::new).collect())

@@ -5,6 +5,7 @@
 
 pub(crate) mod expected;
 mod report;
+mod story;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -79,6 +80,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("\n{}", report.table(&expected, load.as_ref()));
     println!("  The refused rows, each with its line and reason: {}", refused.display());
     report.compare(&expected)?;
+    println!();
+    story::tell(&binary, &server, &options.data)?;
     if options.once {
         return server.stop();
     }

@@ -9,6 +9,7 @@ use rapport_test_support::{Answer, HttpSink, SmtpAnswer, SmtpSink};
 use serde_json::{Value, json};
 
 use crate::harness::{Database, Setup, TestApp, eventually, on_both, order_paid};
+use crate::process::ServerProcess;
 
 on_both!(
     a_call_is_made_after_the_commit_and_its_answer_goes_on,
@@ -27,6 +28,12 @@ on_both!(
     a_dead_message_is_retried_on_demand,
     a_webhook_is_signed,
     a_plugin_calls_and_sends_as_a_script_does,
+    a_run_that_was_held_back_takes_the_answer_that_came_meanwhile,
+    a_backtest_gives_calls_the_answers_of_then,
+    killed_before_a_call_was_made,
+    killed_after_a_call_was_made,
+    killed_after_an_answer_was_committed,
+    killed_after_a_mail_was_sent,
 );
 
 fn script(sink: &HttpSink, rest: &str) -> String {
@@ -266,7 +273,7 @@ fn run(event) { send("email", event.record, "welcome") }
 "#;
 
 fn smtp(sink: &SmtpSink) -> impl FnOnce(&mut Config) + use<> {
-    let (host, port) = (sink.address().ip().to_string(), sink.address().port());
+    let (host, port) = ("127.0.0.1".to_owned(), sink.port());
     move |config| {
         (config.email.channel, config.email.security) = (EmailChannel::Smtp, EmailSecurity::None);
         (config.email.smtp_host, config.email.smtp_port) = (host, port);
@@ -373,4 +380,131 @@ async fn a_plugin_calls_and_sends_as_a_script_does(database: Database) {
     ends(&app, "completed").await;
     assert_eq!(app.get("/v1/messages").await.expect(200).items()[0]["text"], "It said fine");
     assert_eq!(sink.requests()[1].header("authorization"), Some("Bearer abc123"));
+}
+
+async fn a_run_that_was_held_back_takes_the_answer_that_came_meanwhile(database: Database) {
+    let sink = HttpSink::start().await;
+    sink.script([Answer::status(503)]);
+    sink.otherwise(Answer::json(200, r#"{"id": "held"}"#));
+    let slow = |config: &mut Config| {
+        (config.limits.effect_backoff_ms, config.limits.effect_backoff_ms_max) = (300, 300);
+    };
+    let setup = TestApp::on(database).script("pay", &script(&sink, PAY)).configure(open).configure(slow);
+    let app = setup.start().await;
+    app.customer("1").await;
+    pay(&app).await;
+    let run = ends(&app, "waiting").await;
+    let path = format!("/v1/runs/{}", run["id"].as_str().unwrap());
+    app.post(&format!("{path}/pause"), json!({})).await.expect(200);
+    let answered = || async { Some(only_effect(&app).await).filter(|effect| effect["status"] == "done") };
+    eventually("the answer", answered).await;
+    assert_eq!(app.customer_field("1", "notes").await, Value::Null, "it is held back");
+    app.post(&format!("{path}/resume"), json!({})).await.expect(200);
+    ends(&app, "completed").await;
+    assert_eq!(app.customer_field("1", "notes").await, "200 held");
+}
+
+async fn a_backtest_gives_calls_the_answers_of_then(database: Database) {
+    let sink = HttpSink::start().await;
+    sink.otherwise(Answer::json(200, r#"{"id": "then"}"#));
+    let source = script(&sink, PAY);
+    let app = started(TestApp::on(database).script("pay", &source)).await;
+    pay(&app).await;
+    ends(&app, "completed").await;
+    let tried = async |source: String| {
+        let body =
+            json!({ "id": "pay", "source": source, "since": "1970-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z" });
+        let begun = app.post("/v1/backtests", body).await.expect(202).json();
+        let path = format!("/v1/backtests/{}", begun["id"].as_str().unwrap());
+        let ended = eventually("the end of the backtest", || async {
+            let backtest = app.get(&path).await.expect(200).json();
+            (backtest["state"] != "running").then_some(backtest)
+        });
+        ended.await["result"].clone()
+    };
+    let same = tried(source.clone()).await;
+    assert_eq!((&same["records_differing"], &same["unknown"]["calls"]), (&json!(0), &json!(0)), "{same:#}");
+    let louder = tried(source.replace("`${r.status} ", "`status ${r.status} ")).await;
+    assert_eq!(louder["differences"][0]["backtest"], "status 200 then", "{louder:#}");
+    let other = tried(source.replace("order: event", "no: event")).await;
+    assert_eq!((&other["unknown"]["calls"], &other["runs"]["dead"]), (&json!(1), &json!(1)), "{other:#}");
+    assert_eq!(sink.requests().len(), 1, "a backtest calls nobody");
+}
+
+async fn killed_before_a_call_was_made(database: Database) {
+    assert_eq!(dies_at("effect.taken", database, PAY).await, 1);
+}
+
+async fn killed_after_a_call_was_made(database: Database) {
+    assert_eq!(dies_at("effect.sent", database, PAY).await, 2);
+}
+
+async fn killed_after_an_answer_was_committed(database: Database) {
+    assert_eq!(dies_at("effect.committed", database, PAY).await, 1);
+}
+
+/// How many times the sink is called if the server dies at `place` once. Inside, everything happens once; outside at least once,
+/// with the same key.
+async fn dies_at(place: &str, database: Database, body: &str) -> usize {
+    let sink = HttpSink::start().await;
+    sink.otherwise(Answer::json(200, r#"{"id": "once"}"#));
+    let folder = tempfile::tempdir().unwrap();
+    let (data, scripts, url) = (folder.path().join("data"), folder.path().join("scripts"), database.url());
+    std::fs::create_dir(&scripts).unwrap();
+    std::fs::write(scripts.join("pay.rhai"), script(&sink, body)).unwrap();
+    let more = ["--scripts", scripts.to_str().unwrap()];
+    let now = folder.path().join("now");
+    let allowed = ("RAPPORT_OUTBOUND_ALLOW_ADDRESSES", "127.0.0.1/32");
+    let crash = [("RAPPORT_CRASH_AT", place), ("RAPPORT_CRASH_IF", now.to_str().unwrap()), allowed];
+    let server = ServerProcess::start_in(&crash, &data, url.as_deref(), &more).await;
+    server.client.post("/v1/records/customer", json!({ "customer_no": "1" })).await.expect(201);
+    std::fs::write(&now, "").unwrap();
+    server.client.try_send(crate::client::Request::new("POST", "/v1/events").json(&order_paid("1", "1", "5"))).await;
+    assert!(server.died(), "it lives");
+    let server = ServerProcess::start_in(&[allowed], &data, url.as_deref(), &more).await;
+    let done = || async { server.client.get("/v1/runs?status=completed").await.expect(200).items().pop() };
+    eventually("the run to end", done).await;
+    let customer = server.client.get("/v1/records/customer/customer_no:1").await.expect(200).json();
+    assert_eq!((&customer["notes"], &customer["version"]), (&json!("200 once"), &json!(2)), "inside it happens once");
+    let mut keys: Vec<String> =
+        sink.requests().iter().map(|r| r.header("idempotency-key").unwrap().to_owned()).collect();
+    let calls = keys.len();
+    keys.dedup();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(server.stop().await, 0);
+    calls
+}
+
+async fn killed_after_a_mail_was_sent(database: Database) {
+    let sink = SmtpSink::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (data, scripts, url) = (folder.path().join("data"), folder.path().join("scripts"), database.url());
+    std::fs::create_dir(&scripts).unwrap();
+    std::fs::write(scripts.join("welcome.rhai"), WELCOME).unwrap();
+    let more = ["--scripts", scripts.to_str().unwrap()];
+    let (now, port) = (folder.path().join("now"), sink.port().to_string());
+    let mail = [
+        ("RAPPORT_EMAIL_CHANNEL", "smtp"),
+        ("RAPPORT_EMAIL_SMTP_HOST", "127.0.0.1"),
+        ("RAPPORT_EMAIL_SMTP_PORT", port.as_str()),
+        ("RAPPORT_EMAIL_SECURITY", "none"),
+        ("RAPPORT_EMAIL_FROM", "shop@example.com"),
+    ];
+    let mut crash = vec![("RAPPORT_CRASH_AT", "effect.sent"), ("RAPPORT_CRASH_IF", now.to_str().unwrap())];
+    crash.extend(mail);
+    let server = ServerProcess::start_in(&crash, &data, url.as_deref(), &more).await;
+    let ada = json!({ "customer_no": "1", "name": "Ada", "email": "ada@example.com" });
+    server.client.post("/v1/records/customer", ada).await.expect(201);
+    let template = json!({ "name": "welcome", "subject": "Hello", "text": "Welcome!" });
+    server.client.post("/v1/records/template", template).await.expect(201);
+    std::fs::write(&now, "").unwrap();
+    server.client.try_send(crate::client::Request::new("POST", "/v1/events").json(&order_paid("1", "1", "5"))).await;
+    assert!(server.died(), "it lives");
+    let server = ServerProcess::start_in(&mail, &data, url.as_deref(), &more).await;
+    let done = || async { server.client.get("/v1/effects?status=done").await.expect(200).items().pop() };
+    let effect = eventually("the mail", done).await;
+    let ids: Vec<_> = sink.mails().iter().map(|mail| mail.header("message-id").unwrap()).collect();
+    assert_eq!(ids.len(), 2, "outside at least once");
+    assert!(ids.iter().all(|id| id.contains(effect["id"].as_str().unwrap())), "with equal keys: {ids:?}");
+    assert_eq!(server.stop().await, 0);
 }

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use rapport_model::Timestamp;
+use rapport_model::effect::HTTP;
+use rapport_model::limits::PAGE_ROWS_MAX;
+use rapport_model::{Effect, EffectId, Timestamp};
+use rapport_store::EffectQuery;
 use serde_json::{Value as Json, json};
+
+use super::Work;
+use crate::engine::Engine;
+use crate::error::EngineError;
 
 /// The microseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -27,6 +34,44 @@ pub(super) fn shown<K: Ord + Clone>(
         json!({ "day": date, "kind": name(kind), "recorded": then, "backtest": now })
     };
     all.iter().map(row).collect()
+}
+
+impl Work {
+    /// Why runs of the candidate failed for good, each reason once with how often it occurred in those looked at.
+    pub(super) async fn failures(&self, engine: &Engine) -> Result<Json, EngineError> {
+        let query = rapport_store::RunQuery {
+            status: Some(rapport_model::RunStatus::Dead),
+            automation: Some(self.candidate.id.clone()),
+            limit: rapport_model::limits::PAGE_ROWS_MAX,
+            ..rapport_store::RunQuery::default()
+        };
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        for run in engine.inner.store.runs(&query).await? {
+            *reasons.entry(run.error.unwrap_or_default()).or_default() += 1;
+        }
+        let mut reasons: Vec<(String, u64)> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        Ok(reasons.into_iter().take(10).map(|(why, runs)| json!({ "error": why, "runs": runs })).collect())
+    }
+
+    /// The HTTP calls that runs made in the period, with their answers.
+    pub(super) async fn calls(&self) -> Result<Vec<Effect>, EngineError> {
+        let until = self.new.until.plus_micros(DAY_MICROS);
+        let mut query = EffectQuery { channel: Some(HTTP.to_owned()), limit: PAGE_ROWS_MAX, ..EffectQuery::default() };
+        // Newest first, from the end of the period on.
+        query.before = Some((until, EffectId::from_parts(0, [0; 10])));
+        let mut all: Vec<Effect> = Vec::new();
+        loop {
+            let page = self.live.store.effects(&query).await?;
+            query.before = page.last().map(|last| (last.created_at, last.id));
+            let full = page.len() == PAGE_ROWS_MAX as usize;
+            let over = page.last().is_some_and(|last| last.created_at < self.new.since);
+            all.extend(page.into_iter().filter(|call| call.created_at >= self.new.since));
+            if !full || over {
+                return Ok(all);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rapport_model::limits::HTTP_REPLY_BYTES_MAX;
 use rapport_model::{Effect, Limits, Timestamp};
 
 use super::circuit::Reached;
@@ -81,6 +82,11 @@ fn judge_reply(effect: &Effect, reply: Reply, (number, last): (u16, bool), limit
     let error = format!("status {} answered {status}", effect.destination);
     match (for_the_moment, is_call) {
         (true, _) if !last => again(number, retry_after(&reply), error, limits),
+        (_, true) if reply.body.len() > HTTP_REPLY_BYTES_MAX => Verdict::GivenUp(format!(
+            "too_large {} answered {} bytes, and a run takes {HTTP_REPLY_BYTES_MAX}",
+            effect.destination,
+            reply.body.len()
+        )),
         // A call's last answer is the run's to deal with, whatever its status.
         (_, true) => Verdict::Answered(reply),
         (_, false) if (200..300).contains(&status) => Verdict::Answered(reply),

@@ -1,13 +1,18 @@
 //! What becomes of the call that a run waits for when an operator deals with the run.
 
+use std::sync::Arc;
+
 use rapport_model::{Effect, EffectId, EffectStatus, Run, RunStatus, Timestamp};
-use rapport_store::{EffectQuery, UnitOfWork};
+use rapport_store::{EffectQuery, StoreError, UnitOfWork};
 
 use super::list::{again, called_off};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::journal::Journal;
+use crate::waits::wake_unit;
 
+/// Runs that are woken at start; whoever else is stranded, the watchdog tells.
+const STRANDED_MAX: u32 = 1_000;
 /// Effects of one run that are looked at.
 const OF_RUN_MAX: u32 = 1_000;
 
@@ -49,6 +54,38 @@ impl Inner {
             state.status = RunStatus::Waiting;
         }
         Ok(true)
+    }
+
+    /// Wakes a run that waits for an answer which has come while it was not waiting.
+    pub(crate) async fn look_again(&self, run: &Run) -> Result<(), EngineError> {
+        let Some(run) = self.store.run(run.id).await?.filter(|run| run.status == RunStatus::Waiting) else {
+            return Ok(());
+        };
+        if self.call_of(&run).await?.is_some_and(|effect| effect.status != EffectStatus::Pending) {
+            self.wake_one(Arc::new(run)).await?;
+        }
+        Ok(())
+    }
+
+    /// Wakes runs whose answer had come when the host was stopped: at start.
+    pub(super) async fn wake_stranded(&self) -> Result<(), EngineError> {
+        for run in self.store.stranded_runs(STRANDED_MAX).await? {
+            if self.call_of(&run).await?.is_some() {
+                self.wake_one(run).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wake_one(&self, run: Arc<Run>) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        match self.store.commit(wake_unit(&run, None, now)).await {
+            Ok(_) => self.woken((*run).clone(), None, now),
+            // Somebody else was faster.
+            Err(StoreError::RunMoved { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     /// All effects of `run`, in the order in which it asked for them.

@@ -39,8 +39,8 @@ impl JournaledHost {
                 match self.inner.prepare_http(request) {
                     Ok(id) => {
                         self.inner.trace.call("http", &about, &format!("effect {id}"), started);
-                        let suspension = Suspension { wake_at: None, waits: Vec::new() };
-                        self.suspend(("http", &arguments), &json!({ "effect": id.to_string() }), suspension)
+                        let (request, suspension) = self.call_made(id);
+                        self.suspend(("http", &arguments), &request, suspension)
                     }
                     Err(error) => {
                         self.inner.trace.call("http", &about, &format!("{}: {}", error.code, error.message), started);
@@ -51,8 +51,36 @@ impl JournaledHost {
         }
     }
 
+    /// What the run waits for: the answer, or where a recorded log is played again, the moment at which it came then.
+    fn call_made(&self, id: EffectId) -> (Json, Suspension) {
+        let mut request = json!({ "effect": id.to_string() });
+        let mut wake_at = None;
+        let outbound = &self.inner.outbound;
+        if let (Some(replay), Some(effect)) = (&outbound.replay, outbound.effects.last()) {
+            let then = replay.call_as(effect);
+            request["then"] = json!(then.map(|then| then.id.to_string()));
+            wake_at = Some(then.and_then(|then| then.finished_at).unwrap_or(self.inner.time).max(self.inner.time));
+        }
+        (request, Suspension { wake_at, waits: Vec::new() })
+    }
+
+    /// What was answered then, if a recorded log is played again.
+    fn answer_then(&self, pending: &Json) -> Option<Json> {
+        let replay = self.inner.outbound.replay.as_ref()?;
+        let id = pending["then"].as_str().and_then(|id| id.parse().ok());
+        Some(match id.and_then(|id| replay.call(id)) {
+            Some(then) if then.status == EffectStatus::Done => then.reply.clone().unwrap_or_default(),
+            Some(then) => error_answer(then.error.as_deref().unwrap_or("unreachable nobody answered")),
+            None => error_answer("unknown no such call was made then: what would have been answered is not known"),
+        })
+    }
+
     /// The answer to the call that the run was woken for. One that is not there yet is waited for again.
     async fn answered_call(&mut self, pending: &Json) -> Answer<HttpReply> {
+        if let Some(answer) = self.answer_then(pending) {
+            self.answered(&answer);
+            return read_answer(&answer);
+        }
         let id: Option<EffectId> = pending["effect"].as_str().and_then(|id| id.parse().ok());
         let Some(id) = id else { return Err(ends("journal", "the journal names no effect".into())) };
         let effect = match self.inner.store.effect(id).await {

@@ -17,6 +17,7 @@ use crate::effects::request::{call_json, message_json};
 use crate::effects::transport::{Failure, HttpCall, Message, SecretUse, Transport};
 use crate::engine::Inner;
 use crate::key;
+use crate::replay::Replay;
 
 /// The object that templates are records of.
 const TEMPLATE: &str = "template";
@@ -29,6 +30,8 @@ pub(crate) struct Outbound {
     pub(crate) effects: Vec<Effect>,
     transport: Arc<dyn Transport>,
     sandbox: Sandbox,
+    /// What was answered then, if a recorded log is played again.
+    pub(crate) replay: Option<Arc<Replay>>,
     run: RunId,
     slice: i64,
 }
@@ -37,7 +40,8 @@ impl Outbound {
     /// That of slice `slice` of `run`.
     pub(crate) fn new(inner: &Inner, run: RunId, slice: i64) -> Self {
         let (transport, sandbox) = (inner.transport.clone(), inner.sandbox.clone());
-        Self { effects: Vec::new(), transport, sandbox, run, slice }
+        let replay = inner.replay.get().cloned();
+        Self { effects: Vec::new(), transport, sandbox, replay, run, slice }
     }
 }
 
