@@ -248,6 +248,12 @@ impl Inner {
     /// Waits for `time`, or until the engine stops.
     pub(crate) async fn pause(&self, time: Duration) {
         let stopped = self.stop.notified();
+        tokio::pin!(stopped);
+        // Heard from here on: a stop between this look and the wait is not missed.
+        stopped.as_mut().enable();
+        if self.is_stopping() {
+            return;
+        }
         tokio::select! {
             () = tokio::time::sleep(time) => {}
             () = stopped => {}

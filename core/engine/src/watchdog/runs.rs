@@ -50,7 +50,7 @@ fn sound(watched: &WatchedRun) -> Option<&Run> {
     }
 }
 
-fn about(run: &Run, what: String, remedy: String) -> Finding {
+fn about(run: &Run, what: &str, remedy: String) -> Finding {
     Finding { about: format!("run {}", run.id), what: format!("{what} (of {})", run.automation), remedy }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn wake_sources(inner: &Inner, look: Look) -> Looked<'_> {
             let what = "it waits, but neither an instant nor an event wakes it".to_owned();
             let remedy =
                 format!("`rapport run pause {0}`, then `rapport run retry {0} --from CALL`, or cancel it", run.id);
-            Some(about(run, what, remedy))
+            Some(about(run, &what, remedy))
         })
         .await
     }
@@ -113,7 +113,7 @@ pub(super) fn too_deep(inner: &Inner, look: Look) -> Looked<'_> {
                 "`rapport run explain {}` shows the loop: let one of its automations stop reacting, then cancel the run",
                 run.id
             );
-            Some(about(run, what, remedy))
+            Some(about(run, &what, remedy))
         })
         .await
     }
@@ -132,7 +132,7 @@ pub(super) fn lost(inner: &Inner, look: Look) -> Looked<'_> {
             let run = sound(watched).filter(|run| suspicious(run))?;
             let what = format!("it is {}, and nobody works on it", run.status.as_str());
             let remedy = format!("`rapport run pause {0}` and `rapport run resume {0}` take it up again", run.id);
-            Some(about(run, what, remedy))
+            Some(about(run, &what, remedy))
         };
         let mut page = each_run(inner, &look, &[RunStatus::Pending, RunStatus::Retrying], judge).await?;
         if !page.findings.is_empty() {
@@ -159,13 +159,13 @@ pub(super) fn lost(inner: &Inner, look: Look) -> Looked<'_> {
     .boxed()
 }
 
-pub(super) fn overdue(inner: &Inner, look: Look) -> Looked<'_> {
+pub(super) fn overdue(inner: &Inner, Look { now, .. }: Look) -> Looked<'_> {
     async move {
         // While history is loaded nobody is woken, and that is as it should be.
         if inner.is_loading() {
             return Ok(Page::default());
         }
-        let late = look.now.plus_micros(-LATE_MICROS);
+        let late = now.plus_micros(-LATE_MICROS);
         let count = inner.store.overdue_count(late).await?;
         let mut page = Page { looked_at: 1, ..Page::default() };
         if count > 0 {

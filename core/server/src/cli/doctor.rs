@@ -32,7 +32,7 @@ fn text(report: &Json) -> String {
         lines.push(format!(
             "{mark} {:<15} {} ({} looked at)",
             cell(&check["check"]),
-            cell(&check["about"]),
+            whole(&check["about"]),
             check["looked_at"]
         ));
         if let Some(why) = check["failed"].as_str() {

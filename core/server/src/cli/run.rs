@@ -200,7 +200,7 @@ pub(super) fn run(common: &Common, command: RunCommand) -> Outcome {
                 .query("limit", limit.as_deref())
                 .query("cursor", args.cursor.as_deref())
                 .text();
-            output.list(&client.get(&path)?, &["id", "automation", "position", "status", "attempt", "error"]);
+            output.list(&client.get(&path)?, &["id", "automation", "event", "status", "attempt", "error.message"]);
         }
         RunCommand::Show { id } => output.show(&client.get(&Address::of(&["v1", "runs", &id]).text())?, shown),
         RunCommand::Explain { id } => {
