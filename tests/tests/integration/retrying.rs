@@ -47,7 +47,7 @@ fn run(event) {
     increment(before, "seen", 1);
     sleep("1 day");
     let there = get("customer", "customer_no:1");
-    create("task", #{ title: `call ${there.name}` });
+    create("task", #{ title: `call ${there.name} at ${now()}` });
     sleep("1 day");
     let now = refresh(before);
     if now.city == () { fail("no city"); }
