@@ -45,7 +45,7 @@ const FETCH_ROWS: u32 = 2_000;
 const TIMER_TICK: Duration = Duration::from_millis(50);
 
 /// How often the store forgets what has expired.
-const TIDY_EVERY: Duration = Duration::from_secs(3_600);
+const TIDY_EVERY: Duration = Duration::from_hours(1);
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]

@@ -52,12 +52,11 @@ pub(crate) fn invocation(version: &Version, child: RunId, input: Json, time: Tim
 
 /// The event that tells how a run that was invoked has ended.
 pub(crate) fn end(run: RunId, status: RunStatus, (result, error): (Json, Option<&str>), time: Timestamp) -> NewEvent {
-    let data = vec![
-        ("run", Value::text(&run.to_string())),
-        ("status", Value::text(status.as_str())),
-        ("result", if result.is_null() { Value::Null } else { Value::Json(result.into()) }),
-        ("error", error.map_or(Value::Null, Value::text)),
-    ];
+    let mut data = vec![("run", Value::text(&run.to_string())), ("status", Value::text(status.as_str()))];
+    if !result.is_null() {
+        data.push(("result", Value::Json(result.into())));
+    }
+    data.extend(error.map(|error| ("error", Value::text(error))));
     core_event(ENDED, data, time)
 }
 

@@ -86,7 +86,7 @@ async fn a_number_is_given_out_once_each(database: Database) {
 }
 
 async fn what_is_no_key_is_refused(database: Database) {
-    let seventeen: String = (0..17).map(|n| format!("lock(\"k{n}\"); ")).collect();
+    let seventeen = "for n in 0..17 { lock(`k${n}`); }".to_owned();
     let wrong = [
         ("lock(\"\");".to_owned(), "1 to 200 bytes"),
         (format!("lock(\"{}\");", "x".repeat(201)), "1 to 200 bytes"),

@@ -23,7 +23,9 @@ impl Inner {
         let kinds: Vec<EventType> = open.iter().map(|(kind, _)| kind.clone()).collect();
         let woken = self.look_through(open, to, now).await;
         if woken.is_err() {
-            kinds.iter().for_each(|kind| self.waits.again(kind));
+            for kind in &kinds {
+                self.waits.again(kind);
+            }
         }
         woken
     }

@@ -209,13 +209,11 @@ pub(crate) mod flow {
             w.invoked.push((automation.into(), input));
             w.results.pop_front()
         });
-        match result {
-            Some(result) => Ok(result?.to_string()),
-            None => {
-                let why = "say what it comes to with `fake::result_of_next`";
-                refuse("unknown_automation", format!("there is no automation `{automation}`; {why}"))
-            }
-        }
+        let Some(result) = result else {
+            let why = "say what it comes to with `fake::result_of_next`";
+            return refuse("unknown_automation", format!("there is no automation `{automation}`; {why}"));
+        };
+        Ok(result?.to_string())
     }
 
     pub(crate) fn reply(value: &str) -> Result<(), WireError> {
