@@ -127,7 +127,7 @@ impl Names {
                 whole.then_some(origin)
             }
             Expr::FnCall(call, _) => match (call.name.as_str(), call.args.len()) {
-                ("get", 2) | ("create", 2) | ("upsert", 3) => of_object(text(&call.args[0])?.0),
+                ("get" | "create", 2) | ("upsert", 3) => of_object(text(&call.args[0])?.0),
                 ("refresh" | "get", 1) => {
                     let origin = self.origin(&call.args[0], steps + 1)?;
                     Some(Origin { path: [origin.path, vec![(String::new(), Position::NONE)]].concat(), ..origin })
@@ -157,9 +157,8 @@ impl Names {
         let by_record = json.get("target").is_some() || text(first).is_some_and(|(text, _)| text.contains('/'));
         let (map, word, rule) = match (name, call.args.len()) {
             ("create" | "emit", 2) => (call.args.get(1), None, None),
-            ("emit", 3) => (call.args.get(2), None, None),
             ("update", 2) if by_record => (call.args.get(1), None, None),
-            ("update", 3) => (call.args.get(2), None, None),
+            ("update" | "emit", 3) => (call.args.get(2), None, None),
             ("upsert", 3) => (call.args.get(2), call.args.get(1), None),
             ("increment", 3) if by_record => (None, call.args.get(1), None),
             ("increment", 4) => (None, call.args.get(2), None),

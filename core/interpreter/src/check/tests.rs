@@ -58,7 +58,7 @@ fn the_top_level_is_not_run_when_something_is_unknown() {
 
 #[test]
 fn dangerous_functions_do_not_exist() {
-    for call in ["eval(\"1\")", "sleep(1)", "timestamp()", "exit()"] {
+    for call in ["eval(\"1\")", "timestamp()", "exit()"] {
         assert!(!problems(&format!("fn run(e) {{ {call}; }}")).is_empty(), "{call}");
     }
     assert!(!problems("import \"x\" as y; fn run(e) { }").is_empty());
