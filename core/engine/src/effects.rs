@@ -160,6 +160,13 @@ impl Inner {
         Ok(started + was)
     }
 
+    /// The effect as it is now, if it is still to be carried out.
+    async fn still_due(&self, effect: &Effect) -> Option<Effect> {
+        let now = self.clock.now();
+        let found = self.store.effect(effect.id).await.ok().flatten();
+        found.filter(|e| e.status == EffectStatus::Pending && e.next_at.is_some_and(|next| next <= now))
+    }
+
     /// Starts an attempt, unless one is on its way or its destination is left alone.
     fn start_effect(self: &Arc<Self>, effect: Effect, now: Timestamp, attempts: &mut JoinSet<()>) -> bool {
         let limits = &self.limits;
@@ -239,6 +246,11 @@ impl Inner {
 /// Makes one attempt, and commits what became of it: again and again, until it is durable or the host stops.
 async fn carry(inner: &Arc<Inner>, effect: &Effect, turn: circuit::Turn) {
     crash_point("effect.taken");
+    // It was read before this attempt began: the one before may have come to its end since, or somebody called it off.
+    let Some(effect) = inner.still_due(effect).await else {
+        return inner.effects.destinations.leave(turn, circuit::Reached::Unknown, inner.clock.now(), &inner.limits);
+    };
+    let effect = &effect;
     let outcome = attempt::make(inner, effect).await;
     crash_point("effect.sent");
     let now = inner.clock.now();

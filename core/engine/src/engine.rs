@@ -224,14 +224,21 @@ impl Engine {
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
             let fanned = self.inner.tick_fan_outs(now, FAN_OUT_BATCH_RUNS_MAX as usize).await;
             let woken = self.inner.wake_waiting(now).await;
+            let next = self.inner.waits.next();
             self.idle().await;
+            // A slice that was at its end has made known only now what it waits for.
+            let waits_since = self.inner.waits.next().is_some_and(|due| due <= now && Some(due) != next);
             let carried = self.inner.carry_due(now).await;
             self.idle().await;
             let tried_again = self.inner.lanes.next_due().is_some_and(|when| when <= now);
             let fans = fanned.as_ref().is_ok_and(|tick| tick.more);
             let more = match started.and_then(|started| Ok(started + woken? + carried?)) {
                 Ok(count) => {
-                    count > 0 || fans || tried_again || (self.inner.waits.is_open() && !self.inner.is_loading())
+                    count > 0
+                        || fans
+                        || tried_again
+                        || waits_since
+                        || (self.inner.waits.is_open() && !self.inner.is_loading())
                 }
                 Err(error) => {
                     tracing::warn!("what is due waits for the database: {error}");

@@ -15,6 +15,7 @@ use rapport_model::automation::{Need, Trigger};
 use rapport_model::name::RecordEventKind;
 use rapport_model::rule::tree::{Base, Comparison, Condition, Term};
 use rapport_model::rule::{ParamTypes, Rule};
+use rapport_model::run::INVOKED;
 use rapport_model::schema::Origin;
 use rapport_model::{AutomationId, Declaration, EventType, Name, Schema};
 use serde_json::{Value as Json, json};
@@ -112,6 +113,8 @@ impl Graph {
                     nodes.iter().enumerate().filter(|(_, node)| starts(&node.declaration, event, touched, schema));
                 edges.extend(started.map(|(to, _)| Edge { from, to, event: event.clone() }));
             }
+            let invoked = nodes.iter().enumerate().filter(|(_, node)| invokes(&maker.declaration, node));
+            edges.extend(invoked.map(|(to, _)| Edge { from, to, event: invocation() }));
         }
         let circles = circles::shortest(nodes.len(), &edges);
         Self { nodes, edges, circles }
@@ -195,6 +198,17 @@ fn makes(declaration: &Declaration, schema: &Schema) -> BTreeMap<EventType, Touc
     let emitted = schema.event_types.keys().filter(|kind| may(Need::Emit(kind.as_str())));
     found.extend(emitted.map(|kind| (kind.clone(), Touched::Whole)));
     found
+}
+
+/// Whether an automation with this declaration may start runs of `node` by name.
+fn invokes(declaration: &Declaration, node: &Node) -> bool {
+    let may = declaration.uses.iter().any(|right| right.covers(Need::Invoke(node.id.as_str())));
+    may && node.declaration.invocable
+}
+
+/// The type of the event by which runs are started by name.
+fn invocation() -> EventType {
+    EventType::new(INVOKED).expect("the types of core events are valid: a test reads them all")
 }
 
 /// Whether an event of type `event` that touches `touched` can start an automation with this declaration.

@@ -128,7 +128,7 @@ async fn a_call_that_nobody_answers_can_be_caught(database: Database) {
 
 async fn a_call_without_its_right_is_refused(database: Database) {
     let sink = HttpSink::start().await;
-    let other = r#"http("GET", "http://127.0.0.1" + ":1/");"#;
+    let other = r#"http("GET", `http://127.0.0.1:${event.data.order_no}/`);"#;
     let app = started(TestApp::on(database).script("pay", &script(&sink, other))).await;
     app.expect_dead(1);
     pay(&app).await;
@@ -371,7 +371,7 @@ async fn a_plugin_calls_and_sends_as_a_script_does(database: Database) {
     std::fs::copy(env!("CALLER_COMPONENT"), folder.join("caller.wasm")).unwrap();
     let secrets = setup.path("data").join("secrets");
     std::fs::create_dir_all(&secrets).unwrap();
-    std::fs::write(secrets.join("orders"), "value = \"abc123\"\nhosts = [\"127.0.0.1\"]\n").unwrap();
+    std::fs::write(secrets.join("orders"), "value = \"abc12345\"\nhosts = [\"127.0.0.1\"]\n").unwrap();
     let app = started(setup).await;
     app.post("/v1/records/template", json!({ "name": "answered", "subject": "s", "text": "It said {{ answer }}" }))
         .await
@@ -379,7 +379,7 @@ async fn a_plugin_calls_and_sends_as_a_script_does(database: Database) {
     pay(&app).await;
     ends(&app, "completed").await;
     assert_eq!(app.get("/v1/messages").await.expect(200).items()[0]["text"], "It said fine");
-    assert_eq!(sink.requests()[1].header("authorization"), Some("Bearer abc123"));
+    assert_eq!(sink.requests()[1].header("authorization"), Some("Bearer abc12345"));
 }
 
 async fn a_run_that_was_held_back_takes_the_answer_that_came_meanwhile(database: Database) {
@@ -425,7 +425,7 @@ async fn a_backtest_gives_calls_the_answers_of_then(database: Database) {
     let same = tried(source.clone()).await;
     assert_eq!((&same["records_differing"], &same["unknown"]["calls"]), (&json!(0), &json!(0)), "{same:#}");
     let louder = tried(source.replace("`${r.status} ", "`status ${r.status} ")).await;
-    assert_eq!(louder["differences"][0]["backtest"], "status 200 then", "{louder:#}");
+    assert_eq!(louder["differences"][0]["fields"][0]["backtest"], "status 200 then", "{louder:#}");
     let other = tried(source.replace("order: event", "no: event")).await;
     assert_eq!((&other["unknown"]["calls"], &other["runs"]["dead"]), (&json!(1), &json!(1)), "{other:#}");
     assert_eq!(sink.requests().len(), 1, "a backtest calls nobody");

@@ -13,6 +13,7 @@ on_both!(
     what_cannot_be_right_is_found_with_line_and_column,
     what_may_be_right_is_left_alone,
     a_check_knows_what_is_declared_and_live,
+    who_may_invoke_whom_is_an_edge,
 );
 
 /// Writes a note for an order.
@@ -251,4 +252,14 @@ async fn a_check_knows_what_is_declared_and_live(database: Database) {
     let notes = write("notes.rhai", NOTES);
     assert!(alone(&[&notes, &orders]).expect(0).text.contains("notice: can start itself: notes → customer.updated"));
     alone(&["nowhere.rhai", &notes]).expect(1);
+}
+
+async fn who_may_invoke_whom_is_an_edge(database: Database) {
+    let check = "//! Checks.\ninvocable();\nuses(\"order:create\");\nfn run(event) { #{ ok: true } }\n";
+    let asks = "//! Asks.\non(\"order.created\");\nuses(\"order:read\", \"invoke:check\");\n\
+                fn run(event) { invoke(\"check\", #{}); }\n";
+    let app = TestApp::on(database).script("asks", asks).script("check", check).start().await;
+    let found = graph(&app).await;
+    assert_eq!(edges(&found), ["asks run.invoked check", "check order.created asks"]);
+    assert_eq!(found["circles"][0]["chain"], "asks → run.invoked → check → order.created → asks");
 }

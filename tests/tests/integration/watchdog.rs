@@ -122,7 +122,7 @@ async fn in_a_healthy_workspace_nothing_is_found(database: Database) {
 
 async fn a_run_that_nobody_wakes_is_found_and_can_be_saved(database: Database) {
     let (app, _) =
-        after(database, &["delete from wait", "update run set wake_at = null where status = 'waiting'"]).await;
+        after(database, &["delete from awaited", "update run set wake_at = null where status = 'waiting'"]).await;
     let all = found(&app).await;
     assert!(all.len() == 2 && all.iter().all(|f| f.starts_with("wake_sources: run ")), "{all:?}");
     assert_eq!(metric(&app, "rapport_watchdog_findings{check=\"wake_sources\"}").await, 2);
@@ -259,7 +259,7 @@ async fn another_epoch_in_the_database_is_found(database: Database) {
 
 async fn a_tick_goes_on_and_measures(database: Database) {
     let (app, clock) =
-        after(database, &["delete from wait", "update run set wake_at = null where status = 'waiting'"]).await;
+        after(database, &["delete from awaited", "update run set wake_at = null where status = 'waiting'"]).await;
     let of = |all: &[(&str, u64)], check: &str| all.iter().find(|(name, _)| *name == check).unwrap().1;
     let all = app.tick_watchdog(start()).await;
     assert_eq!((of(&all, "wake_sources"), of(&all, "run_counts")), (2, 0));

@@ -59,8 +59,9 @@ impl JournaledHost {
         self.inner.count_writes()?;
         let live = self.inner.live.active().iter().find(|version| version.id.as_str() == automation);
         let Some(version) = live else { return Err(HostError::permanent("unknown_automation", automation)) };
-        let call = self.known + self.fresh.len();
-        let child = invoked_run_id(self.inner.run, u64::try_from(call).unwrap_or(u64::MAX));
+        // With the number of the slice: one that was sent back to this call starts another run.
+        let call = u64::try_from(self.known + self.fresh.len()).unwrap_or(u64::MAX);
+        let child = invoked_run_id(self.inner.run, self.inner.outbound.slice_number() << 32 | call);
         self.inner.events.push(invoked::invocation(version, child, input, self.inner.time));
         let mut request = Wanted::to_json(&ended_kind()?, "", &[]);
         request["run"] = json!(child.to_string());

@@ -45,6 +45,13 @@ impl Outbound {
     }
 }
 
+impl Outbound {
+    /// The number of the slice in its run, from 0.
+    pub(crate) fn slice_number(&self) -> u64 {
+        u64::try_from(self.slice).unwrap_or(0)
+    }
+}
+
 /// An effect before it has its key.
 struct Draft {
     channel: String,

@@ -31,7 +31,7 @@ fn each_difference_is_named() {
         "orders: 3 instead of 2",
         "points: 1,204 instead of 1,203",
         "points of customer b: 4 instead of 3",
-        "open or dead: 1",
+        "stuck or dead: 1",
     ] {
         assert!(error.contains(text), "{text} in {error}");
     }
