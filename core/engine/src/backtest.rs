@@ -341,7 +341,9 @@ impl Work {
             None => {
                 let mut recorded = recording.deeds.get(&self.candidate.id).cloned().unwrap_or_default();
                 let sent = self.live.store.sent_by(&self.candidate.id, self.new.since, self.new.until).await?;
-                sent.iter().for_each(|(channel, at)| replay::count_sent(&mut recorded, channel, *at));
+                for (channel, at) in &sent {
+                    replay::count_sent(&mut recorded, channel, *at);
+                }
                 (recorded, recording.after)
             }
             Some((engine, replay, ..)) => {

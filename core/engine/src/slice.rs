@@ -45,6 +45,7 @@ pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
 
 /// What one slice may do at most, beside what the sandbox limits.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "limits say so in their names")]
 pub(crate) struct SliceLimits {
     pub(crate) rows_read_max: u32,
     pub(crate) writes_max: u32,

@@ -125,7 +125,7 @@ pub(crate) struct Shared {
     /// One permit per instance that may work at one time.
     working: Semaphore,
     /// Permits of their own for templates, which are filled in while a slice holds one of the others.
-    pub(crate) rendering: Semaphore,
+    rendering: Semaphore,
 }
 
 pub(crate) struct Interpreter {
@@ -139,6 +139,12 @@ pub(crate) struct Interpreter {
 const RENDERING_MAX: usize = 2;
 /// What stands for the number of a script where instances fill in templates.
 pub(crate) const TEMPLATES: u64 = u64::MAX;
+
+impl Shared {
+    pub(crate) async fn rendering_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.rendering.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
+    }
+}
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,8 +25,7 @@ impl Sandbox {
     /// [`SandboxError::Guest`] if a part does not read, a variable is missing, or a limit of a slice is passed.
     pub async fn render(&self, parts: Vec<TemplatePart>, context: String) -> Result<Vec<String>, SandboxError> {
         let shared = self.shared();
-        let _permit =
-            shared.rendering.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed");
+        let _permit = shared.rendering_permit().await;
         let _ticking = shared.runtime.ticking();
         let interpreter = self.interpreter().await?;
         let budget = Budget::of_slice(self.limits());

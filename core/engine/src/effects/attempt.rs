@@ -134,28 +134,34 @@ mod tests {
         }
     }
 
-    fn status(status: u16) -> Result<Reply, Failure> {
-        Ok(Reply { status, ..Reply::default() })
+    fn status(status: u16) -> Reply {
+        Reply { status, ..Reply::default() }
     }
 
     #[test]
     fn a_call_that_fails_for_the_moment_is_tried_again_and_its_last_answer_counts() {
         let limits = Limits::default();
-        assert!(matches!(judge(&effect("http"), 1, status(503), &limits), Verdict::Again { ceiling_ms: 1_000, .. }));
-        assert!(matches!(judge(&effect("http"), 2, status(429), &limits), Verdict::Again { ceiling_ms: 2_000, .. }));
+        assert!(matches!(
+            judge(&effect("http"), 1, Ok(status(503)), &limits),
+            Verdict::Again { ceiling_ms: 1_000, .. }
+        ));
+        assert!(matches!(
+            judge(&effect("http"), 2, Ok(status(429)), &limits),
+            Verdict::Again { ceiling_ms: 2_000, .. }
+        ));
         assert!(
-            matches!(judge(&effect("http"), 3, status(503), &limits), Verdict::Answered(reply) if reply.status == 503)
+            matches!(judge(&effect("http"), 3, Ok(status(503)), &limits), Verdict::Answered(reply) if reply.status == 503)
         );
-        assert!(matches!(judge(&effect("http"), 1, status(404), &limits), Verdict::Answered(_)));
+        assert!(matches!(judge(&effect("http"), 1, Ok(status(404)), &limits), Verdict::Answered(_)));
     }
 
     #[test]
     fn a_webhook_that_is_not_taken_is_tried_again_unless_it_is_gone() {
         let limits = Limits::default();
-        assert!(matches!(judge(&effect("webhook"), 1, status(200), &limits), Verdict::Answered(_)));
-        assert!(matches!(judge(&effect("webhook"), 1, status(404), &limits), Verdict::Again { .. }));
-        assert!(matches!(judge(&effect("webhook"), 1, status(410), &limits), Verdict::GivenUp(_)));
-        assert!(matches!(judge(&effect("webhook"), 3, status(500), &limits), Verdict::GivenUp(_)));
+        assert!(matches!(judge(&effect("webhook"), 1, Ok(status(200)), &limits), Verdict::Answered(_)));
+        assert!(matches!(judge(&effect("webhook"), 1, Ok(status(404)), &limits), Verdict::Again { .. }));
+        assert!(matches!(judge(&effect("webhook"), 1, Ok(status(410)), &limits), Verdict::GivenUp(_)));
+        assert!(matches!(judge(&effect("webhook"), 3, Ok(status(500)), &limits), Verdict::GivenUp(_)));
     }
 
     #[test]
@@ -163,7 +169,7 @@ mod tests {
         let headers = vec![("retry-after".to_owned(), "120".to_owned())];
         let outcome = Ok(Reply { status: 429, headers, body: Vec::new() });
         let verdict = judge(&effect("http"), 1, outcome, &Limits::default());
-        assert!(matches!(verdict, Verdict::Again { least, .. } if least == Duration::from_secs(120)), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Again { least, .. } if least == Duration::from_mins(2)), "{verdict:?}");
     }
 
     #[test]

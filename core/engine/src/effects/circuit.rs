@@ -107,10 +107,11 @@ impl Destinations {
 
     /// Gives the turn back with what it showed.
     pub(crate) fn leave(&self, turn: Turn, reached: Reached, now: Timestamp, limits: &Limits) {
+        let Turn { destination, trial } = turn;
         self.with(|all| {
-            let Some(known) = all.get_mut(&turn.destination) else { return };
+            let Some(known) = all.get_mut(&destination) else { return };
             known.in_flight = known.in_flight.saturating_sub(1);
-            if turn.trial {
+            if trial {
                 known.trial = false;
             }
             match reached {
@@ -121,7 +122,7 @@ impl Destinations {
                 Reached::No => {
                     known.failures = known.failures.saturating_add(1);
                     let was_open = known.open_until.is_some();
-                    if known.failures >= limits.circuit_failures_max && (turn.trial || !was_open) {
+                    if known.failures >= limits.circuit_failures_max && (trial || !was_open) {
                         let factor = (1_u64 << known.opened.min(10)).min(OPEN_FACTOR_MAX);
                         let millis = limits.circuit_open_ms.saturating_mul(factor);
                         let micros = i64::try_from(millis.saturating_mul(1_000)).unwrap_or(i64::MAX);

@@ -41,7 +41,9 @@ pub(super) fn run(json: &Json) -> String {
     let sent = items(&json["sent"]);
     if !sent.is_empty() {
         tree.line(0, "sent");
-        sent.iter().for_each(|effect| effect_lines(&mut tree, effect));
+        for effect in sent {
+            effect_lines(&mut tree, effect);
+        }
     }
     if let Some(calls) = json["journal"].as_array().filter(|calls| !calls.is_empty()) {
         tree.line(0, "called, as its journal has it");

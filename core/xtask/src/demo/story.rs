@@ -95,18 +95,17 @@ impl Teller<'_> {
         undos.extend(others.filter(|id| *id != undo).map(ToOwned::to_owned));
         for undo in undos {
             let shown = self.server.get(&format!("/v1/runs/{undo}"))?;
-            if text(&shown["undone_by"]).is_none() && self.is_of_this_demo(&shown) {
+            if text(&shown["undone_by"]).is_none() && is_of_a_run(&shown) {
                 show(&self.rapport(&["run", "undo", &undo, "--automations", "skip"])?);
             }
         }
         Ok(())
     }
+}
 
-    /// Whether an undo stands by itself: one that brought something back does not.
-    fn is_of_this_demo(&self, shown: &Value) -> bool {
-        let undone = text(&shown["trace"]["undoes"]["automation"]).unwrap_or_default();
-        undone != "rapport/undo"
-    }
+/// Whether an undo stands by itself: one that brought something back does not.
+fn is_of_a_run(shown: &Value) -> bool {
+    text(&shown["trace"]["undoes"]["automation"]).unwrap_or_default() != "rapport/undo"
 }
 
 fn text(json: &Value) -> Option<&str> {
