@@ -3,15 +3,20 @@
 //! Built in release mode as a program of its own (see `main`), since the driver and the floors are measured, too. Ratios hold where
 //! figures do not: machines differ from day to day.
 
+mod backtest;
 mod bulk;
 mod call;
+mod client;
 mod driver;
 mod figure;
 mod floor;
 mod lab;
 mod postgres;
+mod replay;
 mod scale;
 mod single;
+mod sleepers;
+mod slices;
 mod start;
 mod workload;
 
@@ -31,16 +36,21 @@ struct Bench {
     run: fn(&Path) -> Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 10] = [
     Bench { name: "bulk", about: "events as lines over HTTP, against plain sqlx", run: bulk::run },
     Bench { name: "single", about: "one event a request, against HTTP and SQLite by hand", run: single::run },
     Bench { name: "postgres", about: "the same on PostgreSQL, against pgbench", run: postgres::run },
     Bench { name: "call", about: "script and plugin calls without the database", run: |_| call::run() },
     Bench { name: "start", about: "time to the first answer, memory when idle", run: start::run },
     Bench { name: "scale", about: "an event's cost at ten thousand and at a million customers", run: scale::run },
+    Bench { name: "slices", about: "a run of ten slices that write, against ten plain commits", run: slices::run },
+    Bench { name: "sleepers", about: "a million runs that sleep: start, memory, disk, and how they wake", run: sleepers::run },
+    Bench { name: "replay", about: "journal entries that a run's replay answers", run: replay::run },
+    Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
 ];
 
-/// Runs the benches named, or all, and prints their figures as a table.
+/// Runs the benches named, or all, and prints their figures as a table. `RAPPORT_BENCH_BINARY` measures another build of the server,
+/// to compare.
 ///
 /// # Errors
 /// If a name is unknown or a bench fails.
@@ -58,7 +68,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bail!("the bench needs `taskset` and two cores");
     }
     tools::ensure_guest_target()?;
-    let binary = server::build()?;
+    let binary = std::env::var_os("RAPPORT_BENCH_BINARY").map_or_else(server::build, |path| Ok(PathBuf::from(path)))?;
     let mut figures = Vec::new();
     for bench in BENCHES.iter().filter(|b| arguments.is_empty() || arguments.iter().any(|a| a == b.name)) {
         eprintln!("bench {}: {}", bench.name, bench.about);

@@ -90,7 +90,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Loads the orders as history, with a progress bar, and measures the first load.
-fn import(binary: &Path, server: &Server, data: &Path, refused: &Path) -> Result<Option<Load>> {
+///
+/// # Errors
+/// If the import fails.
+pub(crate) fn import(binary: &Path, server: &Server, data: &Path, refused: &Path) -> Result<Option<Load>> {
     let kept = data.join("demo-load.json");
     let before = server.metric("rapport_log_head")?;
     let began = Instant::now();

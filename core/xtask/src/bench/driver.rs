@@ -221,7 +221,7 @@ fn points_of(connection: &mut Connection, job: &Job, customer: u64) -> Result<u6
 }
 
 /// The value below which so many thousandths of the sorted `nanos` lie, in microseconds.
-fn percentile(nanos: &[u64], thousandths: usize) -> u64 {
+pub(crate) fn percentile(nanos: &[u64], thousandths: usize) -> u64 {
     let last = nanos.len().saturating_sub(1);
     nanos.get((last * thousandths).div_ceil(1_000)).map_or(0, |n| n / 1_000)
 }

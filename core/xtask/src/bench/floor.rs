@@ -81,6 +81,26 @@ pub(crate) async fn batch(folder: &Path, events: u64) -> Result<Duration> {
     Ok(took)
 }
 
+/// Commits one event after another, `each` of them in a row as often as `times`; returns how long each row took, in nanoseconds, sorted.
+///
+/// # Errors
+/// If the database refuses.
+pub(crate) async fn commits(folder: &Path, times: u64, each: u64) -> Result<Vec<u64>> {
+    let mut connection = open(&folder.join("commits.sqlite")).await?;
+    let (mut number, mut nanos) = (0, Vec::new());
+    for row in 0..times {
+        let began = Instant::now();
+        for n in 0..each {
+            let order = Order::new(row * each + n, CUSTOMERS);
+            write_group(&mut connection, &[(order, order.event("commits").as_str())], &mut number).await?;
+        }
+        nanos.push(u64::try_from(began.elapsed().as_nanos())?);
+    }
+    connection.close().await?;
+    nanos.sort_unstable();
+    Ok(nanos)
+}
+
 /// An event that waits for its transaction.
 struct Waiting {
     body: String,

@@ -1,6 +1,7 @@
 //! The same on PostgreSQL, against pgbench running the same two statements.
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use sqlx::{Connection as _, PgConnection};
@@ -9,7 +10,7 @@ use super::figure::Figure;
 use super::lab::{Lab, Place};
 use super::runtime;
 use super::single::{Target, load};
-use super::workload::CUSTOMERS;
+use super::workload::{CUSTOMERS, Order};
 use crate::workspace::{command, output};
 
 const TABLES: &str = "
@@ -52,11 +53,49 @@ pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let script = lab.folder().join("floor.sql");
     std::fs::write(&script, SCRIPT)?;
     let floor_database = rapport_test_support::pg::url();
-    send(&floor_database, &[TABLES])?;
-    send(&floor_database, &DURABLE)?;
-    let figures = measure(&lab, &floor_database, &script);
-    send(&floor_database, &AS_BEFORE)?;
-    figures
+    durably(&floor_database, || measure(&lab, &floor_database, &script))
+}
+
+/// Does `work` while the server of `floor_database` survives a power failure, with the floor's tables there.
+///
+/// # Errors
+/// If the server refuses, or those of `work`.
+pub(crate) fn durably<T>(floor_database: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    send(floor_database, &[TABLES])?;
+    send(floor_database, &DURABLE)?;
+    let done = work();
+    send(floor_database, &AS_BEFORE)?;
+    done
+}
+
+const INSERT: &str = "insert into event (source, id, kind, customer, time, payload) values ('bench', $1, 'order.paid', $2, $3, $4)";
+const ADD: &str = "insert into balance (customer, points) values ($1, $2) \
+    on conflict (customer) do update set points = balance.points + excluded.points";
+
+/// Commits one event after another, `each` of them in a row as often as `times`; returns how long each row took, in nanoseconds, sorted.
+///
+/// # Errors
+/// If the database refuses.
+pub(crate) async fn commits(database: &str, times: u64, each: u64) -> Result<Vec<u64>> {
+    let mut connection = PgConnection::connect(database).await?;
+    let mut nanos = Vec::new();
+    for row in 0..times {
+        let began = Instant::now();
+        for n in 0..each {
+            let order = Order::new(row * each + n, CUSTOMERS);
+            let mut transaction = connection.begin().await?;
+            let write = sqlx::query(INSERT).bind(format!("commits-{}", order.number)).bind(order.customer.cast_signed());
+            let write = write.bind(order.number.cast_signed()).bind(order.event("commits"));
+            write.execute(&mut *transaction).await?;
+            let add = sqlx::query(ADD).bind(order.customer.cast_signed()).bind(order.points().cast_signed());
+            add.execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        nanos.push(u64::try_from(began.elapsed().as_nanos())?);
+    }
+    connection.close().await?;
+    nanos.sort_unstable();
+    Ok(nanos)
 }
 
 /// Sends statements, each by itself.

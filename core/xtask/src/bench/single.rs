@@ -82,7 +82,8 @@ pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     ])
 }
 
-fn job(target: Target<'_>, what: &str, connections: u64, seconds: u64) -> Job {
+/// What the driver does for one measurement.
+pub(crate) fn job(target: Target<'_>, what: &str, connections: u64, seconds: u64) -> Job {
     // Each job has events of its own: the start of the process and the instant keep their ids apart.
     let instant = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     Job {
@@ -115,7 +116,10 @@ pub(crate) fn load(target: Target<'_>, connections: u64, core: Option<u32>) -> R
 }
 
 /// A figure of the driver's report.
-fn field(report: &Value, name: &str) -> Result<f64> {
+///
+/// # Errors
+/// If it is not there.
+pub(crate) fn field(report: &Value, name: &str) -> Result<f64> {
     let value = report[name].as_u64().with_context(|| format!("the driver did not report `{name}`: {report}"))?;
     Ok(ratio(value, 1))
 }

@@ -47,6 +47,13 @@ impl Order {
     }
 }
 
+/// A shipped order as a `CloudEvents` event: what the runs that wait begin with.
+pub(crate) fn shipped(number: u64, customer: u64, run: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{run}-shipped-{number}","source":"bench","type":"order.shipped","subject":"customer/customer_no:{customer}","data":{{"order_no":"{number}","carrier":"Posten","tracking_no":"{number}"}}}}"#
+    )
+}
+
 /// The customers from `first` to `last`, one record a line.
 pub(crate) fn customers(first: u64, last: u64) -> Vec<u8> {
     let lines = (first..=last).map(|c| format!("{{\"customer_no\":\"{c}\",\"country\":\"Norway\"}}\n"));
