@@ -44,7 +44,11 @@ const BENCHES: [Bench; 10] = [
     Bench { name: "start", about: "time to the first answer, memory when idle", run: start::run },
     Bench { name: "scale", about: "an event's cost at ten thousand and at a million customers", run: scale::run },
     Bench { name: "slices", about: "a run of ten slices that write, against ten plain commits", run: slices::run },
-    Bench { name: "sleepers", about: "a million runs that sleep: start, memory, disk, and how they wake", run: sleepers::run },
+    Bench {
+        name: "sleepers",
+        about: "a million runs that sleep: start, memory, disk, and how they wake",
+        run: sleepers::run,
+    },
     Bench { name: "replay", about: "journal entries that a run's replay answers", run: replay::run },
     Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
 ];
@@ -72,7 +76,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut figures = Vec::new();
     for bench in BENCHES.iter().filter(|b| arguments.is_empty() || arguments.iter().any(|a| a == b.name)) {
         eprintln!("bench {}: {}", bench.name, bench.about);
-        figures.extend((bench.run)(&binary).with_context(|| format!("bench `{}`", bench.name))?);
+        let measured = (bench.run)(&binary).with_context(|| format!("bench `{}`", bench.name))?;
+        // A later one that fails does not take these along.
+        eprintln!("{}", figure::markdown(&measured));
+        figures.extend(measured);
     }
     println!("{}", figure::markdown(&figures));
     Ok(())

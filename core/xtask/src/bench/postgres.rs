@@ -68,7 +68,8 @@ pub(crate) fn durably<T>(floor_database: &str, work: impl FnOnce() -> Result<T>)
     done
 }
 
-const INSERT: &str = "insert into event (source, id, kind, customer, time, payload) values ('bench', $1, 'order.paid', $2, $3, $4)";
+const INSERT: &str =
+    "insert into event (source, id, kind, customer, time, payload) values ('bench', $1, 'order.paid', $2, $3, $4)";
 const ADD: &str = "insert into balance (customer, points) values ($1, $2) \
     on conflict (customer) do update set points = balance.points + excluded.points";
 
@@ -84,7 +85,8 @@ pub(crate) async fn commits(database: &str, times: u64, each: u64) -> Result<Vec
         for n in 0..each {
             let order = Order::new(row * each + n, CUSTOMERS);
             let mut transaction = connection.begin().await?;
-            let write = sqlx::query(INSERT).bind(format!("commits-{}", order.number)).bind(order.customer.cast_signed());
+            let write =
+                sqlx::query(INSERT).bind(format!("commits-{}", order.number)).bind(order.customer.cast_signed());
             let write = write.bind(order.number.cast_signed()).bind(order.event("commits"));
             write.execute(&mut *transaction).await?;
             let add = sqlx::query(ADD).bind(order.customer.cast_signed()).bind(order.points().cast_signed());

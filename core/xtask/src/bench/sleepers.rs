@@ -97,8 +97,7 @@ fn put_to_sleep(server: &Server, all: u64) -> Result<f64> {
     let mut first = 0;
     while first < all {
         let last = all.min(first + EVENTS_PART);
-        let lines: Vec<String> =
-            (first..last).map(|n| shipped(n, 1 + n % SLEEPING_CUSTOMERS, "sleepers")).collect();
+        let lines: Vec<String> = (first..last).map(|n| shipped(n, 1 + n % SLEEPING_CUSTOMERS, "sleepers")).collect();
         send_events(server, "/v1/events", &lines)?;
         first = last;
     }
@@ -130,7 +129,8 @@ async fn disk(database: &PathBuf) -> Result<Vec<Figure>> {
     let each = |bytes: i64| ratio(bytes.unsigned_abs(), runs.unsigned_abs().max(1));
     let beside = run + journal - text;
     Ok(vec![
-        Figure::new("sleepers: bytes on disk of a run beside its journal's text", each(beside), "bytes").under(DISK_MAX),
+        Figure::new("sleepers: bytes on disk of a run beside its journal's text", each(beside), "bytes")
+            .under(DISK_MAX),
         Figure::new("sleepers: bytes of its journal's text", each(text), "bytes"),
     ])
 }
@@ -154,7 +154,8 @@ async fn set_due(database: &PathBuf, first: i64, due: i64) -> Result<()> {
 /// Waits for the runs that are due, and measures fresh events before and meanwhile.
 fn drain(server: &Server, all: u64, due: u64, first_due: Duration) -> Result<Vec<Figure>> {
     let target = Target::ours(server, CUSTOMERS);
-    let fresh = || -> Result<f64> { Ok(field(&drive(&job(target, "visible", 1, WINDOW), None)?, "visible_p99_us")? / 1e3) };
+    let fresh =
+        || -> Result<f64> { Ok(field(&drive(&job(target, "visible", 1, WINDOW), None)?, "visible_p99_us")? / 1e3) };
     fresh()?;
     let alone = fresh()?;
     let left = first_due.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH)?);
@@ -183,7 +184,9 @@ fn drain(server: &Server, all: u64, due: u64, first_due: Duration) -> Result<Vec
     if dead > 0.5 {
         bail!("{dead:.0} runs went to the dead letters");
     }
-    let name = format!("sleepers: an event to its changed balance while timers drain, worst p99 of {WINDOW} s (floor: before)");
+    let name = format!(
+        "sleepers: an event to its changed balance while timers drain, worst p99 of {WINDOW} s (floor: before)"
+    );
     Ok(vec![
         Figure::new("sleepers: timers due in one second that drain", ratio(due, 1), "runs"),
         Figure::new("sleepers: drain of these", rate(due, took), "runs/s"),

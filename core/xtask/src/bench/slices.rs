@@ -17,8 +17,8 @@ use super::{floor, postgres, ratio, runtime};
 use crate::server::Server;
 
 /// Runs of each kind, of which the first [`WARM_UP`] do not count.
-const RUNS: u64 = 220;
-const WARM_UP: u64 = 20;
+const RUNS: u64 = 110;
+const WARM_UP: u64 = 10;
 /// Slices of a run.
 const SLICES: u64 = 10;
 /// How long one run may take.
