@@ -386,16 +386,17 @@ async fn a_run_that_was_held_back_takes_the_answer_that_came_meanwhile(database:
     let sink = HttpSink::start().await;
     sink.script([Answer::status(503)]);
     sink.otherwise(Answer::json(200, r#"{"id": "held"}"#));
-    let slow = |config: &mut Config| {
-        (config.limits.effect_backoff_ms, config.limits.effect_backoff_ms_max) = (300, 300);
-    };
-    let setup = TestApp::on(database).script("pay", &script(&sink, PAY)).configure(open).configure(slow);
+    let clock = Arc::new(SetClock::at("2026-03-01T12:00:00Z".parse().unwrap()));
+    let setup = TestApp::on(database).script("pay", &script(&sink, PAY)).configure(open).clock(clock.clone());
     let app = setup.start().await;
     app.customer("1").await;
     pay(&app).await;
     let run = ends(&app, "waiting").await;
+    let tried = || async { Some(only_effect(&app).await).filter(|effect| effect["attempts"] == 1) };
+    eventually("the first attempt", tried).await;
     let path = format!("/v1/runs/{}", run["id"].as_str().unwrap());
     app.post(&format!("{path}/pause"), json!({})).await.expect(200);
+    clock.set("2026-03-01T12:00:01Z".parse().unwrap());
     let answered = || async { Some(only_effect(&app).await).filter(|effect| effect["status"] == "done") };
     eventually("the answer", answered).await;
     assert_eq!(app.customer_field("1", "notes").await, Value::Null, "it is held back");
