@@ -30,6 +30,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::locks::LockTable;
 use crate::lookup::Lookup;
+use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
@@ -89,6 +90,7 @@ pub(crate) struct Inner {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
+    pub(crate) recent: Recent,
     pub(crate) effects: Effects,
     pub(crate) locks: Arc<LockTable>,
     pub(crate) counters: Counters,
@@ -142,6 +144,7 @@ impl Engine {
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
+            recent: Recent::default(),
             effects: Effects::default(),
             locks: Arc::default(),
             counters: Counters::default(),
@@ -373,6 +376,9 @@ async fn run_one(inner: Arc<Inner>, item: Item) {
     struct Free(Arc<Inner>, Arc<Run>);
     impl Drop for Free {
         fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.waits.sleeps(self.1.id);
+            }
             self.0.lanes.done(&self.1);
         }
     }
@@ -406,7 +412,7 @@ async fn tidy(inner: Arc<Inner>) {
 /// Wakes runs whose time or event has come.
 async fn waits(inner: Arc<Inner>) {
     while !inner.is_stopping() {
-        // A log that is played again wakes nobody: what its runs did after they waited has not been played.
+        // Where a log is played again, whoever plays it says when its runs are woken.
         let woken = if inner.replay.get().is_none() { inner.wake_waiting(inner.clock.now()).await } else { Ok(0) };
         if let Err(error) = woken {
             tracing::warn!("waiting runs could not be woken, trying again: {error}");
@@ -414,8 +420,18 @@ async fn waits(inner: Arc<Inner>) {
         }
         tokio::select! {
             () = inner.waits.wake.notified() => {}
-            () = inner.pause(TIMER_TICK) => {}
+            () = inner.pause(until_due(inner.waits.next(), inner.clock.now())) => {}
         }
+    }
+}
+
+/// How long nobody is due: until `next`, but no longer than between two looks at the clock, which may be set.
+fn until_due(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let ahead = next.map_or(0, |next| next.micros().saturating_sub(now.micros()));
+    match u64::try_from(ahead) {
+        Ok(micros) if micros > 0 => Duration::from_micros(micros).clamp(Duration::from_millis(1), TIMER_TICK),
+        // Nobody waits for an instant, or who is due could not be woken.
+        _ => TIMER_TICK,
     }
 }
 
@@ -434,6 +450,7 @@ impl Hooks for EngineHooks {
         let Some(inner) = self.0.upgrade() else { return };
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
+        inner.recent.note(events);
         inner.waits.note(events);
         if let Some(replay) = inner.replay.get() {
             replay.note(events);
@@ -449,5 +466,20 @@ impl Hooks for EngineHooks {
             Some(replay) => replay.await_turn(items),
             None => inner.lanes.push(items),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_looked_at_when_the_next_run_is_due_and_never_without_a_rest() {
+        let at = |micros| Timestamp::from_micros(micros);
+        assert_eq!(until_due(Some(at(5_000)), at(0)), Duration::from_millis(5));
+        assert_eq!(until_due(Some(at(10)), at(0)), Duration::from_millis(1));
+        assert_eq!(until_due(Some(at(9_000_000)), at(0)), TIMER_TICK);
+        assert_eq!(until_due(Some(at(0)), at(7)), TIMER_TICK);
+        assert_eq!(until_due(None, at(7)), TIMER_TICK);
     }
 }

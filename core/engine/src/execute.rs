@@ -97,9 +97,10 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
         let effects = done.unit.effects.clone();
         // It goes on waiting for a call that it has made before, whose answer may have come meanwhile.
-        let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty();
+        let by_event = matches!(&done.unit.journal, JournalStep::Append { waits, .. } if !waits.is_empty());
+        let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty() && !by_event;
         crash_point("slice.executed");
-        match commit(inner, done.unit, locks).await {
+        match commit(inner, &item.run, done.unit, locks).await {
             Ok(()) => {
                 sent(inner, &item.run, &effects);
                 if waits_on && let Err(error) = inner.look_again(&item.run).await {
@@ -115,7 +116,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 }
             }
             // Somebody else has ended the run meanwhile: an operator, or this very run before a connection broke.
-            Err(StoreError::RunMoved { .. }) => return,
+            Err(StoreError::RunMoved { .. }) => return moved(inner, &item.run).await,
             Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
                 tracing::warn!(run.id = %item.run.id, "the run {} waits for the database: {error}", item.run.id);
                 inner.pause(COMMIT_RETRY).await;
@@ -126,7 +127,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
                 let (status, wake_at) = (failed.status, failed.wake_at);
                 let told = tell_end(inner, &item, &mut failed).await;
-                if told.is_ok() && inner.store.commit(failed.unit).await.is_ok() {
+                if told.is_ok() && commit(inner, &item.run, failed.unit, SliceLocks::default()).await.is_ok() {
                     return settle(inner, item, status, wake_at);
                 }
                 inner.pause(COMMIT_RETRY).await;
@@ -138,19 +139,36 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
-/// Commits what a slice came to, lets its locks go, and makes known what its run waits for.
-async fn commit(inner: &Inner, unit: UnitOfWork, locks: SliceLocks) -> Result<(), StoreError> {
+/// Commits what a slice of `run` came to, lets its locks go, and makes known what the run waits for.
+async fn commit(inner: &Inner, run: &Run, unit: UnitOfWork, locks: SliceLocks) -> Result<(), StoreError> {
     let waits = match &unit.journal {
         JournalStep::Append { waits, .. } => waits.clone(),
         _ => Vec::new(),
     };
+    let (sleeper, forgotten) = (waiting::sleeper(inner, run, &unit), inner.recent.forgotten());
     let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
     let committed = inner.store.commit(unit).await;
     drop(locks);
     committed?;
     crash_point("slice.committed");
+    // In this order: what wakes it next finds it asleep.
+    match sleeper {
+        Some(sleeper) => inner.recent.keep(run.id, sleeper, forgotten),
+        None if run.status == RunStatus::Waiting => inner.recent.ended(run.id),
+        None => {}
+    }
+    inner.waits.sleeps(run.id);
     inner.waits.register_all(&waits);
     Ok(())
+}
+
+/// Somebody else has taken a step with the run meanwhile.
+async fn moved(inner: &Inner, run: &Run) {
+    if run.status == RunStatus::Waiting
+        && let Err(error) = inner.forgo(run.id).await
+    {
+        tracing::warn!(run.id = %run.id, "whether the run {} is to be woken is not known: {error}", run.id);
+    }
 }
 
 /// Has what a committed slice sent carried out.
@@ -238,7 +256,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
     let event = if let Some(event) = &item.event {
         event.clone()
     } else {
-        let found = inner.store.event(run.position).await?;
+        let found = inner.event_at(run.position).await?;
         found.ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
     };
     if run.depth > CAUSE_DEPTH_MAX {
@@ -387,6 +405,11 @@ fn unit(run: &Run, time: Timestamp) -> UnitOfWork {
     unit.run = Some(run.id);
     unit.cause = Some(run.position);
     unit.depth = run.depth.saturating_add(1);
+    if run.status == RunStatus::Waiting {
+        // It was woken without a commit: whatever comes of its slice, it waits no longer for what woke it.
+        unit.run_from = Some(RunStatus::Waiting);
+        unit.journal = JournalStep::Woken;
+    }
     unit
 }
 

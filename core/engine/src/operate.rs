@@ -344,7 +344,10 @@ impl Inner {
     /// Tells the lanes, and what wakes runs, what was done to a run.
     pub(crate) fn settled(&self, step: &Step) {
         let run = &step.run;
-        self.lanes.forget(run);
+        self.recent.forget(run.id);
+        if self.lanes.forget(run) {
+            self.waits.sleeps(run.id);
+        }
         if let Some(again) = &step.waits_again {
             self.waits.register_all(&again.waits);
             if let Some(until) = again.until {

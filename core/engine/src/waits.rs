@@ -12,13 +12,13 @@
 
 mod through;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::json::{fit_value, to_json};
 use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, FieldTerm, Term};
 use rapport_model::rule::{Params, Rule};
-use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunStatus, Timestamp, Value};
+use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp, Value};
 use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, WaitFor};
 use serde_json::Value as Json;
 use tokio::sync::Notify;
@@ -30,6 +30,8 @@ use crate::lanes::Item;
 
 /// Events looked through, and runs woken, in one go.
 const BATCH: u32 = 500;
+/// Runs that are woken without a commit, at one time. Fewer than [`BATCH`], so that a full page of those that are due has others.
+const AWOKEN_MAX: usize = 256;
 
 /// What is known in memory of the runs that wait.
 #[derive(Debug, Default)]
@@ -48,6 +50,10 @@ struct State {
     kinds: HashMap<EventType, Kind>,
     /// When the next run is due at the latest.
     next: Option<Timestamp>,
+    /// Counts how often somebody said when a run is due.
+    said: u64,
+    /// Runs that were woken without a commit, and whose slice has not been committed yet: nothing else wakes them.
+    awoken: HashSet<RunId>,
     /// The position of the last event that is known to be durable.
     noted: i64,
 }
@@ -86,7 +92,31 @@ impl Waits {
 
     /// Notes that a run is due at `when`.
     pub(crate) fn due_at(&self, when: Timestamp) {
-        self.with(|state| state.next = Some(state.next.map_or(when, |next| next.min(when))));
+        self.with(|state| {
+            state.next = Some(state.next.map_or(when, |next| next.min(when)));
+            state.said += 1;
+        });
+    }
+
+    /// Marks a run as woken without a commit.
+    fn rouse(&self, run: RunId) -> Rouse {
+        self.with(|state| match state.awoken.len() {
+            _ if state.awoken.contains(&run) => Rouse::Awake,
+            AWOKEN_MAX.. => Rouse::Full,
+            _ => {
+                state.awoken.insert(run);
+                Rouse::Done
+            }
+        })
+    }
+
+    /// Notes that a run that was woken without a commit has stepped on, or that nothing came of it.
+    pub(crate) fn sleeps(&self, run: RunId) {
+        self.with(|state| state.awoken.remove(&run));
+    }
+
+    fn is_awake(&self, run: RunId) -> bool {
+        self.with(|state| state.awoken.contains(&run))
     }
 
     /// Takes note of events that are durable.
@@ -165,9 +195,30 @@ impl Waits {
         self.with(|state| state.next.is_some_and(|next| next <= now))
     }
 
-    fn set_next(&self, next: Option<Timestamp>) {
-        self.with(|state| state.next = next);
+    /// How often somebody said when a run is due.
+    fn said(&self) -> u64 {
+        self.with(|state| state.said)
     }
+
+    /// Notes when the next run is due, unless somebody said since `said` when another one is.
+    fn set_next(&self, next: Option<Timestamp>, said: u64) {
+        self.with(|state| {
+            if state.said == said {
+                state.next = next;
+            }
+        });
+    }
+}
+
+/// Whether a run could be marked as woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rouse {
+    /// It is.
+    Done,
+    /// It was before.
+    Awake,
+    /// There are too many at one time: it is woken by a commit.
+    Full,
 }
 
 impl State {
@@ -282,7 +333,8 @@ impl Inner {
             self.waits.register(&kind, &field, after);
         }
         self.waits.begin_at(self.store.head());
-        self.waits.set_next(self.store.next_wake().await?);
+        let said = self.waits.said();
+        self.waits.set_next(self.store.next_wake(Timestamp::from_micros(i64::MIN)).await?, said);
         Ok(())
     }
 
@@ -300,18 +352,47 @@ impl Inner {
         let by_events = self.wake_by_events(now).await;
         let mut woken = 0;
         while self.waits.is_due(now) && !self.is_stopping() {
-            let due = self.store.due_runs(now, BATCH).await?;
+            let said = self.waits.said();
+            let mut due = self.store.due_runs(now, BATCH).await?;
+            due.retain(|run| !self.waits.is_awake(run.id));
             if due.is_empty() {
-                self.waits.set_next(self.store.next_wake().await?);
-                break;
+                // All that were due by now are awake.
+                self.waits.set_next(self.store.next_wake(now).await?, said);
+                if self.waits.said() == said {
+                    break;
+                }
+                continue;
             }
             woken += self.wake(due.into_iter().map(|run| (run, None)).collect(), now).await?;
         }
         by_events.map(|more| woken + more)
     }
 
-    /// Makes waiting runs pending. Those that somebody else has woken meanwhile are left alone.
+    /// Wakes waiting runs. Those that somebody else has woken meanwhile are left alone.
+    ///
+    /// A few are woken in memory alone: what wakes them is in the database, so that after a crash it wakes them again, and their next
+    /// slice finds them waiting, or is nothing. Many are made pending by a commit, and may then wait in the database for room.
     async fn wake(&self, runs: Vec<(Arc<Run>, Option<Awaited>)>, now: Timestamp) -> Result<usize, EngineError> {
+        let (mut woken, mut others) = (0, Vec::new());
+        let few = runs.len() <= AWOKEN_MAX / 4 && self.replay.get().is_none();
+        for (run, awaited) in runs {
+            match if few { self.waits.rouse(run.id) } else { Rouse::Full } {
+                Rouse::Done => {
+                    woken += 1;
+                    self.rouse((*run).clone(), awaited);
+                }
+                Rouse::Full if !self.waits.is_awake(run.id) => others.push((run, awaited)),
+                Rouse::Full | Rouse::Awake => {}
+            }
+        }
+        Ok(woken + self.wake_by_commit(others, now).await?)
+    }
+
+    async fn wake_by_commit(
+        &self,
+        runs: Vec<(Arc<Run>, Option<Awaited>)>,
+        now: Timestamp,
+    ) -> Result<usize, EngineError> {
         if runs.is_empty() {
             return Ok(0);
         }
@@ -331,8 +412,33 @@ impl Inner {
         woken
     }
 
+    /// Queues a run that waits still, as far as the database knows.
+    fn rouse(&self, mut run: Run, awaited: Option<Awaited>) {
+        (run.wake_at, run.attempt) = (None, 0);
+        (run.wake_event, run.wake_index) = (awaited.map(|a| a.event), awaited.map(|a| a.index));
+        self.lanes.push_again(Item { run: Arc::new(run), event: None });
+    }
+
+    /// Nothing came of the slice of a run that was woken without a commit, since somebody else took a step with it. If it waits
+    /// again, what it waits for is looked for once more.
+    pub(crate) async fn forgo(&self, run: RunId) -> Result<(), EngineError> {
+        self.recent.forget(run);
+        self.waits.sleeps(run);
+        let Some(run) = self.store.run(run).await?.filter(|run| run.status == RunStatus::Waiting) else {
+            return Ok(());
+        };
+        let waits: Vec<WaitFor> = self.store.waits_of(&[run.id]).await?.into_iter().map(|(_, wait)| wait).collect();
+        self.waits.register_all(&waits);
+        if let Some(when) = run.wake_at {
+            self.waits.due_at(when);
+        }
+        self.waits.wake.notify_one();
+        Ok(())
+    }
+
     /// Queues a run that a commit has made pending.
     pub(crate) fn woken(&self, mut run: Run, awaited: Option<Awaited>, now: Timestamp) {
+        self.recent.forget(run.id);
         (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
         (run.wake_event, run.wake_index) = (awaited.map(|a| a.event), awaited.map(|a| a.index));
         let item = Item { run: Arc::new(run), event: None };

@@ -41,6 +41,7 @@ use self::facts::{Assumed, Facts};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
 use self::write::Order;
+pub(crate) use self::write::WAIT_PLACES;
 use crate::config::Durability;
 use crate::crash::crash_point;
 use crate::db::{Conn, DbError};

@@ -29,6 +29,9 @@ impl Group<'_> {
         let status = known.as_ref().map(|known| known.status);
         let again = unit.journal == JournalStep::WaitsAgain;
         let may = status.is_some_and(|status| match (status, update.status) {
+            (from, _) if unit.run_from.is_some_and(|expected| expected != from) => false,
+            // A slice of a run that was woken without a commit goes from where it waits to wherever a slice goes.
+            (RunStatus::Waiting, to) if unit.run_from.is_some() => RunStatus::Pending.may_become(to),
             (RunStatus::Paused, RunStatus::Waiting) => again,
             (from, to) => from.may_become(to),
         });
