@@ -45,6 +45,9 @@ const FETCH_ROWS: u32 = 2_000;
 /// How often due timers are looked at when nothing else says so.
 const TIMER_TICK: Duration = Duration::from_millis(50);
 
+/// How long a run that was woken is left alone whose work panicked.
+const PANIC_REST: Duration = Duration::from_secs(5);
+
 /// How often the store forgets what has expired.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 
@@ -376,10 +379,14 @@ async fn run_one(inner: Arc<Inner>, item: Item) {
     struct Free(Arc<Inner>, Arc<Run>);
     impl Drop for Free {
         fn drop(&mut self) {
-            if std::thread::panicking() {
-                self.0.waits.sleeps(self.1.id);
-            }
             self.0.lanes.done(&self.1);
+            if std::thread::panicking() {
+                let (inner, run) = (self.0.clone(), self.1.clone());
+                tokio::spawn(async move {
+                    inner.pause(PANIC_REST).await;
+                    execute::moved(&inner, &run).await;
+                });
+            }
         }
     }
     let free = Free(inner.clone(), item.run.clone());

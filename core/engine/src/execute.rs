@@ -7,6 +7,7 @@
 //! slice failed ─▶ commit of the failure alone ─▶ retrying or dead
 //! ```
 
+mod landing;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
+use self::landing::{commit, sent};
+pub(crate) use self::landing::{moved, settle};
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -139,49 +142,6 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
-/// Commits what a slice of `run` came to, lets its locks go, and makes known what the run waits for.
-async fn commit(inner: &Inner, run: &Run, unit: UnitOfWork, locks: SliceLocks) -> Result<(), StoreError> {
-    let waits = match &unit.journal {
-        JournalStep::Append { waits, .. } => waits.clone(),
-        _ => Vec::new(),
-    };
-    let (sleeper, forgotten) = (waiting::sleeper(inner, run, &unit), inner.recent.forgotten());
-    let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
-    let committed = inner.store.commit(unit).await;
-    drop(locks);
-    committed?;
-    crash_point("slice.committed");
-    // In this order: what wakes it next finds it asleep.
-    match sleeper {
-        Some(sleeper) => inner.recent.keep(run.id, sleeper, forgotten),
-        None if run.status == RunStatus::Waiting => inner.recent.ended(run.id),
-        None => {}
-    }
-    inner.waits.sleeps(run.id);
-    inner.waits.register_all(&waits);
-    Ok(())
-}
-
-/// Somebody else has taken a step with the run meanwhile.
-async fn moved(inner: &Inner, run: &Run) {
-    if run.status == RunStatus::Waiting
-        && let Err(error) = inner.forgo(run.id).await
-    {
-        tracing::warn!(run.id = %run.id, "whether the run {} is to be woken is not known: {error}", run.id);
-    }
-}
-
-/// Has what a committed slice sent carried out.
-fn sent(inner: &Inner, run: &Run, effects: &[EffectStep]) {
-    let added = || effects.iter().filter_map(EffectStep::added);
-    if let Some(when) = added().filter_map(|effect| effect.next_at).min() {
-        inner.effects.due_at(when);
-    }
-    if let Some(replay) = inner.replay.get() {
-        replay.sent(&run.automation, added());
-    }
-}
-
 /// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
 const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
     match error {
@@ -190,37 +150,6 @@ const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
             conflicts < 2
         }
         _ => false,
-    }
-}
-
-/// After the commit: a run that is to be tried again sleeps until then.
-pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<Timestamp>) {
-    inner.counters.slices.fetch_add(1, Ordering::Relaxed);
-    match (status, wake_at) {
-        (RunStatus::Retrying, Some(when)) => {
-            inner.counters.retries.fetch_add(1, Ordering::Relaxed);
-            let mut run = (*item.run).clone();
-            run.attempt += 1;
-            run.status = RunStatus::Retrying;
-            inner.retry_later(when, Item { run: Arc::new(run), event: item.event });
-        }
-        (RunStatus::Waiting, when) => {
-            if let Some(when) = when {
-                inner.waits.due_at(when);
-            }
-            inner.waits.wake.notify_one();
-        }
-        (RunStatus::Paused, _) => {
-            let run = &item.run;
-            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: its calls differ from its journal", run.id);
-        }
-        (RunStatus::Completed, _) => _ = inner.counters.completed.fetch_add(1, Ordering::Relaxed),
-        (RunStatus::Dead, _) => {
-            inner.counters.dead.fetch_add(1, Ordering::Relaxed);
-            let run = &item.run;
-            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} went to the dead letters", run.id);
-        }
-        _ => {}
     }
 }
 
@@ -407,7 +336,7 @@ fn unit(run: &Run, time: Timestamp) -> UnitOfWork {
     unit.depth = run.depth.saturating_add(1);
     if run.status == RunStatus::Waiting {
         // It was woken without a commit: whatever comes of its slice, it waits no longer for what woke it.
-        unit.run_from = Some(RunStatus::Waiting);
+        unit.run_from = Some((RunStatus::Waiting, run.digest));
         unit.journal = JournalStep::Woken;
     }
     unit

@@ -1,18 +1,24 @@
 //! What wakes runs that wait: instants and events.
 //!
 //! A waiting run lives in the database alone. In memory stand only the types of events that any run waits for, how far the log
-//! has been looked through for each, and the next instant at which one is due. A wake is a commit that makes the run pending, so that
-//! of several (its time, an event, a person) one alone succeeds, and a crash after it finds the run among the pending ones.
+//! has been looked through for each, and the next instant at which one is due.
 //!
 //! ```text
 //! slice ─▶ commit: waiting ─▶ register(type, field, snapshot) ─▶ look through the log from the snapshot on ─▶ wake
+//!   ▲                                                                                                         │
+//!   └──────────── queued; the commit of its slice finds it waiting, or is nothing ◀── few: in memory ─────────┤
+//!   └──────────── queued, pending ◀────────────────────────────────────────────────── many: by a commit ──────┘
 //! ```
+//! Of several that would wake a run (its time, an event, a person) one alone does. What wakes it is in the database, so that a
+//! wake in memory needs no commit: after a crash the same wakes it again, as long as no slice that was woken has been committed.
+//!
 //! A wait is registered with the position at which its slice began: what came between that and its commit is looked through
 //! afterwards, so no event is missed. A type that nobody waits for any more is forgotten.
 
+mod awake;
 mod through;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::json::{fit_value, to_json};
@@ -23,6 +29,7 @@ use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, WaitFor};
 use serde_json::Value as Json;
 use tokio::sync::Notify;
 
+use self::awake::{AWOKEN_MAX, Awake, Rouse};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::journal;
@@ -30,8 +37,6 @@ use crate::lanes::Item;
 
 /// Events looked through, and runs woken, in one go.
 const BATCH: u32 = 500;
-/// Runs that are woken without a commit, at one time. Fewer than [`BATCH`], so that a full page of those that are due has others.
-const AWOKEN_MAX: usize = 256;
 
 /// What is known in memory of the runs that wait.
 #[derive(Debug, Default)]
@@ -52,8 +57,7 @@ struct State {
     next: Option<Timestamp>,
     /// Counts how often somebody said when a run is due.
     said: u64,
-    /// Runs that were woken without a commit, and whose slice has not been committed yet: nothing else wakes them.
-    awoken: HashSet<RunId>,
+    awake: Awake,
     /// The position of the last event that is known to be durable.
     noted: i64,
 }
@@ -66,6 +70,8 @@ struct Kind {
     seen: i64,
     /// Counts registrations.
     generation: u64,
+    /// The least position after which a wait begins that was registered since the log began to be looked through.
+    registered: Option<i64>,
     /// There may be events beyond.
     more: bool,
 }
@@ -100,23 +106,22 @@ impl Waits {
 
     /// Marks a run as woken without a commit.
     fn rouse(&self, run: RunId) -> Rouse {
-        self.with(|state| match state.awoken.len() {
-            _ if state.awoken.contains(&run) => Rouse::Awake,
-            AWOKEN_MAX.. => Rouse::Full,
-            _ => {
-                state.awoken.insert(run);
-                Rouse::Done
-            }
-        })
+        self.with(|state| state.awake.rouse(run))
     }
 
     /// Notes that a run that was woken without a commit has stepped on, or that nothing came of it.
     pub(crate) fn sleeps(&self, run: RunId) {
-        self.with(|state| state.awoken.remove(&run));
+        self.with(|state| state.awake.sleeps(run));
     }
 
-    fn is_awake(&self, run: RunId) -> bool {
-        self.with(|state| state.awoken.contains(&run))
+    /// Whether what was read of a run since the look began may not be how it waits now.
+    fn is_astir(&self, run: RunId) -> bool {
+        self.with(|state| state.awake.is_astir(run))
+    }
+
+    /// Begins to read from the database who is to be woken.
+    fn begin_look(&self) {
+        self.with(|state| state.awake.begin_look());
     }
 
     /// Takes note of events that are durable.
@@ -143,18 +148,19 @@ impl Waits {
         self.with(|state| {
             let open = state.kinds.iter_mut().filter(|(_, known)| known.more);
             let taken = open.map(|(kind, known)| {
-                known.more = false;
+                (known.more, known.registered) = (false, None);
                 (kind.clone(), known.clone())
             });
             (taken.collect(), state.noted)
         })
     }
 
-    /// Moves on for `kind`, unless a wait was registered meanwhile that begins before `from`.
+    /// Moves on for `kind`, but no further than to where a wait begins that was registered meanwhile: it was not known when the
+    /// events after that were looked at.
     fn seen(&self, kind: &EventType, from: i64, to: i64) {
         self.with(|state| {
             if let Some(known) = state.kinds.get_mut(kind).filter(|known| known.seen >= from) {
-                known.seen = to;
+                known.seen = known.registered.map_or(to, |after| after.min(to));
             }
         });
     }
@@ -210,25 +216,15 @@ impl Waits {
     }
 }
 
-/// Whether a run could be marked as woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rouse {
-    /// It is.
-    Done,
-    /// It was before.
-    Awake,
-    /// There are too many at one time: it is woken by a commit.
-    Full,
-}
-
 impl State {
     fn register(&mut self, kind: &EventType, field: &Name, after: i64) {
-        let new = || Kind { fields: Vec::new(), seen: after, generation: 0, more: true };
+        let new = || Kind { fields: Vec::new(), seen: after, generation: 0, registered: None, more: true };
         let known = self.kinds.entry(kind.clone()).or_insert_with(new);
         if !known.fields.contains(field) {
             known.fields.push(field.clone());
         }
         (known.seen, known.more) = (known.seen.min(after), true);
+        known.registered = Some(known.registered.map_or(after, |least| least.min(after)));
         known.generation += 1;
     }
 }
@@ -352,11 +348,13 @@ impl Inner {
         let by_events = self.wake_by_events(now).await;
         let mut woken = 0;
         while self.waits.is_due(now) && !self.is_stopping() {
+            // In this order: who steps on while it is read who is due says afterwards when it is due next.
             let said = self.waits.said();
+            self.waits.begin_look();
             let mut due = self.store.due_runs(now, BATCH).await?;
-            due.retain(|run| !self.waits.is_awake(run.id));
+            due.retain(|run| !self.waits.is_astir(run.id));
             if due.is_empty() {
-                // All that were due by now are awake.
+                // All that were due by now are awake, or were until a moment ago.
                 self.waits.set_next(self.store.next_wake(now).await?, said);
                 if self.waits.said() == said {
                     break;
@@ -381,8 +379,8 @@ impl Inner {
                     woken += 1;
                     self.rouse((*run).clone(), awaited);
                 }
-                Rouse::Full if !self.waits.is_awake(run.id) => others.push((run, awaited)),
-                Rouse::Full | Rouse::Awake => {}
+                Rouse::Full if !self.waits.is_astir(run.id) => others.push((run, awaited)),
+                Rouse::Full | Rouse::Astir => {}
             }
         }
         Ok(woken + self.wake_by_commit(others, now).await?)
@@ -501,5 +499,16 @@ mod tests {
             60,
             "what was looked through before the wait was known does not count"
         );
+    }
+
+    #[test]
+    fn a_wait_that_becomes_known_during_a_look_misses_nothing_of_it() {
+        let waits = Waits::default();
+        waits.register(&paid(), &journal::subject_field(), 50);
+        let (_, known) = waits.open().0.remove(0);
+        // Its slice began at 60, and was not committed yet when the events up to 80 were looked at.
+        waits.register(&paid(), &journal::subject_field(), 60);
+        waits.seen(&paid(), known.seen, 80);
+        assert_eq!(waits.open().0.remove(0).1.seen, 60);
     }
 }

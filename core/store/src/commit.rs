@@ -379,7 +379,7 @@ impl Committer {
         }
         for run in &parts.runs {
             if self.known_runs.len() < KNOWN_RUNS_MAX {
-                let known = KnownRun { automation: run.automation.clone(), status: run.status };
+                let known = KnownRun { automation: run.automation.clone(), digest: run.digest, status: run.status };
                 self.known_runs.insert(run.id, known);
             }
         }

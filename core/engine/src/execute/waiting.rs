@@ -34,7 +34,7 @@ pub(super) async fn slice(
     version: Arc<Version>,
     locks: SliceLocks,
 ) -> Result<Sliced, EngineError> {
-    let journal = match Journal::read(&inner.journal_of(run.id).await?) {
+    let journal = match Journal::read(&inner.journal_of(run).await?) {
         Ok(journal) => journal,
         Err(why) => return Ok(failed(inner, run, "journal", why).into()),
     };
@@ -107,11 +107,25 @@ impl Inner {
         }
     }
 
-    /// The journal of a run, from memory if it began to wait a moment ago.
-    pub(crate) async fn journal_of(&self, run: RunId) -> Result<Vec<Arc<str>>, EngineError> {
-        if let Some(known) = self.recent.sleeper(run) {
-            return Ok(known.journal.clone());
+    /// The journal of a run whose slice begins: from memory if it was woken there a moment ago. Between a commit that made it
+    /// pending and this somebody may have cut it.
+    async fn journal_of(&self, run: &Run) -> Result<Vec<Arc<str>>, EngineError> {
+        match self.recent.sleeper(run.id) {
+            Some(known) if run.status == RunStatus::Waiting => Ok(known.journal.clone()),
+            _ => self.stored_journal(run.id).await,
         }
+    }
+
+    /// The journal of a run that waits: from memory if it began to wait a moment ago.
+    pub(crate) async fn journal_asleep(&self, run: RunId) -> Result<Vec<Arc<str>>, EngineError> {
+        match self.recent.sleeper(run) {
+            Some(known) if known.run.is_some() => Ok(known.journal.clone()),
+            _ => self.stored_journal(run).await,
+        }
+    }
+
+    /// The journal of a run as the database has it, which is kept at hand.
+    async fn stored_journal(&self, run: RunId) -> Result<Vec<Arc<str>>, EngineError> {
         let forgotten = self.recent.forgotten();
         let slices = self.store.journal(run).await?;
         let journal: Vec<Arc<str>> = slices.into_iter().map(Into::into).collect();

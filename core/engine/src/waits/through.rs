@@ -97,6 +97,7 @@ impl Inner {
             Some(subject) => self.store.record(&subject.object, subject.id).await?,
             None => None,
         };
+        self.waits.begin_look();
         let mut found: Vec<(RunId, i64)> = Vec::new();
         for field in fields {
             let Some(value) = value_in(event, record.as_deref(), field) else { continue };
@@ -143,7 +144,7 @@ impl Inner {
         record: Option<&Record>,
     ) -> Result<bool, EngineError> {
         // A damaged journal must not hold up the others: its run is woken, and ends with what is wrong.
-        let Ok(journal) = Journal::read_last(&self.journal_of(run).await?) else { return Ok(true) };
+        let Ok(journal) = Journal::read_last(&self.journal_asleep(run).await?) else { return Ok(true) };
         let Some(wanted) = journal.waiting().and_then(|waiting| Wanted::read(waiting.alternative(index))) else {
             return Ok(false);
         };
