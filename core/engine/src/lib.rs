@@ -42,6 +42,7 @@ mod plan;
 mod present;
 mod preview;
 mod query;
+mod questions;
 mod records;
 mod registry;
 mod rehearse;
