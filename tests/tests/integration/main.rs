@@ -51,6 +51,8 @@ mod plugins;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod requests;
