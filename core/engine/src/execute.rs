@@ -144,12 +144,16 @@ async fn commit(inner: &Inner, unit: UnitOfWork, locks: SliceLocks) -> Result<()
         JournalStep::Append { waits, .. } => waits.clone(),
         _ => Vec::new(),
     };
+    let run = unit.run_state.as_ref().map(|state| state.id);
     let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
     let committed = inner.store.commit(unit).await;
     drop(locks);
     committed?;
     crash_point("slice.committed");
     inner.waits.register_all(&waits);
+    if let (Some(replay), Some(run)) = (inner.replay.get(), run) {
+        replay.waits_for(run, waits);
+    }
     Ok(())
 }
 
