@@ -159,6 +159,9 @@ async fn commit(inner: &Inner, run: &Run, unit: UnitOfWork, locks: SliceLocks) -
     }
     inner.waits.sleeps(run.id);
     inner.waits.register_all(&waits);
+    if let Some(replay) = inner.replay.get() {
+        replay.waits_for(run.id, waits);
+    }
     Ok(())
 }
 

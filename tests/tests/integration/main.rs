@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod automations;
 #[cfg(test)]
+mod backtest_schedules;
+#[cfg(test)]
 mod backtest_waits;
 #[cfg(test)]
 mod backtests;
