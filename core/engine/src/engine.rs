@@ -458,9 +458,16 @@ impl Hooks for EngineHooks {
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
         inner.recent.note(events);
-        inner.waits.note(events);
-        if let Some(replay) = inner.replay.get() {
-            replay.note(events);
+        match inner.replay.get() {
+            Some(replay) => {
+                replay.note(events);
+                if events.iter().any(|event| replay.may_wake(event)) {
+                    inner.waits.note(events);
+                } else {
+                    inner.waits.pass(events);
+                }
+            }
+            None => inner.waits.note(events),
         }
         if runs.is_empty() {
             return;

@@ -42,6 +42,7 @@ mod plan;
 mod present;
 mod preview;
 mod query;
+mod questions;
 mod recent;
 mod records;
 mod registry;

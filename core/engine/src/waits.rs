@@ -143,6 +143,16 @@ impl Waits {
         }
     }
 
+    /// Takes note of durable events for which no run waits.
+    pub(crate) fn pass(&self, events: &[Arc<Event>]) {
+        self.with(|state| {
+            state.noted = events.last().map_or(state.noted, |last| last.position);
+            for known in state.kinds.values_mut().filter(|known| !known.more) {
+                known.seen = known.seen.max(state.noted);
+            }
+        });
+    }
+
     /// The types of which there may be more events, marked as looked at, and the position up to which these are all.
     fn open(&self) -> (Vec<(EventType, Kind)>, i64) {
         self.with(|state| {
@@ -274,7 +284,7 @@ pub(crate) fn text_of(value: &Value) -> String {
 }
 
 /// The value of a field of an event, by which runs that wait for it are found.
-fn value_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<Value> {
+pub(crate) fn value_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<Value> {
     let subject = || event.subject.as_ref().map(|s| Value::Ref(s.id));
     if *field == journal::subject_field() {
         return subject();

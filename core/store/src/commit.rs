@@ -66,6 +66,8 @@ pub(crate) struct Pending {
 /// What the committer is asked for.
 pub(crate) enum Work {
     Unit(Box<Pending>),
+    /// Units that one transaction carries, and nothing else.
+    Together(Vec<Pending>),
     /// To put records into a workspace as they are.
     Furnish {
         records: Vec<Arc<Record>>,
@@ -124,6 +126,7 @@ impl Committer {
             for work in waiting.drain(..) {
                 match work {
                     Work::Unit(pending) => units.push(*pending),
+                    Work::Together(group) => self.commit(group).await,
                     Work::Furnish { records, reply } => drop(reply.send(self.furnish(records).await)),
                     Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
                 }

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod automations;
 #[cfg(test)]
+mod backtest_schedules;
+#[cfg(test)]
 mod backtest_waits;
 #[cfg(test)]
 mod backtests;
@@ -50,6 +52,8 @@ mod operations;
 mod plugins;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod questions;
 #[cfg(test)]
 mod records;
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub(super) async fn commit(inner: &Inner, run: &Run, unit: UnitOfWork, locks: Sl
     }
     inner.waits.sleeps(run.id);
     inner.waits.register_all(&waits);
+    if let Some(replay) = inner.replay.get() {
+        replay.waits_for(run.id, waits);
+    }
     Ok(())
 }
 

@@ -95,7 +95,7 @@ pub(super) fn group_size(waiting: &[Pending]) -> usize {
 fn is_awaited(work: &Work) -> bool {
     match work {
         Work::Unit(pending) => pending.unit.run.is_none() && pending.unit.journal != JournalStep::Woken,
-        Work::Furnish { .. } | Work::Purge { .. } => true,
+        Work::Together(_) | Work::Furnish { .. } | Work::Purge { .. } => true,
     }
 }
 
