@@ -226,6 +226,7 @@ impl Engine {
     pub async fn settle(&self) -> Option<Timestamp> {
         loop {
             let now = self.inner.clock.now();
+            let worked = self.inner.counters.slices.load(Ordering::Relaxed);
             self.inner.lanes.wake_due(now);
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
             let fanned = self.inner.tick_fan_outs(now, FAN_OUT_BATCH_RUNS_MAX as usize).await;
@@ -240,7 +241,9 @@ impl Engine {
             let fans = fanned.as_ref().is_ok_and(|tick| tick.more);
             let more = match started.and_then(|started| Ok(started + woken? + carried?)) {
                 Ok(count) => {
+                    // What somebody else has woken meanwhile may have let others begin.
                     count > 0
+                        || self.inner.counters.slices.load(Ordering::Relaxed) != worked
                         || fans
                         || tried_again
                         || waits_since

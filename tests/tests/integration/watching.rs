@@ -62,8 +62,8 @@ async fn a_broken_script_leaves_the_old_one_live_and_is_explained(database: Data
     assert!(told.contains("bonus.rhai:5:"), "file, line and column: {told}");
     assert!(told.contains("`increment`"), "what to write instead: {told}");
     assert_eq!(bonus_of_a_new_order(&app, "1").await, 1);
-    std::fs::write(app.script_path("bonus"), adding(7)).unwrap();
     let old = digest(&app).await;
+    std::fs::write(app.script_path("bonus"), adding(7)).unwrap();
     eventually("the mended script", || async { (digest(&app).await != old).then_some(()) }).await;
     assert_eq!(bonus_of_a_new_order(&app, "2").await, 7);
 }
