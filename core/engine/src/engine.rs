@@ -45,6 +45,9 @@ const FETCH_ROWS: u32 = 2_000;
 /// How often due timers are looked at when nothing else says so.
 const TIMER_TICK: Duration = Duration::from_millis(50);
 
+/// How long timers are left alone when there was no room for all that are due.
+const TIMER_REST: Duration = Duration::from_millis(5);
+
 /// How long a run that was woken is left alone whose work panicked.
 const PANIC_REST: Duration = Duration::from_secs(5);
 
@@ -230,6 +233,7 @@ impl Engine {
             self.inner.lanes.wake_due(now);
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
             let fanned = self.inner.tick_fan_outs(now, FAN_OUT_BATCH_RUNS_MAX as usize).await;
+            let crowded = self.inner.waits.room().is_none();
             let woken = self.inner.wake_waiting(now).await;
             let next = self.inner.waits.next();
             self.idle().await;
@@ -247,6 +251,7 @@ impl Engine {
                         || fans
                         || tried_again
                         || waits_since
+                        || crowded
                         || (self.inner.waits.is_open() && !self.inner.is_loading())
                 }
                 Err(error) => {
@@ -382,6 +387,7 @@ async fn run_one(inner: Arc<Inner>, item: Item) {
     struct Free(Arc<Inner>, Arc<Run>);
     impl Drop for Free {
         fn drop(&mut self) {
+            self.0.waits.leaves(self.1.id);
             self.0.lanes.done(&self.1);
             if std::thread::panicking() {
                 let (inner, run) = (self.0.clone(), self.1.clone());
@@ -440,7 +446,9 @@ fn until_due(next: Option<Timestamp>, now: Timestamp) -> Duration {
     let ahead = next.map_or(0, |next| next.micros().saturating_sub(now.micros()));
     match u64::try_from(ahead) {
         Ok(micros) if micros > 0 => Duration::from_micros(micros).clamp(Duration::from_millis(1), TIMER_TICK),
-        // Nobody waits for an instant, or who is due could not be woken.
+        // There was no room for all that are due.
+        _ if next.is_some() => TIMER_REST,
+        // Nobody waits for an instant.
         _ => TIMER_TICK,
     }
 }
@@ -496,7 +504,7 @@ mod tests {
         assert_eq!(until_due(Some(at(5_000)), at(0)), Duration::from_millis(5));
         assert_eq!(until_due(Some(at(10)), at(0)), Duration::from_millis(1));
         assert_eq!(until_due(Some(at(9_000_000)), at(0)), TIMER_TICK);
-        assert_eq!(until_due(Some(at(0)), at(7)), TIMER_TICK);
+        assert_eq!(until_due(Some(at(0)), at(7)), TIMER_REST);
         assert_eq!(until_due(None, at(7)), TIMER_TICK);
     }
 }

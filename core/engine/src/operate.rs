@@ -375,6 +375,7 @@ impl Inner {
         self.recent.forget(run.id);
         if self.lanes.forget(run) {
             self.waits.sleeps(run.id);
+            self.waits.leaves(run.id);
         }
         if let Some(again) = &step.waits_again {
             self.waits.register_all(&again.waits);

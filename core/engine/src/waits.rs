@@ -17,26 +17,25 @@
 
 mod awake;
 mod through;
+mod wanted;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rapport_model::json::{fit_value, to_json};
-use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, FieldTerm, Term};
-use rapport_model::rule::{Params, Rule};
-use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp, Value};
+use rapport_model::{Actor, Event, EventType, Name, Run, RunId, RunStatus, Timestamp};
 use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, WaitFor};
-use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use self::awake::{AWOKEN_MAX, Awake, Rouse};
+pub(crate) use self::wanted::{Wanted, equality, text_of, value_in};
 use crate::engine::Inner;
 use crate::error::EngineError;
-use crate::journal;
 use crate::lanes::Item;
 
-/// Events looked through, and runs woken, in one go.
+/// Events looked through in one go.
 const BATCH: u32 = 500;
+/// Runs that are read beside those that there is room for, since some may have stepped on while they were read.
+const PAGE_SLACK: usize = 64;
 
 /// What is known in memory of the runs that wait.
 #[derive(Debug, Default)]
@@ -117,6 +116,16 @@ impl Waits {
     /// Whether what was read of a run since the look began may not be how it waits now.
     fn is_astir(&self, run: RunId) -> bool {
         self.with(|state| state.awake.is_astir(run))
+    }
+
+    /// Notes that a run has left its lane.
+    pub(crate) fn leaves(&self, run: RunId) {
+        self.with(|state| state.awake.leaves(run));
+    }
+
+    /// For how many runs that are due there is room on the lanes, and how many others are to be left alone.
+    pub(crate) fn room(&self) -> Option<(usize, usize)> {
+        self.with(|state| Some((state.awake.room()?, state.awake.astir())))
     }
 
     /// Begins to read from the database who is to be woken.
@@ -239,68 +248,6 @@ impl State {
     }
 }
 
-/// The equality by which an event is found that satisfies `rule`: a field and its value as JSON text. A reference is
-/// preferred, since it means few events.
-pub(crate) fn equality(rule: &Rule, params: &Params) -> Option<(Name, String)> {
-    let mut found: Vec<(&FieldTerm, String)> = Vec::new();
-    let parts = match rule.root() {
-        Condition::All(parts) => parts.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    for part in parts {
-        let Condition::Compare(Comparison::Equal, left, right) = part else { continue };
-        let pair = match (left, right) {
-            (Term::Field(field), other) | (other, Term::Field(field)) => (field, other),
-            _ => continue,
-        };
-        if pair.0.base != Base::Own {
-            continue;
-        }
-        let Some(value) = constant(pair.1, params).filter(|value| !value.is_null()) else { continue };
-        if let Ok(value) = fit_value(&pair.0.kind, value) {
-            found.push((pair.0, text_of(&value)));
-        }
-    }
-    let reference = |(field, _): &(&FieldTerm, String)| {
-        field.name.as_str() == "id" || matches!(field.kind, rapport_model::FieldKind::Reference { .. })
-    };
-    let best = found.iter().position(reference).unwrap_or(0);
-    (!found.is_empty()).then(|| found.swap_remove(best)).map(|(field, text)| (field.name.clone(), text))
-}
-
-fn constant(term: &Term, params: &Params) -> Option<Value> {
-    match term {
-        Term::Param(name, _) => params.get(name).cloned(),
-        Term::Literal(Datum::Text(text)) => Some(Value::Text(text.clone())),
-        Term::Literal(Datum::Reference(id)) => Some(Value::Ref(*id)),
-        Term::Literal(Datum::Boolean(b)) => Some(Value::Bool(*b)),
-        _ => None,
-    }
-}
-
-/// How a value is written where events are found by it.
-pub(crate) fn text_of(value: &Value) -> String {
-    to_json(value).to_string()
-}
-
-/// The value of a field of an event, by which runs that wait for it are found.
-pub(crate) fn value_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<Value> {
-    let subject = || event.subject.as_ref().map(|s| Value::Ref(s.id));
-    if *field == journal::subject_field() {
-        return subject();
-    }
-    let listed =
-        |fields: &rapport_model::event::Fields| fields.iter().find(|(n, _)| n == field).map(|(_, v)| v.clone());
-    match &event.body {
-        Some(rapport_model::event::Body::Data(data)) => listed(data),
-        Some(rapport_model::event::Body::Change(change)) if field.as_str() != "id" => {
-            let unchanged = || record.map(|r| r.get(field.as_str()).clone());
-            listed(&change.after).or_else(|| listed(&change.before)).or_else(unchanged)
-        }
-        _ => subject(),
-    }
-}
-
 /// The event that wakes a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited {
@@ -308,28 +255,6 @@ pub(crate) struct Awaited {
     pub(crate) event: i64,
     /// Which of the events that the run waits for it is, from 0.
     pub(crate) index: i64,
-}
-
-/// What an event must satisfy to wake a run: read from the call that it waits in.
-pub(crate) struct Wanted {
-    kind: EventType,
-    filter: String,
-    params: Vec<(String, Value)>,
-}
-
-impl Wanted {
-    /// Writes down what is wanted.
-    pub(crate) fn to_json(kind: &EventType, filter: &str, params: &[(String, Value)]) -> Json {
-        serde_json::json!({ "kind": kind.as_str(), "filter": filter, "params": journal::params_json(params) })
-    }
-
-    fn read(json: &Json) -> Option<Self> {
-        Some(Self {
-            kind: EventType::new(json["kind"].as_str()?).ok()?,
-            filter: json["filter"].as_str()?.to_owned(),
-            params: journal::read_params(&json["params"])?,
-        })
-    }
 }
 
 impl Inner {
@@ -356,24 +281,34 @@ impl Inner {
         let _turn = self.waits.turn.write().await;
         // What came in time wakes, whatever has become due since.
         let by_events = self.wake_by_events(now).await;
+        let by_time = self.wake_by_time(now).await;
+        Ok(by_events? + by_time?)
+    }
+
+    /// Wakes the runs whose time has come, the longest due first, as far as there is room on the lanes. Returns how many.
+    async fn wake_by_time(&self, now: Timestamp) -> Result<usize, EngineError> {
         let mut woken = 0;
         while self.waits.is_due(now) && !self.is_stopping() {
+            let Some((room, astir)) = self.waits.room() else { break };
             // In this order: who steps on while it is read who is due says afterwards when it is due next.
             let said = self.waits.said();
             self.waits.begin_look();
-            let mut due = self.store.due_runs(now, BATCH).await?;
+            let page = room + astir + PAGE_SLACK;
+            let mut due = self.store.due_runs(now, u32::try_from(page).unwrap_or(u32::MAX)).await?;
+            let all = due.len() < page;
             due.retain(|run| !self.waits.is_astir(run.id));
-            if due.is_empty() {
+            due.truncate(room);
+            if !due.is_empty() {
+                woken += self.wake(due.into_iter().map(|run| (run, None)).collect(), now).await?;
+            } else if all {
                 // All that were due by now are awake, or were until a moment ago.
                 self.waits.set_next(self.store.next_wake(now).await?, said);
                 if self.waits.said() == said {
                     break;
                 }
-                continue;
             }
-            woken += self.wake(due.into_iter().map(|run| (run, None)).collect(), now).await?;
         }
-        by_events.map(|more| woken + more)
+        Ok(woken)
     }
 
     /// Wakes waiting runs. Those that somebody else has woken meanwhile are left alone.
@@ -410,6 +345,9 @@ impl Inner {
             match outcome {
                 Ok(_) => {
                     woken = woken.map(|count| count + 1);
+                    if self.replay.get().is_none() {
+                        self.waits.with(|state| state.awake.joins(run.id));
+                    }
                     self.woken((*run).clone(), awaited, now);
                 }
                 Err(StoreError::RunMoved { .. }) => {}
@@ -478,6 +416,7 @@ pub(crate) fn wake_unit(run: &Run, awaited: Option<Awaited>, now: Timestamp) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal;
 
     fn paid() -> EventType {
         EventType::new("order.paid").unwrap()

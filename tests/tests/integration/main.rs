@@ -83,6 +83,8 @@ mod wait_any;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]
+mod waking;
+#[cfg(test)]
 mod watchdog;
 #[cfg(test)]
 mod watching;

@@ -1,4 +1,5 @@
-//! Which runs were woken in memory alone, so that nothing wakes them twice.
+//! Which runs were woken in memory alone, so that nothing wakes them twice; and how many that a commit has made pending wait for
+//! their lane.
 //!
 //! ```text
 //! asleep ─rouse─▶ awake ─its slice is committed, or came to nothing─▶ just stepped on ─the next look begins─▶ asleep
@@ -14,6 +15,10 @@ use rapport_model::RunId;
 /// Runs that are woken without a commit, at one time. Fewer than a page of those that are due, so that a full page has others.
 pub(super) const AWOKEN_MAX: usize = 256;
 
+/// Runs that a commit has made pending and that have not left their lane yet, at one time, before more timers are looked at. What
+/// is due beyond that stays in the database: it costs no memory, and fresh events find a short line.
+pub(super) const CROWD_MAX: usize = 256;
+
 /// The runs that are awake, or were until a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Awake {
@@ -21,6 +26,8 @@ pub(super) struct Awake {
     awoken: HashSet<RunId>,
     /// Those that have stepped on since the present look began.
     stepped: HashSet<RunId>,
+    /// Woken by a commit, and still on their lane.
+    crowd: HashSet<RunId>,
 }
 
 /// Whether a run could be marked as woken.
@@ -59,6 +66,26 @@ impl Awake {
         }
     }
 
+    /// Notes that a run was woken by a commit.
+    pub(super) fn joins(&mut self, run: RunId) {
+        self.crowd.insert(run);
+    }
+
+    /// Notes that a run has left its lane.
+    pub(super) fn leaves(&mut self, run: RunId) {
+        self.crowd.remove(&run);
+    }
+
+    /// For how many more runs there is room on the lanes, if it is worth while to wake them.
+    pub(super) fn room(&self) -> Option<usize> {
+        Some(CROWD_MAX.saturating_sub(self.crowd.len())).filter(|room| *room >= CROWD_MAX / 2)
+    }
+
+    /// How many runs are to be left alone.
+    pub(super) fn astir(&self) -> usize {
+        self.awoken.len() + self.stepped.len()
+    }
+
     /// Whether what was read of a run since the look began may not be how it waits now.
     pub(super) fn is_astir(&self, run: RunId) -> bool {
         self.awoken.contains(&run) || self.stepped.contains(&run)
@@ -91,5 +118,16 @@ mod tests {
         assert_eq!(awake.rouse(run(0)), Rouse::Astir);
         awake.sleeps(run(0));
         assert_eq!(awake.rouse(run(AWOKEN_MAX)), Rouse::Done);
+    }
+
+    #[test]
+    fn there_is_room_again_once_half_of_the_crowd_has_left() {
+        let (mut awake, run) = (Awake::default(), |n: usize| RunId(Uuid::from_u128(n as u128)));
+        assert_eq!(awake.room(), Some(CROWD_MAX));
+        (0..CROWD_MAX).for_each(|n| awake.joins(run(n)));
+        (1..CROWD_MAX / 2).for_each(|n| awake.leaves(run(n)));
+        assert_eq!(awake.room(), None);
+        awake.leaves(run(0));
+        assert_eq!(awake.room(), Some(CROWD_MAX / 2));
     }
 }
