@@ -7,6 +7,7 @@
 //! slice failed ─▶ commit of the failure alone ─▶ retrying or dead
 //! ```
 
+mod held;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -194,7 +195,7 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
         }
         (RunStatus::Paused, _) => {
             let run = &item.run;
-            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: its calls differ from its journal", run.id);
+            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: `rapport run show` says why", run.id);
         }
         (RunStatus::Completed, _) => _ = inner.counters.completed.fetch_add(1, Ordering::Relaxed),
         (RunStatus::Dead, _) => {
@@ -207,7 +208,14 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
 }
 
 async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
+    if let Some(held) = held::back(inner, &item.run) {
+        return Ok(held.into());
+    }
     let mut sliced = slice(inner, item, locks).await?;
+    // What a slice did whose plugin was switched off meanwhile is left out, whole.
+    if let Some(held) = held::back(inner, &item.run) {
+        return Ok(held.into());
+    }
     if let Sliced::Done(done, _) = &mut sliced {
         tell_end(inner, item, done).await?;
     }
@@ -303,6 +311,7 @@ pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version
         locks: SliceLocks::default(),
         run: run.id,
         live: inner.snapshot.load_full(),
+        plugin: inner.plugins.find(&version.id),
         reply: Json::Null,
         version,
     }

@@ -11,6 +11,7 @@ use rapport_model::automation::SettingDef;
 use rapport_model::json::depth;
 use rapport_model::limits::JSON_DEPTH_MAX;
 use rapport_model::nearest::nearest;
+use rapport_model::record::Put;
 use rapport_model::{AutomationId, Declaration, Digest, Value};
 use rapport_store::{Activation, Artifact, ArtifactKind, AutomationChange, UnitOfWork};
 use serde::{Deserialize, Serialize};
@@ -64,25 +65,33 @@ impl Engine {
         if answer.changed {
             let mut changes: Vec<_> = artifact.map(AutomationChange::PutArtifact).into_iter().collect();
             changes.push(AutomationChange::Activate(activation(&version)?));
-            self.inner.make_live(caller, version, changes).await?;
+            self.inner.make_live(caller, version, changes, Vec::new()).await?;
         }
         Ok(answer)
     }
 }
 
 impl Inner {
-    /// Makes `version` live in one unit with `changes`: the artifacts that it needs, and [`activation`] or a roll-back.
+    /// Makes `version` live in one unit with `changes`: the artifacts that it needs, and [`activation`] or a roll-back; and with
+    /// `puts`, which say where the plugin stands that it belongs to.
     pub(crate) async fn make_live(
         &self,
         caller: &Caller,
         version: Arc<Version>,
         changes: Vec<AutomationChange>,
+        puts: Vec<Put>,
     ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.automations = changes;
         unit.puts = self.schedule_puts(&version.id, &version.declaration.schedules, now);
+        let of_plugin = !puts.is_empty();
+        unit.puts.extend(puts);
         self.store.commit(unit).await?;
+        if of_plugin {
+            // Before the version takes events: its first slice needs the grant.
+            self.load_plugins().await?;
+        }
         self.load_schedules().await?;
         self.keep_version(version.clone());
         self.replace(|active| {
