@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::automation::Capability;
+use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
-use rapport_model::{AutomationId, Declaration, Digest, Schema};
-use rapport_sandbox::Manifest;
-use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork};
+use rapport_model::{AutomationId, Declaration, Digest, Name, Schema};
+use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork, crash_point};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::bundle::Bundle;
 use crate::check::{at_script, check_examined};
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
@@ -140,6 +141,7 @@ impl Engine {
     pub async fn activate_plugin(&self, caller: &Caller, dir: &Path) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
         let (version, artifact) = self.prepare_plugin(dir).await?;
+        self.inner.refuse_packed(&version.id)?;
         self.inner.activate(caller, version, artifact, Insist::Always).await
     }
 
@@ -150,34 +152,16 @@ impl Engine {
     pub async fn bring_plugin(&self, caller: &Caller, dir: &Path) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
         let (version, artifact) = self.prepare_plugin(dir).await?;
+        self.inner.refuse_packed(&version.id)?;
         self.inner.activate(caller, version, artifact, Insist::IfNew).await
     }
 
     async fn prepare_plugin(&self, dir: &Path) -> Result<(Version, Artifact), EngineError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|e| EngineError::Plugin(format!("cannot read {}: {e}", path.display())))
-        };
-        let manifest_path = dir.join("plugin.toml");
-        let manifest_bytes = read(&manifest_path)?;
-        let text = String::from_utf8(manifest_bytes)
-            .map_err(|_| EngineError::Plugin(format!("{} is not UTF-8", manifest_path.display())))?;
-        let manifest =
-            Manifest::parse(&text).map_err(|e| EngineError::Plugin(format!("{}: {e}", manifest_path.display())))?;
-        let component = read(&dir.join(format!("{}.wasm", manifest.id)))?;
-        let bundle = bundle(&text, &component);
-        let artifact = Artifact {
-            digest: Digest::of(&bundle),
-            kind: ArtifactKind::Component,
-            path: dir.display().to_string(),
-            bytes: bundle.into(),
-        };
-        let version = self.inner.plugin_version(&text, &component, artifact.digest).await?;
-        let mut problems = check_against(&self.inner.store.schema(), &version.declaration).err().unwrap_or_default();
-        problems.extend(self.inner.vain_rights(&version.declaration, Some(&version.id)));
-        if !problems.is_empty() {
-            return Err(EngineError::Plugin(format!("{}: {}", manifest_path.display(), problems.join("; "))));
-        }
-        Ok((version, artifact))
+        let bundle = Bundle::of_folder(dir)?;
+        let artifact = bundle.artifact(dir.display().to_string());
+        let prepared = self.inner.prepare_bundle(bundle, artifact.digest).await;
+        let at = |e: EngineError| EngineError::Plugin(format!("{}: {e}", dir.join("plugin.toml").display()));
+        Ok((prepared.map_err(at)?, artifact))
     }
 
     /// Takes the automation `id` out of service. Runs that wait still run.
@@ -287,12 +271,24 @@ impl Inner {
         Ok((version, artifacts))
     }
 
-    /// Adds what `version` declares, and makes it live with `changes`; tells of the circles that it closes.
+    /// Adds what `version` declares, and makes it live with `changes`, if it may be; tells of the circles that it closes.
     pub(crate) async fn go_live(
         &self,
         caller: &Caller,
         version: Arc<Version>,
         changes: Vec<AutomationChange>,
+    ) -> Result<Activated, EngineError> {
+        self.may_go_live(&version).await?;
+        self.go_live_with(caller, version, changes, Vec::new()).await
+    }
+
+    /// The same for a version that has been granted what it asks for, with what becomes of its plugin's record.
+    pub(crate) async fn go_live_with(
+        &self,
+        caller: &Caller,
+        version: Arc<Version>,
+        changes: Vec<AutomationChange>,
+        puts: Vec<Put>,
     ) -> Result<Activated, EngineError> {
         let additions = changes_of(&self.store.schema(), &version.declaration);
         if !additions.is_empty() {
@@ -300,8 +296,9 @@ impl Inner {
             unit.schema = additions;
             self.store.commit(unit).await?;
         }
+        crash_point("plugin.declared");
         let mut answer = Activated::of(&version, true);
-        self.make_live(caller, version.clone(), changes).await?;
+        self.make_live(caller, version.clone(), changes, puts).await?;
         answer.notices = self.live_graph().warnings_about(&version.id);
         Ok(answer)
     }
@@ -344,9 +341,7 @@ impl Inner {
             ArtifactKind::Script => self.script_version(id, &artifact).await?,
             ArtifactKind::Settings => self.configured_version(id, &artifact).await?,
             ArtifactKind::Component | ArtifactKind::Interpreter => {
-                let (manifest, component) = unbundle(&artifact.bytes)
-                    .ok_or_else(|| EngineError::Plugin(format!("the content of `{id}` is damaged")))?;
-                self.plugin_version(manifest, component, *digest).await?
+                self.plugin_version(Bundle::read(&artifact.bytes)?, *digest).await?
             }
         };
         let version = Arc::new(version);
@@ -390,9 +385,34 @@ impl Inner {
         Ok(configured.map_or(content, |(version, _)| version))
     }
 
-    async fn plugin_version(&self, manifest: &str, component: &[u8], digest: Digest) -> Result<Version, EngineError> {
-        let manifest = Manifest::parse(manifest)?;
-        let program = self.sandbox.load_component(component).await?;
+    /// The plugin in `bundle`, checked against what is declared and live.
+    pub(crate) async fn prepare_bundle(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
+        let version = self.plugin_version(bundle, digest).await?;
+        let mut problems = check_against(&self.store.schema(), &version.declaration).err().unwrap_or_default();
+        problems.extend(self.vain_rights(&version.declaration, Some(&version.id)));
+        problems.extend(self.claimed_by_others(&version));
+        problems.extend(version.declaration.budgets.beyond(&self.limits));
+        if problems.is_empty() { Ok(version) } else { Err(EngineError::Plugin(problems.join("; "))) }
+    }
+
+    /// What `version` adds that a live plugin has added already.
+    pub(crate) fn claimed_by_others(&self, version: &Version) -> Vec<String> {
+        let live = self.snapshot.load();
+        let others = live.active().iter().filter(|v| v.kind == AutomationKind::Plugin && v.id != version.id);
+        let mut found = Vec::new();
+        for other in others {
+            let theirs = |name: &Name| other.declaration.objects.iter().any(|object| object.name == *name);
+            let both = version.declaration.objects.iter().filter(|object| theirs(&object.name));
+            found.extend(
+                both.map(|object| format!("the object `{}` belongs to the plugin `{}`", object.name, other.id)),
+            );
+        }
+        found
+    }
+
+    async fn plugin_version(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
+        let Bundle { manifest, component, .. } = bundle;
+        let program = self.sandbox.load_component(&component).await?;
         let wanted = self.sandbox.declare(&program).await?;
         let missing: Vec<String> = uncovered(&wanted, &manifest.declaration).map(ToString::to_string).collect();
         if !missing.is_empty() {
@@ -401,9 +421,8 @@ impl Inner {
                 "the component wants `{list}`, which plugin.toml does not ask for"
             )));
         }
-        let id = AutomationId::new(manifest.id.as_str()).map_err(|e| EngineError::Plugin(e.to_string()))?;
         Ok(Version {
-            id,
+            id: manifest.id,
             kind: AutomationKind::Plugin,
             digest,
             content: digest,
@@ -442,33 +461,4 @@ pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Resul
 pub(crate) fn with_declared(schema: &Schema, declaration: &Declaration) -> Result<Schema, String> {
     let changes: Vec<SchemaChange> = changes_of(schema, declaration);
     with_changes(schema, &changes)
-}
-
-/// A plugin's content as one artifact: the length of the manifest, the manifest, the component.
-fn bundle(manifest: &str, component: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(4 + manifest.len() + component.len());
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(manifest.as_bytes());
-    bytes.extend_from_slice(component);
-    bytes
-}
-
-pub(crate) fn unbundle(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (manifest, component) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    Some((std::str::from_utf8(manifest).ok()?, component))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bundle_gives_back_what_was_put_in() {
-        let bytes = bundle("id = \"x\"", b"wasm");
-        assert_eq!(unbundle(&bytes), Some(("id = \"x\"", &b"wasm"[..])));
-        assert_eq!(unbundle(&bytes[..3]), None);
-        assert_eq!(unbundle(&[255, 255, 255, 255, 0]), None);
-    }
 }

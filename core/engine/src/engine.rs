@@ -30,6 +30,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::locks::LockTable;
 use crate::lookup::Lookup;
+use crate::plugins::Plugins;
 use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
@@ -104,6 +105,7 @@ pub(crate) struct Inner {
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
     pub(crate) fan_outs: FanOuts,
+    pub(crate) plugins: Plugins,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Versions by automation and digest: those live, and those that waiting runs started with.
     pub(crate) versions: Mutex<HashMap<(AutomationId, Digest), Arc<Version>>>,
@@ -158,6 +160,7 @@ impl Engine {
             load: RwLock::default(),
             schedules: Schedules::default(),
             fan_outs: FanOuts::default(),
+            plugins: Plugins::default(),
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
             replay: OnceLock::new(),
@@ -170,6 +173,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         });
+        inner.load_plugins().await?;
         inner.load_active().await?;
         inner.reopen_load().await?;
         inner.load_schedules().await?;

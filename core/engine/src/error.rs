@@ -1,5 +1,6 @@
 //! The one error of the engine's border: facts with names in them, each with a stable code.
 
+use rapport_model::AutomationId;
 use rapport_model::actor::Actor;
 use rapport_model::image::Unfit;
 use rapport_model::name::Name;
@@ -124,6 +125,20 @@ pub enum EngineError {
     /// A plugin did not pass its check.
     #[error("{0}")]
     Plugin(String),
+    /// A file is no package, or one that was changed.
+    #[error("{0}")]
+    Package(String),
+    /// A package that may not come in: nobody signed it, somebody else did, or it is blocked.
+    #[error("{0}")]
+    Untrusted(String),
+    /// A plugin asks for what was not granted.
+    #[error("`{plugin}` asks for what was not granted: {}", more.join(", "))]
+    GrantNeeded {
+        /// The plugin.
+        plugin: AutomationId,
+        /// What it asks for.
+        more: Vec<String>,
+    },
     /// The disk is full.
     #[error("the disk of the database is full: nothing was written")]
     Full,
@@ -166,6 +181,9 @@ impl EngineError {
             Self::TooLarge { .. } => "too_large",
             Self::Script(_) => "invalid_script",
             Self::Plugin(_) => "invalid_plugin",
+            Self::Package(_) => "invalid_package",
+            Self::Untrusted(_) => "untrusted_package",
+            Self::GrantNeeded { .. } => "grant_needed",
             Self::Full => "disk_full",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",

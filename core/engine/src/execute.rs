@@ -7,6 +7,7 @@
 //! slice failed ─▶ commit of the failure alone ─▶ retrying or dead
 //! ```
 
+mod held;
 mod landing;
 mod waiting;
 
@@ -154,7 +155,14 @@ const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
 }
 
 async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
+    if let Some(held) = held::back(inner, &item.run) {
+        return Ok(held.into());
+    }
     let mut sliced = slice(inner, item, locks).await?;
+    // What a slice did whose plugin was switched off meanwhile is left out, whole.
+    if let Some(held) = held::back(inner, &item.run) {
+        return Ok(held.into());
+    }
     if let Sliced::Done(done, _) = &mut sliced {
         tell_end(inner, item, done).await?;
     }
@@ -250,6 +258,7 @@ pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version
         locks: SliceLocks::default(),
         run: run.id,
         live: inner.snapshot.load_full(),
+        plugin: inner.plugins.find(&version.id),
         reply: Json::Null,
         version,
     }

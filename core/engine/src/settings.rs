@@ -11,6 +11,7 @@ use rapport_model::automation::SettingDef;
 use rapport_model::json::depth;
 use rapport_model::limits::JSON_DEPTH_MAX;
 use rapport_model::nearest::nearest;
+use rapport_model::record::Put;
 use rapport_model::{AutomationId, Declaration, Digest, Value};
 use rapport_store::{Activation, Artifact, ArtifactKind, AutomationChange, UnitOfWork};
 use serde::{Deserialize, Serialize};
@@ -64,25 +65,33 @@ impl Engine {
         if answer.changed {
             let mut changes: Vec<_> = artifact.map(AutomationChange::PutArtifact).into_iter().collect();
             changes.push(AutomationChange::Activate(activation(&version)?));
-            self.inner.make_live(caller, version, changes).await?;
+            self.inner.make_live(caller, version, changes, Vec::new()).await?;
         }
         Ok(answer)
     }
 }
 
 impl Inner {
-    /// Makes `version` live in one unit with `changes`: the artifacts that it needs, and [`activation`] or a roll-back.
+    /// Makes `version` live in one unit with `changes`: the artifacts that it needs, and [`activation`] or a roll-back; and with
+    /// `puts`, which say where the plugin stands that it belongs to.
     pub(crate) async fn make_live(
         &self,
         caller: &Caller,
         version: Arc<Version>,
         changes: Vec<AutomationChange>,
+        puts: Vec<Put>,
     ) -> Result<(), EngineError> {
         let now = self.clock.now();
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.automations = changes;
         unit.puts = self.schedule_puts(&version.id, &version.declaration.schedules, now);
+        let of_plugin = !puts.is_empty();
+        unit.puts.extend(puts);
         self.store.commit(unit).await?;
+        if of_plugin {
+            // Before the version takes events: its first slice needs the grant.
+            self.load_plugins().await?;
+        }
         self.load_schedules().await?;
         self.keep_version(version.clone());
         self.replace(|active| {
@@ -105,7 +114,7 @@ impl Inner {
             row.map(|row| serde_json::from_str(&row.settings).unwrap_or_default()).unwrap_or_default();
         let fits = |name: &String, value: &Json| {
             let def = declaration.settings.iter().find(|def| def.name == *name);
-            def.is_some_and(|def| misfit(def, value).is_none() && def.default != *value)
+            def.is_some_and(|def| misfits(def, value).is_empty() && def.default != *value)
         };
         Ok(chosen.into_iter().filter(|(name, value)| fits(name, value)).collect())
     }
@@ -198,7 +207,11 @@ pub(crate) fn shown(declaration: &Json, chosen: &str) -> Json {
     let defs = declaration["settings"].as_array().map_or(&[][..], Vec::as_slice);
     let one = |def: &Json| {
         let value = def["name"].as_str().and_then(|name| chosen.get(name)).unwrap_or(&def["default"]);
-        json!({ "name": def["name"], "default": def["default"], "value": value })
+        let mut json = json!({ "name": def["name"], "default": def["default"], "value": value });
+        if let Some(schema) = def.get("schema") {
+            json["schema"] = schema.clone();
+        }
+        json
     };
     defs.iter().map(one).collect()
 }
@@ -233,11 +246,11 @@ fn checked(declaration: &Declaration, values: &Map<String, Json>) -> Result<Over
             problems.push(FieldProblem { pointer, message: unknown(declaration, name) });
             continue;
         };
-        match misfit(def, value) {
-            Some(want) => problems.push(FieldProblem { pointer, message: format!("expected {want}, got {value}") }),
-            None if def.default == *value => {}
-            None => drop(overrides.insert(name.clone(), value.clone())),
+        let found = misfits(def, value);
+        if found.is_empty() && def.default != *value {
+            overrides.insert(name.clone(), value.clone());
         }
+        problems.extend(found.into_iter().map(|p| FieldProblem { pointer: format!("{pointer}{}", p.pointer), ..p }));
     }
     let size: usize = overrides.iter().map(|(name, value)| name.len() + value.to_string().len()).sum();
     if size > VALUES_BYTES_MAX {
@@ -258,8 +271,22 @@ fn unknown(declaration: &Declaration, name: &str) -> String {
     format!("there is no setting `{shown}`; {hint}")
 }
 
+/// Where `value` does not fit its setting: its schema, or the kind of its default where there is none.
+fn misfits(def: &SettingDef, value: &Json) -> Vec<FieldProblem> {
+    match &def.schema {
+        Some(schema) => {
+            let found = schema.misfits(value).into_iter();
+            found.map(|misfit| FieldProblem { pointer: misfit.pointer, message: misfit.message }).collect()
+        }
+        None => {
+            let want = of_other_kind(def, value).map(|want| format!("expected {want}, got {value}"));
+            want.map(|message| FieldProblem { pointer: String::new(), message }).into_iter().collect()
+        }
+    }
+}
+
 /// What `value` would have to be to fit, if it does not: the kind of the default is the kind of the setting.
-fn misfit(def: &SettingDef, value: &Json) -> Option<&'static str> {
+fn of_other_kind(def: &SettingDef, value: &Json) -> Option<&'static str> {
     if depth(value) > JSON_DEPTH_MAX {
         return Some("less deeply nested JSON");
     }
@@ -281,7 +308,7 @@ mod tests {
     use super::*;
 
     fn declaration() -> Declaration {
-        let setting = |name: &str, default: Json| SettingDef { name: name.into(), default };
+        let setting = |name: &str, default: Json| SettingDef { name: name.into(), default, schema: None };
         let settings =
             vec![setting("double_over", json!(100)), setting("rate", json!(1.5)), setting("manager", json!("role:x"))];
         Declaration { settings, ..Declaration::default() }
@@ -299,6 +326,19 @@ mod tests {
         {
             assert_eq!(check(&bad).unwrap_err().code(), "invalid", "{bad}");
         }
+    }
+
+    #[test]
+    fn a_value_fits_its_schema_or_is_refused_where_it_does_not() {
+        let schema = json!({"type": "object", "properties": {"kind": {"enum": ["none", "days"]}}});
+        let schema = Some(rapport_model::JsonSchema::read(schema).unwrap());
+        let settings = vec![SettingDef { name: "expiry".into(), default: json!({"kind": "none"}), schema }];
+        let declaration = Declaration { settings, ..Declaration::default() };
+        let check = |values: Json| checked(&declaration, values.as_object().unwrap());
+        assert!(check(json!({"expiry": {"kind": "days"}})).is_ok());
+        let problems = check(json!({"expiry": {"kind": "weeks"}})).unwrap_err().pointers();
+        assert_eq!(problems[0].pointer, "/expiry/kind");
+        assert_eq!(problems[0].message, "expected one of \"none\", \"days\", got \"weeks\"");
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::journaled::WAITING;
 use crate::key::{self, Key};
 use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
+use crate::plugins::Installed;
 use crate::query::{self, SliceQuery};
 use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
@@ -72,6 +73,8 @@ pub(crate) struct SliceHost {
     pub(crate) run: RunId,
     /// What was live when the slice began.
     pub(crate) live: Arc<Snapshot>,
+    /// The package that the automation came in, if it did.
+    pub(crate) plugin: Option<Arc<Installed>>,
     /// What the run results in, for the one that invoked it.
     pub(crate) reply: Json,
 }
@@ -79,9 +82,10 @@ pub(crate) struct SliceHost {
 type Answer<T> = Result<T, HostError>;
 
 impl SliceHost {
+    /// The gate: what is declared and, of a plugin that came in a package, granted passes.
     pub(crate) fn allow(&self, need: Need<'_>) -> Answer<()> {
         if allows(&self.version.declaration.uses, need) {
-            return Ok(());
+            return self.plugin.as_ref().and_then(|plugin| plugin.refusal(need)).map_or(Ok(()), Err);
         }
         let right = need.as_capability();
         let line = match self.version.kind {

@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::automations::{Activated, check_against};
+use crate::bundle::Bundle;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::explain::Explainer;
@@ -296,8 +297,8 @@ impl Inner {
             let text = String::from_utf8_lossy(&artifact.bytes).into_owned();
             return Ok(Content { path: artifact.path, text, component_bytes: None });
         }
-        let (manifest, component) = crate::automations::unbundle(&artifact.bytes).ok_or_else(missing)?;
+        let Bundle { text, component, .. } = Bundle::read(&artifact.bytes)?;
         let path = format!("{}/plugin.toml", artifact.path);
-        Ok(Content { path, text: manifest.to_owned(), component_bytes: Some(component.len()) })
+        Ok(Content { path, text, component_bytes: Some(component.len()) })
     }
 }

@@ -1,12 +1,15 @@
 //! Automations: what a script or plugin declares, and what it may do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::json_schema::JsonSchema;
 use crate::name::{EventType, Name};
+use crate::plugin::{ActionDef, ActionName, Budgets, HookDef, MigrationDef, RouteDef, Texts};
 use crate::schedule::ScheduleDef;
 use crate::schema::{EventTypeDef, FieldDef, ObjectDef};
 
@@ -91,6 +94,9 @@ pub struct SettingDef {
     pub name: String,
     /// What it is if nobody set it.
     pub default: serde_json::Value,
+    /// What it must be; none: of the kind of its default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<JsonSchema>,
 }
 
 /// A field that an automation adds to an object.
@@ -129,13 +135,48 @@ pub struct Declaration {
     /// Whether other automations may start its runs and wait for their result.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invocable: bool,
+    /// What a plugin does when it is asked by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionDef>,
+    /// The addresses that a plugin answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteDef>,
+    /// The changes that a plugin judges before they are committed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookDef>,
+    /// Whether an undo of a plugin's run is the plugin's own doing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compensate: bool,
+    /// The actions of other plugins that it calls; each also stands in `uses`, as `invoke:PLUGIN.ACTION`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ActionName>,
+    /// How a plugin's data gets from one version to the next.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationDef>,
+    /// What a plugin asks to use of the operator's limits.
+    #[serde(skip_serializing_if = "Budgets::is_empty")]
+    pub budgets: Budgets,
+    /// The scripts and templates that a plugin brings: `script:loyalty/earn`, `template:loyalty-welcome`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub brings: Vec<String>,
+    /// What people read, by language.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, Texts>,
 }
 
 impl Declaration {
-    /// Whether anything starts it: an event, an instant, another automation.
+    /// Whether anything starts it: an event, an instant, another automation, a call by name, a request, a change to judge.
     #[must_use]
     pub const fn is_started(&self) -> bool {
-        !self.triggers.is_empty() || !self.schedules.is_empty() || self.invocable
+        let by_itself = !self.triggers.is_empty() || !self.schedules.is_empty();
+        let asked = !self.actions.is_empty() || !self.routes.is_empty() || !self.hooks.is_empty();
+        by_itself || asked || self.invocable
+    }
+
+    /// The action of that name.
+    #[must_use]
+    pub fn action(&self, name: &str) -> Option<&ActionDef> {
+        self.actions.iter().find(|action| action.name.as_str() == name)
     }
 }
 
@@ -144,7 +185,7 @@ impl Declaration {
 ///
 /// Actions on an object: `read`, `create`, `update`, `delete`, and `write` for the last three together. A field can be
 /// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so);
-/// `invoke:AUTOMATION` starts runs of that automation and waits for their result.
+/// `invoke:AUTOMATION` starts runs of that automation and waits for their result, `invoke:PLUGIN.ACTION` calls that action.
 /// `message:CHANNEL` sends messages, `http:HOST` calls that host at its scheme's usual port, `http:HOST:PORT` at that one
 /// (`http:*.example.com`: every host below), `secret:NAME` lets a secret go along with a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,7 +198,7 @@ pub struct Capability {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write`, `emit:EVENT.TYPE`, \
-     `message:CHANNEL`, `http:HOST`, `secret:NAME` or `invoke:AUTOMATION`"
+     `message:CHANNEL`, `http:HOST`, `secret:NAME`, `invoke:AUTOMATION` or `invoke:PLUGIN.ACTION`"
 )]
 pub struct InvalidCapability(String);
 
@@ -229,6 +270,28 @@ impl Capability {
 }
 
 impl Capability {
+    /// Whether whoever has this right has `other` as well.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        if self == other {
+            return true;
+        }
+        let (held, action) = (&*self.resource, &*self.action);
+        match (other.resource.split_once('.'), &*other.action) {
+            // A right to write an object holds for each of its fields; a right to read one as well.
+            (Some((object, _)), "write") => held == object && matches!(action, "write" | "update"),
+            (Some((object, _)), "read") => held == object && action == "read",
+            (None, "create" | "update" | "delete") => held == &*other.resource && action == "write",
+            (None, kind) if held == "emit" && other.resource == self.resource => {
+                action.strip_suffix('*').is_some_and(|prefix| kind.starts_with(prefix))
+            }
+            (None, host) if held == "http" && other.resource == self.resource => {
+                action.strip_prefix('*').is_some_and(|below| host.ends_with(below))
+            }
+            _ => false,
+        }
+    }
+
     /// The automation that this right allows to invoke, if it is one to invoke.
     #[must_use]
     pub fn invokes(&self) -> Option<&str> {
@@ -252,7 +315,7 @@ impl FromStr for Capability {
             ("message", _) => Name::new(action).is_ok(),
             ("http", _) => is_host(action),
             ("secret", _) => is_secret_name(action),
-            ("invoke", _) => AutomationId::new(action).is_ok(),
+            ("invoke", _) => AutomationId::new(action).is_ok() || action.parse::<ActionName>().is_ok(),
             (_, Some((o, f))) => Name::new(o).is_ok() && Name::new(f).is_ok() && matches!(action, "read" | "write"),
             (o, None) => Name::new(o).is_ok() && matches!(action, "read" | "create" | "update" | "delete" | "write"),
         };
@@ -361,6 +424,53 @@ mod tests {
         assert_eq!(plain_host("https://user@evil.com/"), None);
         assert_eq!(plain_host("https://API.example.com/"), None);
         assert_eq!(plain_host("https:\\\\evil.com"), None);
+    }
+
+    #[test]
+    fn a_wider_right_includes_narrower_ones() {
+        let includes = |held: &str, asked: &str| {
+            held.parse::<Capability>().unwrap().includes(&asked.parse::<Capability>().unwrap())
+        };
+        for (held, asked) in [
+            ("customer:read", "customer:read"),
+            ("customer:write", "customer:create"),
+            ("customer:write", "customer.tier:write"),
+            ("customer:update", "customer.tier:write"),
+            ("emit:tier.*", "emit:tier.changed"),
+            ("http:*.example.com", "http:api.example.com"),
+            ("http:*.example.com", "http:*.api.example.com"),
+        ] {
+            assert!(includes(held, asked), "{held} {asked}");
+        }
+        for (held, asked) in [
+            ("customer:write", "customer:read"),
+            ("customer:create", "customer.tier:write"),
+            ("customer.tier:write", "customer:write"),
+            ("emit:tier.changed", "emit:tier.*"),
+            ("emit:tier.*", "emit:order.paid"),
+            ("http:*.example.com", "http:*.badexample.com"),
+            ("message:email", "message:webhook"),
+            ("secret:a", "secret:b"),
+        ] {
+            assert!(!includes(held, asked), "{held} {asked}");
+        }
+    }
+
+    #[test]
+    fn an_action_of_a_plugin_is_invoked_by_its_name() {
+        assert!(allows("invoke:loyalty.redeem", Need::Invoke("loyalty.redeem")));
+        assert!(!allows("invoke:loyalty.redeem", Need::Invoke("loyalty.adjust")));
+        assert!("invoke:a/b.c".parse::<Capability>().is_err());
+    }
+
+    #[test]
+    fn a_declaration_from_before_plugins_had_actions_still_reads() {
+        let old = r#"{"title":"t","triggers":[],"uses":["customer:read"],"settings":[{"name":"a","default":1}],
+            "objects":[],"fields":[],"event_types":[],"waits":false}"#;
+        let read: Declaration = serde_json::from_str(old).unwrap();
+        assert!(read.actions.is_empty() && read.settings[0].schema.is_none());
+        let written = serde_json::to_value(&read).unwrap();
+        assert!(written.get("actions").is_none() && written.get("budgets").is_none() && written.get("texts").is_none());
     }
 
     #[test]

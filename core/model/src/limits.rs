@@ -89,6 +89,8 @@ pub struct Limits {
     pub script_bytes_max: usize,
     /// Bytes of one component.
     pub component_bytes_max: usize,
+    /// Bytes that one plugin keeps under its own keys.
+    pub plugin_kv_bytes_max: usize,
     /// Bytes of a run's trace; more is cut, and the cut is marked.
     pub trace_bytes_max: usize,
     /// Tries of a failing run before it goes to the dead letters.
@@ -133,6 +135,7 @@ impl Default for Limits {
             slice_log_bytes_max: 16 << 10,
             script_bytes_max: 256 << 10,
             component_bytes_max: 32 << 20,
+            plugin_kv_bytes_max: 16 << 20,
             trace_bytes_max: 64 << 10,
             run_attempts_max: 6,
             run_backoff_ms: 200,

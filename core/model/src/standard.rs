@@ -227,6 +227,9 @@ fn system_objects() -> Vec<ObjectDef> {
         ),
         fan_out(),
         undo_job(),
+        plugin(),
+        publisher(),
+        blocked_package(),
         object(
             "history_load",
             Origin::System,
@@ -294,6 +297,45 @@ fn undo_job() -> ObjectDef {
     ];
     fields.extend(counts.map(|name| by_default(field(name, FieldKind::Integer), 0)));
     object("undo_job", Origin::System, None, fields)
+}
+
+/// Where each plugin that came in a package stands: what it asked for, what was granted, by whom.
+fn plugin() -> ObjectDef {
+    object(
+        "plugin",
+        Origin::System,
+        None,
+        vec![
+            required(unique(text("name"))),
+            required(choice("state", &["waiting", "enabled", "disabled", "uninstalled"])),
+            required(text("publisher")),
+            text("key"),
+            field("live", FieldKind::Json),
+            field("before", FieldKind::Json),
+            field("pending", FieldKind::Json),
+            required(field("granted", FieldKind::Json)),
+            required(field("declined", FieldKind::Json)),
+            text("granted_by"),
+            instant("granted_at"),
+        ],
+    )
+}
+
+/// The key of each publisher, as the first package or an admin named it.
+fn publisher() -> ObjectDef {
+    let fields = vec![
+        required(unique(text("name"))),
+        required(text("key")),
+        by_default(field("trusted", FieldKind::Boolean), false),
+    ];
+    object("publisher", Origin::System, None, fields)
+}
+
+/// The packages that must not run, by their digests.
+fn blocked_package() -> ObjectDef {
+    let fields =
+        vec![required(unique(text("digest"))), text("reason"), by_default(field("active", FieldKind::Boolean), true)];
+    object("blocked_package", Origin::System, None, fields)
 }
 
 /// The event types that every workspace accepts from outside.

@@ -42,14 +42,15 @@ impl Package {
     }
 }
 
-/// Reads `plugin.toml` in `folder`.
+/// Reads `plugin.toml` in `folder`, and the files that it names.
 ///
 /// # Errors
 /// [`SandboxError::File`] or [`SandboxError::Manifest`].
 pub fn read_manifest(folder: &Path) -> Result<Manifest, SandboxError> {
     let path = folder.join("plugin.toml");
     let text = fs::read_to_string(&path).map_err(|source| SandboxError::File { path, source })?;
-    Manifest::parse(&text)
+    // Names of files are checked before they are asked for: they lie below the folder.
+    Manifest::read(&text, &|file| fs::read(folder.join(file)).ok())
 }
 
 /// Builds the Rust plugin in `folder` with cargo, small and fast, and returns the path of the component in cargo's target

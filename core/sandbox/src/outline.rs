@@ -169,7 +169,7 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
             if declaration.settings.iter().any(|s| s.name == name) {
                 return Err((format!("the setting `{name}` is declared twice"), String::new()));
             }
-            declaration.settings.push(SettingDef { name, default: args[1].clone() });
+            declaration.settings.push(SettingDef { name, default: args[1].clone(), schema: None });
         }
         "field" => {
             let (object, field) = (name(&args[0], "object")?, field_def(&args[1], &args[2], args.get(3))?);

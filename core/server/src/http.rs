@@ -36,6 +36,7 @@ mod keys;
 mod loads;
 mod objects;
 mod page;
+mod plugins;
 mod pump;
 mod records;
 mod route;
@@ -238,6 +239,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(stream::routes());
     all.extend(automations::routes());
     all.extend(versions::routes());
+    all.extend(plugins::routes());
     all.extend(backtests::routes());
     all.extend(effects::routes());
     all.extend(runs::routes());

@@ -149,6 +149,12 @@ fn schemas() -> Json {
         "FilesToCheck": closed("Scripts (`id`, `path`, `source`) and manifests of plugins (`path`, `manifest`)", &["files"], &[
             ("files", list(json!({"type": "object"}))),
         ]),
+        "Archive": {"type": "string", "format": "binary", "description": "A package, as `rapport plugin pack` makes it"},
+        "Grant": closed("What is granted: all, or a list of what is asked for", &[], &[
+            ("all", flag()), ("items", list(text())), ("asked", text()),
+        ]),
+        "PublisherKey": closed("The key of a publisher", &["key"], &[("key", text())]),
+        "Block": closed("Why a package must not run", &[], &[("reason", text())]),
         "Activation": closed("Which version; the newest draft if none is named", &[], &[("version", text())]),
         "Rehearsal": closed("Which page of which runs, on which version", &[], &[
             ("version", text()), ("after", text()), ("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000})),

@@ -49,6 +49,8 @@ mod objects;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod process;

@@ -1,5 +1,6 @@
 //! Checks several scripts at once, as they would be live together: each may use what another one declares.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rapport_model::{AutomationId, Declaration, Schema, standard};
@@ -33,6 +34,9 @@ pub struct FileToCheck {
     /// The text of `plugin.toml`.
     #[serde(default)]
     pub manifest: Option<String>,
+    /// The texts of the files that the manifest names, by their paths beside it.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
 }
 
 type Declared = (AutomationId, AutomationKind, Declaration);
@@ -114,7 +118,8 @@ async fn read_file(sandbox: &Sandbox, file: &FileToCheck) -> Result<Read, Proble
             Ok(Read::Script(id, Box::new(sandbox.examine_script(&file.path, source).await?)))
         }
         (None, Some(manifest)) => {
-            let manifest = Manifest::parse(manifest).map_err(|e| at_top(e.to_string()))?;
+            let named = |path: &str| file.files.get(path).map(|text| text.clone().into_bytes());
+            let manifest = Manifest::read(manifest, &named).map_err(|e| at_top(e.to_string()))?;
             let id = AutomationId::new(manifest.id.as_str()).map_err(|e| at_top(e.to_string()))?;
             Ok(Read::Plugin(id, Box::new(manifest.declaration)))
         }

@@ -84,7 +84,7 @@ pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at:
         }
         (RunStatus::Paused, _) => {
             let run = &item.run;
-            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: its calls differ from its journal", run.id);
+            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: `rapport run show` says why", run.id);
         }
         (RunStatus::Completed, _) => _ = inner.counters.completed.fetch_add(1, Ordering::Relaxed),
         (RunStatus::Dead, _) => {

@@ -1,4 +1,5 @@
-use rapport_model::FieldKind;
+use rapport_model::plugin::{Access, CallerKind, Method, OnFailure};
+use rapport_model::{FieldKind, Name};
 
 use super::*;
 
@@ -12,7 +13,10 @@ fn problem(text: &str) -> String {
 #[test]
 fn the_shortest_manifest_is_a_head_and_a_trigger() {
     let manifest = Manifest::parse(&format!("{HEAD}{TRIGGER}")).unwrap();
-    assert_eq!((manifest.id.as_str(), manifest.version.as_str(), manifest.api.as_str()), ("tiers", "0.1.0", "0.1"));
+    assert_eq!(
+        (manifest.id.as_str(), manifest.version.to_string().as_str(), manifest.api.as_str()),
+        ("tiers", "0.1.0", "0.1")
+    );
     assert_eq!(manifest.declaration.triggers[0].changed, [Name::new("points").unwrap()]);
     assert!(manifest.reasons.is_empty());
 }
@@ -162,4 +166,262 @@ fn a_schedule_of_a_plugin_goes_through_records_too() {
         assert!(told_by.contains(told), "{told_by}");
     }
     assert!(problem(&format!("{HEAD}{schedule}")).contains("`each` needs the right `customer:read`: add a"));
+}
+
+/// The files beside the manifests below.
+fn files(path: &str) -> Option<Vec<u8>> {
+    let text = match path {
+        "schemas/redeem.json" => {
+            r#"{"input": {"type": "object", "required": ["customer"], "properties": {"customer": {"type": "string"}}},
+                "output": {"type": "object"}}"#
+        }
+        "schemas/settings.json" => {
+            r#"{"type": "object", "properties": {
+                "tz": {"type": "string", "default": "Asia/Shanghai"},
+                "block": {"type": "integer", "minimum": 1, "default": 1000}}}"#
+        }
+        "schemas/input.json" => r#"{"type": "string"}"#,
+        "schemas/wrong.json" => r#"{"input": {"typ": "object"}}"#,
+        "schemas/list.json" => "[]",
+        "schemas/bare.json" => r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#,
+        "schemas/broken.json" => "{",
+        "scripts/earn.rhai" => "fn run(event) {}",
+        "templates/welcome.txt" => "Dear {{ customer.name }}",
+        _ => return None,
+    };
+    Some(text.into())
+}
+
+fn full() -> String {
+    format!(
+        r#"{HEAD}title = "All"
+description = "Everything at once."
+invocable = true
+compensate = true
+calls = ["vouchers.issue"]
+scripts = ["scripts/earn.rhai"]
+settings_schema = "schemas/settings.json"
+{TRIGGER}
+[[capabilities]]
+right = "invoke:vouchers.issue"
+reason = "issues vouchers"
+[[capabilities]]
+right = "order:read"
+reason = "judges orders"
+[[capabilities]]
+right = "secret:partner-key"
+reason = "knows partners"
+[[objects]]
+name = "voucher"
+fields = {{ code = "text" }}
+[[actions]]
+name = "redeem"
+title = "Spends"
+schema = "schemas/redeem.json"
+callers = ["plugins", "api"]
+lane = "customer"
+[[actions]]
+name = "statement"
+input = "schemas/input.json"
+output = {{ type = "object", additionalProperties = false }}
+readonly = true
+[[routes]]
+methods = ["POST", "GET"]
+path = "/partners/{{partner}}/earn"
+access = "signed"
+secret = "partner-key"
+per_minute = 10
+body_bytes_max = 1000
+[[hooks]]
+object = "order"
+fields = ["amount"]
+on_failure = "closed"
+[[migrations]]
+from = "0.0.1"
+to = "0.1.0"
+title = "Moves"
+[[templates]]
+name = "welcome"
+subject = "Hello"
+text = "templates/welcome.txt"
+[budgets]
+fuel = 1000
+kv_bytes = 10
+[settings]
+block = 500
+rate = 0.5
+[texts.zh-CN]
+title = "等级"
+actions = {{ redeem = "兑换" }}
+settings = {{ tz = "时区" }}
+objects = {{ voucher = "券" }}
+fields = {{ "voucher.code" = "编号" }}
+reasons = {{ "order:read" = "检查订单" }}
+"#
+    )
+}
+
+#[test]
+fn what_only_plugins_declare_is_read() {
+    let manifest = Manifest::read(&full(), &files).unwrap();
+    let d = &manifest.declaration;
+    let redeem = d.action("redeem").unwrap();
+    assert_eq!(redeem.callers, [CallerKind::Api, CallerKind::Plugins]);
+    assert_eq!(redeem.lane.as_ref().map(Name::as_str), Some("customer"));
+    assert_eq!(redeem.input.as_ref().unwrap().misfits(&serde_json::json!({})).len(), 1);
+    assert!(redeem.output.as_ref().unwrap().is_object());
+    let statement = d.action("statement").unwrap();
+    assert!(statement.readonly && statement.callers == CallerKind::DEFAULT);
+    let route = &d.routes[0];
+    assert_eq!((route.methods.as_slice(), route.access), (&[Method::Get, Method::Post][..], Access::Signed));
+    assert_eq!((route.per_minute, route.body_bytes_max), (10, 1_000));
+    assert_eq!((d.hooks[0].object.as_str(), d.hooks[0].on_failure), ("order", OnFailure::Closed));
+    assert_eq!((d.budgets.fuel, d.budgets.kv_bytes, d.budgets.wall_ms), (Some(1_000), Some(10), None));
+    assert!(d.compensate && d.invocable);
+    assert_eq!(d.calls[0].to_string(), "vouchers.issue");
+    assert_eq!(d.migrations[0].to, manifest.version);
+    assert_eq!(d.brings, ["script:tiers/earn", "template:tiers.welcome"]);
+    let settings: Vec<_> =
+        d.settings.iter().map(|s| (s.name.as_str(), s.default.to_string(), s.schema.is_some())).collect();
+    assert_eq!(
+        settings,
+        [
+            ("block", "500".to_owned(), true),
+            ("tz", "\"Asia/Shanghai\"".to_owned(), true),
+            ("rate", "0.5".to_owned(), false)
+        ]
+    );
+    let texts = &d.texts["zh-CN"];
+    assert_eq!((texts["title"].as_str(), texts["action.redeem"].as_str(), texts.len()), ("等级", "兑换", 6));
+    let files = [
+        "schemas/input.json",
+        "schemas/redeem.json",
+        "schemas/settings.json",
+        "scripts/earn.rhai",
+        "templates/welcome.txt",
+    ];
+    assert_eq!(manifest.files, files);
+    assert_eq!(manifest.brings.templates[0].text.as_deref(), Some("Dear {{ customer.name }}"));
+}
+
+#[test]
+fn a_declaration_survives_being_stored() {
+    let declaration = Manifest::read(&full(), &files).unwrap().declaration;
+    let text = serde_json::to_string(&declaration).unwrap();
+    assert_eq!(serde_json::from_str::<Declaration>(&text).unwrap(), declaration);
+}
+
+#[test]
+fn every_key_at_every_level_is_known() {
+    for (from, to, told) in [
+        ("compensate =", "compensat =", "unknown key `compensat`; did you mean `compensate`?"),
+        (
+            "title = \"Spends\"",
+            "titel = \"Spends\"",
+            "[[actions]] number 1: unknown key `titel`; did you mean `title`?",
+        ),
+        ("per_minute =", "per_minut =", "[[routes]] number 1: unknown key `per_minut`; did you mean `per_minute`?"),
+        ("on_failure =", "on_failur =", "[[hooks]] number 1: unknown key `on_failur`; did you mean `on_failure`?"),
+        ("from =", "form =", "[[migrations]] number 1: unknown key `form`; did you mean `from`?"),
+        ("subject =", "subjct =", "[[templates]] number 1: unknown key `subjct`; did you mean `subject`?"),
+        ("kv_bytes =", "kv_byte =", "[budgets]: unknown key `kv_byte`; did you mean `kv_bytes`?"),
+        ("actions = {", "action = {", "[texts.zh-CN]: unknown key `action`; did you mean `actions`?"),
+        ("right =", "rigth =", "[[capabilities]] number 1: unknown key `rigth`; did you mean `right`?"),
+        ("changed =", "changd =", "[[triggers]] number 1: unknown key `changd`; did you mean `changed`?"),
+    ] {
+        let text = full().replacen(from, to, 1);
+        let told_by = Manifest::read(&text, &files).unwrap_err().to_string();
+        assert!(told_by.contains(told), "{to}: {told_by}");
+    }
+}
+
+#[test]
+fn what_only_plugins_declare_is_refused_with_its_place() {
+    for (from, to, told) in [
+        ("\"vouchers.issue\"]", "\"issue\"]", "`calls`: `issue` names no action"),
+        (
+            "\"vouchers.issue\"]",
+            "\"vouchers.take\"]",
+            "needs the right `invoke:vouchers.take`: add a `[[capabilities]]`",
+        ),
+        ("\"order:read\"", "\"customer:read\"", "a hook on `order` needs the right `order:read`"),
+        ("\"secret:partner-key\"", "\"secret:other\"", "a signed route needs the right `secret:partner-key`"),
+        ("\"secret:partner-key\"", "\"order:read\"", "the right `order:read` is declared twice"),
+        ("schemas/redeem.json", "schemas/none.json", "`schema`: there is no file `schemas/none.json`"),
+        (
+            "schemas/redeem.json",
+            "../redeem.json",
+            "`../redeem.json` is no file that can be named here: write schemas/name.json",
+        ),
+        ("schemas/redeem.json", "/etc/passwd", "is no file that can be named here"),
+        ("schemas/redeem.json", "schemas/wrong.json", "`schemas/wrong.json` /input: unknown keyword `typ`"),
+        ("schemas/redeem.json", "schemas/list.json", "is no object with `input` and `output`"),
+        ("schemas/redeem.json", "schemas/settings.json", "unknown key `properties`; known are input, output"),
+        ("schemas/redeem.json", "schemas/broken.json", "`schemas/broken.json`: "),
+        (
+            "schema = \"schemas/redeem.json\"",
+            "schema = \"schemas/redeem.json\"\ninput = {}",
+            "leave out `input` and `output`",
+        ),
+        ("output = {", "output = 5 # {", "`output` is a JSON Schema or the path of one, not integer"),
+        ("additionalProperties = false", "additionalProps = false", "`output`: unknown keyword `additionalProps`"),
+        ("\"plugins\", \"api\"", "\"plugin\"", "`callers` cannot hold \"plugin\""),
+        ("\"plugins\", \"api\"", "", "`callers` is empty"),
+        ("lane = \"customer\"", "lane = \"order\"", "`lane` names `order`, which is no property"),
+        ("readonly = true", "readonly = 1", "`readonly` is true or false"),
+        ("\"statement\"", "\"redeem\"", "the action `redeem` is declared twice"),
+        ("\"statement\"", "\"Statement\"", "`name`: `Statement` is not a name"),
+        ("\"POST\", \"GET\"", "\"FETCH\"", "`methods` cannot hold \"FETCH\""),
+        ("/partners/{partner}", "/partners/{Partner}", "`path`: "),
+        ("\"signed\"", "\"open\"", "`access` cannot be \"open\"; write one of public, signed, users"),
+        ("access = \"signed\"\n", "", "`access` is missing"),
+        ("\"signed\"", "\"public\"", "only a signed route has a `secret`"),
+        ("secret = \"partner-key\"\n", "", "a signed route names the `secret`"),
+        ("per_minute = 10", "per_minute = 0", "`per_minute` is a whole number from 1 to 60000"),
+        ("body_bytes_max = 1000", "body_bytes_max = 10000000", "`body_bytes_max` is a whole number from 1 to 1048576"),
+        ("\"closed\"", "\"maybe\"", "`on_failure` cannot be \"maybe\"; write one of open, closed"),
+        ("on_failure = \"closed\"\n", "", "`on_failure` is missing: write \"closed\" to refuse"),
+        ("to = \"0.1.0\"", "to = \"0.0.1\"", "it goes from 0.0.1 to 0.0.1, which is not later"),
+        ("to = \"0.1.0\"", "to = \"0.2.0\"", "later than the plugin's own `version` 0.1.0"),
+        ("from = \"0.0.1\"", "from = \"x\"", "`from`: `x` is not three numbers"),
+        ("scripts/earn.rhai", "scripts/none.rhai", "`scripts`: there is no file `scripts/none.rhai`"),
+        ("scripts/earn.rhai", "earn.rhai", "`earn.rhai` is no file that can be named here: write scripts/name.rhai"),
+        ("text = \"templates/welcome.txt\"\n", "", "it says nothing: name a file as `text` or `html`"),
+        ("fuel = 1000", "fuel = -1", "[budgets]: `fuel` is a whole number from 1"),
+        ("schemas/settings.json", "schemas/bare.json", "/properties/a: it needs a `default`"),
+        ("schemas/settings.json", "schemas/input.json", "describes no object"),
+        ("block = 500", "block = 0", "the default of `block` does not fit `schemas/settings.json`: expected 1 or more"),
+        ("zh-CN", "chinese", "`chinese` is no language"),
+        (
+            "redeem = \"兑换\"",
+            "redem = \"x\"",
+            "`actions` has a text for `redem`, which is not declared; did you mean `redeem`?",
+        ),
+        ("\"order:read\" = ", "\"order:write\" = ", "`reasons` has a text for `order:write`"),
+        ("\"All\"", "\"A\\u001bB\"", "`title` holds the character U+001B, which cannot be seen"),
+        ("\"judges orders\"", "\"a\\u202Eb\"", "`reason` holds the character U+202E"),
+    ] {
+        let text = full().replacen(from, to, 1);
+        assert_ne!(text, full(), "{from}");
+        let told_by = Manifest::read(&text, &files).unwrap_err().to_string();
+        assert!(told_by.contains(told), "{from} -> {to}: {told_by}");
+    }
+}
+
+#[test]
+fn two_routes_for_one_request_are_refused() {
+    let route = |path: &str| format!("[[routes]]\npath = \"{path}\"\naccess = \"public\"\n");
+    let told = problem(&format!("{HEAD}{}{}", route("/a/{x}"), route("/a/b")));
+    assert!(told.contains("the routes `/a/{x}` and `/a/b` answer the same requests"), "{told}");
+    assert!(Manifest::parse(&format!("{HEAD}{}{}", route("/a"), route("/b"))).is_ok());
+}
+
+#[test]
+fn lists_and_texts_have_limits() {
+    let rights: String =
+        (0..201).map(|i| format!("[[capabilities]]\nright = \"o{i}:read\"\nreason = \"x\"\n")).collect();
+    assert!(problem(&format!("{HEAD}{TRIGGER}{rights}")).contains("there are 201 `[[capabilities]]`, 200 are allowed"));
+    let title = format!("title = \"{}\"\n", "x".repeat(201));
+    assert!(problem(&format!("{HEAD}{title}{TRIGGER}")).contains("`title` is longer than 200 characters"));
+    assert!(problem(&format!("# {}\n{HEAD}", "x".repeat(300_000))).contains("it has more than 262144 bytes"));
 }

@@ -1,9 +1,12 @@
 //! `rapport script check`: everything about scripts that can be known before they run.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use rapport_engine::{FileToCheck, check_alone};
+use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
 
 use super::script::offline_sandbox;
@@ -42,8 +45,22 @@ fn read(place: &Path) -> Result<FileToCheck, Json> {
         let problem = json!({"line": 0, "column": 0, "message": format!("cannot read it: {error}"), "help": ""});
         json!({"file": path, "ok": false, "problems": [problem]})
     })?;
+    let files = if is_plugin { named_files(place, &text) } else { BTreeMap::new() };
     let (source, manifest) = if is_plugin { (None, Some(text)) } else { (Some(text), None) };
-    Ok(FileToCheck { id: script_id(place), path, source, manifest })
+    Ok(FileToCheck { id: script_id(place), path, source, manifest, files })
+}
+
+/// The texts of the files that a manifest names, as far as they are there.
+fn named_files(place: &Path, manifest: &str) -> BTreeMap<String, String> {
+    let found = RefCell::new(BTreeMap::new());
+    let look = |path: &str| {
+        let text = std::fs::read_to_string(place.join(path)).ok()?;
+        found.borrow_mut().insert(path.to_owned(), text.clone());
+        Some(text.into_bytes())
+    };
+    // What is wrong with it is told by the check.
+    let _ = Manifest::read(manifest, &look);
+    found.into_inner()
 }
 
 fn ask(client: &Client, files: &[FileToCheck]) -> Result<Vec<Json>, Failure> {
@@ -54,6 +71,7 @@ fn ask(client: &Client, files: &[FileToCheck]) -> Result<Vec<Json>, Failure> {
         }
         if let Some(manifest) = &file.manifest {
             json["manifest"] = manifest.as_str().into();
+            json["files"] = json!(file.files);
         }
         json
     };

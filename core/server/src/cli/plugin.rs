@@ -1,4 +1,8 @@
-//! `rapport plugin`: builds, checks and tests plugins without a server.
+//! `rapport plugin`: builds, checks, tests, packs and signs plugins without a server; installs and steers them on one.
+
+mod install;
+mod package;
+mod show;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +12,11 @@ use clap::Subcommand;
 use rapport_sandbox::author::{self, Package};
 use rapport_sandbox::{Sandbox, SandboxError};
 use serde_json::{Value as Json, json};
+use ureq::http::Method;
 
 use super::script::offline_sandbox;
 use super::{Common, Failure, Outcome, block_on, test};
+use crate::client::{Address, Call};
 
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
@@ -32,22 +38,138 @@ pub(super) enum PluginCommand {
         #[command(flatten)]
         options: test::Options,
     },
+    /// Makes a key to sign packages with. Its secret half goes to a file that you alone can read, and nowhere else.
+    Keygen {
+        /// The file to write.
+        #[arg(long, default_value = "publisher.key", value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Packs a built plugin: one archive, the same bytes on every machine.
+    Pack(package::PackArgs),
+    /// Signs a package in the name of the publisher in its manifest.
+    Sign(package::SignArgs),
+    /// States that a new key follows an old one, signed by the old one.
+    Rotate(package::RotateArgs),
+    /// Shows what a package asks for and why, what data and hosts it touches, and who signed it.
+    Inspect {
+        /// The package.
+        file: PathBuf,
+    },
+    /// Installs a package on a server. Nothing of it runs before it is granted.
+    Install(install::InstallArgs),
+    /// Takes in a later version. One that asks for more than was granted waits, and the version before runs on.
+    Upgrade(install::InstallArgs),
+    /// Grants what a plugin waits for.
+    Grant(install::GrantArgs),
+    /// Makes the version live that was live before the last upgrade.
+    Rollback {
+        /// The plugin.
+        id: String,
+    },
+    /// Switches a plugin off at once: what works of it ends at its next host call and leaves nothing.
+    Disable {
+        /// The plugin.
+        id: String,
+    },
+    /// Switches a plugin on again; what was held back goes on.
+    Enable {
+        /// The plugin.
+        id: String,
+    },
+    /// Takes a plugin away with its grant. Say what becomes of its data.
+    Uninstall(install::UninstallArgs),
+    /// Never lets a package run; what is live of it is disabled at once.
+    Block {
+        /// Its digest, as `plugin inspect` shows it.
+        digest: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Lets a blocked package be again.
+    Unblock {
+        /// Its digest.
+        digest: String,
+    },
+    /// Says which key a publisher has, in place of the one that is known, and that you have looked at it.
+    Trust {
+        /// The publisher, as manifests name it.
+        publisher: String,
+        /// The public key.
+        #[arg(long)]
+        key: String,
+    },
+    /// Lists plugins.
+    List,
+    /// Shows a plugin that came in a package.
+    Show {
+        /// The plugin.
+        id: String,
+    },
 }
 
 pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
-    if let PluginCommand::Test { dir, options } = command {
-        return test::plugin(common, dir, *options);
+    match command {
+        PluginCommand::Test { dir, options } => return test::plugin(common, dir, *options),
+        PluginCommand::Build { dir } => check_folder(common, dir, Some(build(dir)?))?,
+        PluginCommand::Check { dir } => check_folder(common, dir, None)?,
+        PluginCommand::Keygen { out } => package::keygen(common, out)?,
+        PluginCommand::Pack(args) => package::pack(common, args)?,
+        PluginCommand::Sign(args) => package::sign(common, args)?,
+        PluginCommand::Rotate(args) => package::rotate(common, args)?,
+        PluginCommand::Inspect { file } => package::inspect(common, file)?,
+        PluginCommand::Install(args) => install::take_in(common, args, install::Coming::First)?,
+        PluginCommand::Upgrade(args) => install::take_in(common, args, install::Coming::Later)?,
+        PluginCommand::Grant(args) => install::grant(common, args)?,
+        PluginCommand::Uninstall(args) => install::uninstall(common, args)?,
+        steer => on_server(common, steer)?,
     }
-    let (sandbox, _place) = offline_sandbox(common)?;
-    let (built, dir) = match command {
-        PluginCommand::Build { dir } => (Some(build(dir)?), dir),
-        PluginCommand::Check { dir } | PluginCommand::Test { dir, .. } => (None, dir),
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The commands that are one request.
+fn on_server(common: &Common, command: &PluginCommand) -> Result<(), Failure> {
+    let client = common.client()?;
+    let act = |id: &str, verb: &str| client.post(&Address::of(&["v1", "plugins", id, verb]).text(), &json!({}));
+    let put = |address: Address, body: &Json| {
+        let body = body.to_string();
+        let call =
+            Call { path: address.text(), body: Some(body.as_bytes()), media: "application/json", ..Call::default() };
+        client.json(&Method::PUT, &call)
     };
+    match command {
+        PluginCommand::Rollback { id } => common.output().show(&act(id, "rollback")?, show::plugin),
+        PluginCommand::Disable { id } => common.output().show(&act(id, "disable")?, show::plugin),
+        PluginCommand::Enable { id } => common.output().show(&act(id, "enable")?, show::plugin),
+        PluginCommand::Show { id } => {
+            common.output().show(&client.get(&Address::of(&["v1", "plugins", id]).text())?, show::plugin);
+        }
+        PluginCommand::Block { digest, reason } => {
+            let address = Address::of(&["v1", "blocked-packages", digest]);
+            common.output().one(&put(address, &json!({ "reason": reason }))?);
+        }
+        PluginCommand::Unblock { digest } => {
+            client.delete(&Address::of(&["v1", "blocked-packages", digest]).text())?;
+            common.output().show(&json!({ "unblocked": digest }), |_| format!("not blocked: {digest}"));
+        }
+        PluginCommand::Trust { publisher, key } => {
+            common.output().one(&put(Address::of(&["v1", "publishers", publisher]), &json!({ "key": key }))?);
+        }
+        _ => {
+            let columns = ["id", "state", "version", "publisher", "trust", "source", "pending.version"];
+            common.output().list(&client.get("/v1/plugins")?, &columns);
+        }
+    }
+    Ok(())
+}
+
+fn check_folder(common: &Common, dir: &Path, built: Option<PathBuf>) -> Result<(), Failure> {
+    let (sandbox, _place) = offline_sandbox(common)?;
     let limit = common.load(crate::config::Flags::default())?.config.limits.component_bytes_max;
     let mut report = block_on(check(&sandbox, dir, limit))?.map_err(|e| failed(&e))?;
     report["component"] = built.map(|b| b.display().to_string()).into();
     common.output().show(&report, people);
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Builds the plugin in `dir`; gives the path of the component beside the manifest.

@@ -1,0 +1,127 @@
+//! How packages and plugins look to people.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+
+use crate::output::{members, plain};
+
+/// A package: who made it, what it asks for and why, what it touches.
+pub(super) fn package(report: &Json) -> String {
+    let text = |name: &str| report[name].as_str().unwrap_or_default();
+    let mut lines = vec![format!("{} {}  {}", text("id"), text("version"), text("title"))];
+    if !text("description").is_empty() {
+        lines.push(format!("  {}", text("description")));
+    }
+    let package = &report["package"];
+    lines.push(match package["key"].as_str() {
+        None => format!("from {}, not signed: who made it is not known", text("publisher")),
+        Some(key) => {
+            let trust = report["trust"].as_str().map(|trust| format!(", {trust}")).unwrap_or_default();
+            format!("from {}, signed with {key}{trust}", text("publisher"))
+        }
+    });
+    lines.push(format!("package {}", package["digest"].as_str().unwrap_or_default()));
+    if let Some(refused) = report["refused"].as_str() {
+        lines.push(format!("would be refused: {refused}"));
+    }
+    lines.push(String::new());
+    lines.push("asks for".to_owned());
+    let rights = list(&report["rights"]);
+    let width = rights.iter().map(|right| right["right"].as_str().unwrap_or_default().len()).max().unwrap_or_default();
+    for right in rights {
+        let part = |name: &str| right[name].as_str().unwrap_or_default();
+        lines.push(format!("  {:width$}  {}", part("right"), part("reason")));
+    }
+    let others = list(&report["asked"]).iter().filter_map(Json::as_str);
+    let known: Vec<&str> = rights.iter().filter_map(|right| right["right"].as_str()).collect();
+    lines.extend(others.filter(|item| !known.contains(item)).map(|item| format!("  {item}")));
+    for (name, what) in [
+        ("reads", "reads"),
+        ("writes", "changes"),
+        ("hosts", "calls"),
+        ("channels", "sends by"),
+        ("secrets", "uses the secrets"),
+    ] {
+        let all: Vec<&str> = list(&report["touches"][name]).iter().filter_map(Json::as_str).collect();
+        if !all.is_empty() {
+            lines.push(format!("{what} {}", all.join(", ")));
+        }
+    }
+    let budgets = report["budgets"].as_object().filter(|budgets| !budgets.is_empty());
+    lines.extend(budgets.map(|budgets| {
+        let each: Vec<String> = budgets.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        format!("budgets: {}", each.join(", "))
+    }));
+    if let Some(more) = report.get("more") {
+        let more: Vec<&str> = list(more).iter().filter_map(Json::as_str).collect();
+        let installed = report["installed"].as_str().map_or_else(|| "none".to_owned(), str::to_owned);
+        let what = if more.is_empty() { "nothing more".to_owned() } else { more.join(", ") };
+        lines.push(format!("installed is {installed}; beyond what was decided on it asks for {what}"));
+    }
+    plain(&lines.join("\n"))
+}
+
+/// A plugin, and what can be done next.
+pub(super) fn plugin(plugin: &Json) -> String {
+    let mut shown = plugin.clone();
+    let notices: Vec<String> = list(&plugin["notices"]).iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    if let Some(map) = shown.as_object_mut() {
+        map.remove("notices");
+        map.retain(|_, value| !value.is_null());
+    }
+    let mut text = members(&shown);
+    for notice in notices {
+        let _ = write!(text, "\nnotice: {}", plain(&notice));
+    }
+    if plugin["pending"].is_object() {
+        let id = plugin["id"].as_str().unwrap_or_default();
+        let version = plugin["pending"]["version"].as_str().unwrap_or_default();
+        let runs =
+            plugin["version"].as_str().map_or_else(|| "nothing of it runs".to_owned(), |v| format!("{v} runs on"));
+        let _ = write!(text, "\n{version} waits for a grant; until then {runs}: rapport plugin grant {id} --all");
+    }
+    text
+}
+
+fn list(value: &Json) -> &[Json] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_package_shows_what_it_asks_for_and_why() {
+        let report = json!({
+            "id": "tiers", "version": "0.1.0", "title": "Tiers", "description": "", "publisher": "Rapport",
+            "package": {"digest": "ab12", "key": null}, "asked": ["customer.tier:write", "trigger:customer.updated"],
+            "rights": [{"right": "customer.tier:write", "reason": "writes the tier"}],
+            "touches": {"reads": [], "writes": ["customer.tier"], "hosts": ["api.example.com"]},
+            "budgets": {"fuel": 1000},
+        });
+        insta::assert_snapshot!(package(&report), @r"
+        tiers 0.1.0  Tiers
+        from Rapport, not signed: who made it is not known
+        package ab12
+
+        asks for
+          customer.tier:write  writes the tier
+          trigger:customer.updated
+        changes customer.tier
+        calls api.example.com
+        budgets: fuel 1000
+        ");
+    }
+
+    #[test]
+    fn what_waits_says_how_it_is_granted() {
+        let shown = plugin(&json!({
+            "id": "tiers", "state": "enabled", "version": "0.1.0", "pending": {"version": "0.2.0"}, "notices": ["look"]
+        }));
+        assert!(shown.contains("notice: look"), "{shown}");
+        assert!(shown.ends_with("0.2.0 waits for a grant; until then 0.1.0 runs on: rapport plugin grant tiers --all"));
+    }
+}
