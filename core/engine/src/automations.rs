@@ -6,7 +6,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rapport_model::automation::Capability;
 use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{AutomationId, Declaration, Digest, Name, Schema};
@@ -413,14 +412,7 @@ impl Inner {
     async fn plugin_version(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
         let Bundle { manifest, component, .. } = bundle;
         let program = self.sandbox.load_component(&component).await?;
-        let wanted = self.sandbox.declare(&program).await?;
-        let missing: Vec<String> = uncovered(&wanted, &manifest.declaration).map(ToString::to_string).collect();
-        if !missing.is_empty() {
-            let list = missing.join("`, `");
-            return Err(EngineError::Plugin(format!(
-                "the component wants `{list}`, which plugin.toml does not ask for"
-            )));
-        }
+        program.fits(&manifest.declaration)?;
         Ok(Version {
             id: manifest.id,
             kind: AutomationKind::Plugin,
@@ -442,10 +434,6 @@ impl Inner {
         }
         versions.insert((version.id.clone(), version.digest), version);
     }
-}
-
-fn uncovered<'a>(wanted: &'a Declaration, granted: &'a Declaration) -> impl Iterator<Item = &'a Capability> {
-    wanted.uses.iter().filter(|right| !granted.uses.contains(right))
 }
 
 /// Holds a declaration against the schema as it would be with it.

@@ -20,7 +20,7 @@ use rapport_model::fan_out::EACH;
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
-use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
+use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
@@ -444,7 +444,7 @@ fn refused(error: &StoreError) -> GuestFailure {
 }
 
 const fn no_report() -> SliceReport {
-    SliceReport { fuel: 0, micros: 0, memory_bytes: 0, host_calls: 0, outcome: Ok(()) }
+    SliceReport { fuel: 0, micros: 0, memory_bytes: 0, host_calls: 0, outcome: Ok(()), output: Output::Done }
 }
 
 fn empty_trace(inner: &Inner) -> Trace {

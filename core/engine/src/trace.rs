@@ -85,10 +85,12 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rapport_sandbox::Output;
+
     use super::*;
 
     fn report() -> SliceReport {
-        SliceReport { fuel: 7, micros: 8, memory_bytes: 9, host_calls: 1, outcome: Ok(()) }
+        SliceReport { fuel: 7, micros: 8, memory_bytes: 9, host_calls: 1, outcome: Ok(()), output: Output::Done }
     }
 
     #[test]

@@ -43,4 +43,8 @@ impl Guest for Interpreter {
     fn handle(event: Event) -> Result<(), Error> {
         run::handle(event)
     }
+
+    fn run_function(name: String, arguments: String) -> Result<String, Error> {
+        run::function(&name, &arguments)
+    }
 }

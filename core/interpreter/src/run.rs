@@ -7,9 +7,11 @@
 use std::cell::RefCell;
 
 use rhai::{AST, Caches, Dynamic, Engine, EvalContext, Scope};
+use serde_json::Value as Json;
 
 use crate::bindings::rapport::plugin::trigger::Event;
 use crate::bindings::rapport::plugin::types::Error;
+use crate::values::{dynamic_to_json, json_to_dynamic};
 use crate::view::EventView;
 use crate::{check, failure, functions, language};
 
@@ -46,17 +48,46 @@ pub(crate) fn load(path: &str, source: &str) -> Result<(), Error> {
 /// # Errors
 /// What the script failed with; code `script` for a mistake in it, else the code of the host call that failed.
 pub(crate) fn handle(event: Event) -> Result<(), Error> {
+    let kind = event.kind.clone();
+    let returned = call("run", &mut [&mut Dynamic::from(EventView::new(event))])?;
+    functions::reply(&kind, &returned)
+}
+
+/// Calls another function of the loaded script with arguments, a JSON array, and gives its result as JSON.
+///
+/// # Errors
+/// As for [`handle`]; code `unknown_function` if the script has none of that name with so many parameters.
+pub(crate) fn function(name: &str, arguments: &str) -> Result<String, Error> {
+    let wrong = |code: &str, message: String| Error { code: code.into(), message, retryable: false };
+    let arguments: Vec<Json> = serde_json::from_str(arguments)
+        .map_err(|e| wrong("invalid", format!("the arguments of `{name}` are no JSON array: {e}")))?;
+    if !has_function(name, arguments.len()) {
+        let message = format!("the script has no function `{name}` with {} parameters", arguments.len());
+        return Err(wrong("unknown_function", message));
+    }
+    let mut values: Vec<Dynamic> = arguments.iter().map(json_to_dynamic).collect();
+    let returned = call(name, &mut values.iter_mut().collect::<Vec<_>>())?;
+    let json =
+        dynamic_to_json(&returned, 0).map_err(|why| wrong("invalid", format!("the result of `{name}`: {why}")))?;
+    Ok(json.to_string())
+}
+
+fn has_function(name: &str, parameters: usize) -> bool {
+    LOADED.with_borrow(|loaded| {
+        let functions = loaded.as_ref().into_iter().flat_map(|loaded| loaded.ast.iter_functions());
+        functions.into_iter().any(|f| f.name == name && f.params.len() == parameters)
+    })
+}
+
+/// Calls a function of the loaded script in a scope of its own.
+fn call(name: &str, arguments: &mut [&mut Dynamic]) -> Result<Dynamic, Error> {
     LOADED.with_borrow_mut(|loaded| {
         let Some(Loaded { path, engine, ast, found }) = loaded else {
             return Err(Error { code: "script".into(), message: "no script is loaded".into(), retryable: false });
         };
         let (mut global, mut scope) = (engine.new_global_runtime_state(), Scope::new());
         global.lib.push(ast.shared_lib().clone());
-        let kind = event.kind.clone();
-        let mut event = Dynamic::from(EventView::new(event));
         let mut context = EvalContext::new(engine, &mut global, found, &mut scope, None);
-        let called = context.call_fn_raw("run", false, false, &mut [&mut event]);
-        let returned = called.map_err(|e| failure::report(path, &e))?;
-        functions::reply(&kind, &returned)
+        context.call_fn_raw(name, false, false, arguments).map_err(|e| failure::report(path, &e))
     })
 }

@@ -1,11 +1,8 @@
 //! What an author of a plugin needs: building it and checking it before it is handed on.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use rapport_model::Declaration;
 
 use crate::error::SandboxError;
 use crate::manifest::Manifest;
@@ -98,48 +95,14 @@ fn component_in(messages: &str) -> Option<PathBuf> {
 
 /// Checks that a component fits its manifest, and makes it ready.
 ///
-/// It must import and export what the world `rapport:plugin/plugin@0.1.0` says, and its `declare()` must want no more than
-/// `plugin.toml` does.
+/// It must import nothing but what the world `rapport:plugin/imports@0.1.0` has, and export the roles that `plugin.toml` speaks of.
 ///
 /// # Errors
-/// [`SandboxError`] naming everything that `declare()` wants beyond the manifest, or what is wrong with the component.
+/// [`SandboxError`] naming every export that is missing or not declared, or what is wrong with the component.
 pub async fn check_component(sandbox: &Sandbox, bytes: &[u8], manifest: &Manifest) -> Result<Program, SandboxError> {
     let program = sandbox.load_component(bytes).await?;
-    let wanted = sandbox.declare(&program).await?;
-    let extra = beyond(&wanted, &manifest.declaration);
-    if extra.is_empty() {
-        return Ok(program);
-    }
-    Err(SandboxError::Manifest(format!("`declare()` wants what plugin.toml does not say: {}", extra.join(", "))))
-}
-
-/// What `wanted` wants beyond `allowed`.
-fn beyond(wanted: &Declaration, allowed: &Declaration) -> Vec<String> {
-    let rights: BTreeSet<_> = allowed.uses.iter().map(ToString::to_string).collect();
-    let settings: BTreeSet<_> = allowed.settings.iter().map(|s| s.name.as_str()).collect();
-    let mut extra = Vec::new();
-    if wanted.invocable && !allowed.invocable {
-        extra.push("that it can be invoked".to_owned());
-    }
-    for trigger in wanted.triggers.iter().filter(|t| !allowed.triggers.contains(t)) {
-        extra.push(format!("the trigger `{}`", trigger.event));
-    }
-    extra.extend(
-        wanted.uses.iter().map(ToString::to_string).filter(|r| !rights.contains(r)).map(|r| format!("the right `{r}`")),
-    );
-    for setting in wanted.settings.iter().filter(|s| !settings.contains(s.name.as_str())) {
-        extra.push(format!("the setting `{}`", setting.name));
-    }
-    for object in wanted.objects.iter().filter(|o| !allowed.objects.contains(o)) {
-        extra.push(format!("the object `{}`", object.name));
-    }
-    for field in wanted.fields.iter().filter(|f| !allowed.fields.contains(f)) {
-        extra.push(format!("the field `{}.{}`", field.object, field.field.name));
-    }
-    for kind in wanted.event_types.iter().filter(|e| !allowed.event_types.contains(e)) {
-        extra.push(format!("the event type `{}`", kind.name));
-    }
-    extra
+    program.fits(&manifest.declaration)?;
+    Ok(program)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::work::Output;
+
 /// The sandbox, a script or a component could not be made ready.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,9 +43,6 @@ pub enum SandboxError {
         /// The limit's name.
         limit: &'static str,
     },
-    /// What the guest declares cannot be read.
-    #[error("`declare()` returned no declaration: {0}")]
-    Declaration(String),
     /// The guest failed while it was made ready.
     #[error("could not be made ready: {0}")]
     Guest(#[from] GuestFailure),
@@ -211,4 +210,6 @@ pub struct SliceReport {
     pub host_calls: u32,
     /// How it ended.
     pub outcome: Result<(), GuestFailure>,
+    /// What the guest answered, if it ended well.
+    pub output: Output,
 }

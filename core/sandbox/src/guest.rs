@@ -1,6 +1,6 @@
 //! Components that are ready to be instantiated, and single instances of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use crate::error::{GuestFailure, SandboxError};
 use crate::state::{Ending, State};
 use crate::wire::{InError, OutEvent};
+use crate::work::Role;
 use crate::{imports, wasi};
 
 /// The name under which [`crate::Host`] is imported.
@@ -24,7 +25,10 @@ const WITHOUT_WAIT: [&str; 2] = ["lock", "reply"];
 /// A component that has been linked and whose exports have been looked up.
 pub(crate) struct Guest {
     pre: InstancePre<State>,
-    handle: ComponentExportIndex,
+    /// The interpreter's way in.
+    handle: Option<ComponentExportIndex>,
+    /// A plugin's ways in.
+    roles: BTreeMap<Role, ComponentExportIndex>,
     limits: Arc<Limits>,
     ending: Ending,
     /// It imports what makes runs wait.
@@ -35,10 +39,11 @@ pub(crate) struct Guest {
 pub(crate) struct Living {
     pub(crate) store: Store<State>,
     pub(crate) instance: Instance,
-    pub(crate) handle: Handle,
+    /// The interpreter's export `handle`, kept since it is called often; a plugin has roles.
+    pub(crate) handle: Option<Handle>,
 }
 
-/// The export `handle`.
+/// The interpreter's export `handle`.
 pub(crate) type Handle = wasmtime::component::TypedFunc<(OutEvent,), (Result<(), InError>,)>;
 
 impl Guest {
@@ -55,12 +60,22 @@ impl Guest {
         wasi::link(&mut linker, component, &versions).map_err(start)?;
         linker.define_unknown_imports_as_traps(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|e| SandboxError::Component(format!("{e:#}")))?;
-        let handle = export(component, "handle")?;
+        let handle = component.get_export_index(None, "handle").filter(|_| ending == Ending::Told);
         let waits = imports_waits(engine, component);
-        Ok(Self { pre, handle, limits, ending, waits })
+        Ok(Self { pre, handle, roles: roles(engine, component), limits, ending, waits })
     }
 
-    /// An index of another export than `handle`.
+    /// The roles that it plays.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = Role> {
+        self.roles.keys().copied()
+    }
+
+    /// The export for a role, if it plays it.
+    pub(crate) fn role(&self, role: Role) -> Option<ComponentExportIndex> {
+        self.roles.get(&role).copied()
+    }
+
+    /// The index of a function that it exports under this name.
     ///
     /// # Errors
     /// [`SandboxError::Export`] if there is none of that name.
@@ -98,9 +113,9 @@ impl Guest {
         }
     }
 
-    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<(Instance, Handle)> {
+    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<(Instance, Option<Handle>)> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
-        let handle = instance.get_typed_func(&mut *store, self.handle)?;
+        let handle = self.handle.map(|handle| instance.get_typed_func(&mut *store, handle)).transpose()?;
         Ok((instance, handle))
     }
 }
@@ -228,6 +243,18 @@ fn imports_waits(engine: &Engine, component: &Component) -> bool {
         _ if name.starts_with("rapport:plugin/http@") => true,
         _ => false,
     })
+}
+
+/// The roles among the exports, of whatever patch of the contract's version they are.
+fn roles(engine: &Engine, component: &Component) -> BTreeMap<Role, ComponentExportIndex> {
+    let kind = component.component_type();
+    let role = |(name, _): (&str, _)| {
+        let (interface, version) = name.strip_prefix(OURS)?.split_once('@')?;
+        let role = Role::ALL.into_iter().find(|role| role.interface() == interface && version.starts_with(API))?;
+        let instance = component.get_export_index(None, name)?;
+        Some((role, component.get_export_index(Some(&instance), role.function())?))
+    };
+    kind.exports(engine).filter_map(role).collect()
 }
 
 fn export(component: &Component, name: &'static str) -> Result<ComponentExportIndex, SandboxError> {

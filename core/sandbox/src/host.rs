@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rapport_model::{Event, Record, Timestamp, Value};
+use rapport_model::{Event, Name, Record, Timestamp, Value};
 
 /// Field values by name as a guest gave them: neither the names nor the values have been checked.
 pub type GuestFields = Vec<(String, Value)>;
@@ -144,9 +144,114 @@ pub struct Outgoing {
     pub data: GuestFields,
 }
 
+/// Rows and columns as a guest asks for them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Selection {
+    /// The object.
+    pub object: String,
+    /// The fields of each row.
+    pub fields: Vec<String>,
+    /// A rule; empty: all records.
+    pub filter: String,
+    /// The rule's parameters.
+    pub params: GuestFields,
+    /// Field to order by, `-field` for descending; empty: by id.
+    pub order: String,
+    /// Rows at most.
+    pub limit: u32,
+    /// Where the page before ended; empty for the first page.
+    pub cursor: String,
+}
+
+/// What is measured of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Measure {
+    /// `count`, `sum`, `min` or `max`, unchecked.
+    pub kind: String,
+    /// The field; empty for `count`.
+    pub field: String,
+}
+
+/// Groups of rows as a guest asks for them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Grouping {
+    /// The object.
+    pub object: String,
+    /// A rule; empty: all records.
+    pub filter: String,
+    /// The rule's parameters.
+    pub params: GuestFields,
+    /// The fields whose values make a group; empty: all rows are one.
+    pub group_by: Vec<String>,
+    /// What is measured of each group.
+    pub measures: Vec<Measure>,
+}
+
+/// Rows for a guest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    /// The values, row by row.
+    pub rows: Vec<Vec<Value>>,
+    /// What the references of each column refer to.
+    pub objects: Vec<Option<Name>>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// What a plugin keeps under a key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KvEntry {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// A function of a script as a guest calls it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScriptCall {
+    /// The script.
+    pub script: String,
+    /// The function.
+    pub function: String,
+    /// Its arguments, a JSON array.
+    pub arguments: String,
+    /// The fuel that the caller has left: the function must do with it.
+    pub fuel_left: u64,
+}
+
+/// A run of an own action that a guest starts for later.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobRequest {
+    /// The action.
+    pub action: String,
+    /// Its input, JSON.
+    pub input: String,
+    /// Not before then; `None`: at once.
+    pub at: Option<Timestamp>,
+}
+
+/// What a guest is running as.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunContext {
+    /// The run; empty if there is none.
+    pub run: String,
+    /// The plugin or script.
+    pub plugin: String,
+    /// Who caused what is going on.
+    pub actor: String,
+    /// Which slice of the run this is, from 1.
+    pub slice: u32,
+}
+
 /// What a guest is told by a host through which nothing leaves.
 fn nothing_leaves<T>() -> Result<T, HostError> {
     Err(HostError::permanent("unsupported", "nothing leaves here"))
+}
+
+/// What a guest is told by a host that does not offer what it asks for.
+fn unsupported<T>(what: &str) -> Result<T, HostError> {
+    Err(HostError::permanent("unsupported", format!("{what} cannot be used here")))
 }
 
 /// What a guest is told by a host whose runs cannot wait.
@@ -189,23 +294,41 @@ impl HostError {
 #[async_trait]
 pub trait Host: Any + Send {
     /// The record that `key` (an id or `field:value`) names.
-    async fn get(&mut self, object: &str, key: &str) -> Result<Option<RecordData>, HostError>;
+    async fn get(&mut self, _object: &str, _key: &str) -> Result<Option<RecordData>, HostError> {
+        unsupported("records")
+    }
     /// The records that a query finds.
-    async fn find(&mut self, query: FindRequest) -> Result<Vec<RecordData>, HostError>;
+    async fn find(&mut self, _query: FindRequest) -> Result<Vec<RecordData>, HostError> {
+        unsupported("records")
+    }
     /// How many records a rule finds.
-    async fn count(&mut self, object: &str, filter: &str, params: GuestFields) -> Result<u64, HostError>;
+    async fn count(&mut self, _object: &str, _filter: &str, _params: GuestFields) -> Result<u64, HostError> {
+        unsupported("records")
+    }
     /// Creates a record and returns it.
-    async fn create(&mut self, object: &str, fields: GuestFields) -> Result<RecordData, HostError>;
+    async fn create(&mut self, _object: &str, _fields: GuestFields) -> Result<RecordData, HostError> {
+        unsupported("records")
+    }
     /// Changes fields of a record.
-    async fn update(&mut self, object: &str, key: &str, fields: GuestFields) -> Result<(), HostError>;
+    async fn update(&mut self, _object: &str, _key: &str, _fields: GuestFields) -> Result<(), HostError> {
+        unsupported("records")
+    }
     /// Adds `delta` to a number field.
-    async fn increment(&mut self, object: &str, key: &str, field: &str, delta: Value) -> Result<(), HostError>;
+    async fn increment(&mut self, _object: &str, _key: &str, _field: &str, _delta: Value) -> Result<(), HostError> {
+        unsupported("records")
+    }
     /// Updates the record whose unique field `by` has the value given in `fields`, or creates it.
-    async fn upsert(&mut self, object: &str, by: &str, fields: GuestFields) -> Result<RecordData, HostError>;
+    async fn upsert(&mut self, _object: &str, _by: &str, _fields: GuestFields) -> Result<RecordData, HostError> {
+        unsupported("records")
+    }
     /// Deletes a record; false if there was none.
-    async fn delete(&mut self, object: &str, key: &str) -> Result<bool, HostError>;
+    async fn delete(&mut self, _object: &str, _key: &str) -> Result<bool, HostError> {
+        unsupported("records")
+    }
     /// Reports an event. The subject is `object/key` or empty.
-    async fn emit(&mut self, kind: &str, subject: &str, data: GuestFields) -> Result<(), HostError>;
+    async fn emit(&mut self, _kind: &str, _subject: &str, _data: GuestFields) -> Result<(), HostError> {
+        unsupported("events")
+    }
     /// Takes a log line. The sandbox has already cut it to the slice's limit.
     fn log(&mut self, level: LogLevel, message: &str);
     /// The instant of this slice.
@@ -263,6 +386,54 @@ pub trait Host: Any + Send {
     /// [`HostError`] if it is no JSON, or too long.
     fn reply(&mut self, _value: &str) -> Result<(), HostError> {
         Ok(())
+    }
+    /// The rows that a selection finds.
+    async fn select(&mut self, _selection: Selection) -> Result<Table, HostError> {
+        unsupported("queries")
+    }
+    /// The groups of rows, ordered by what makes them.
+    async fn aggregate(&mut self, _grouping: Grouping) -> Result<Table, HostError> {
+        unsupported("queries")
+    }
+    /// What the plugin keeps under `key`.
+    async fn kv_get(&mut self, _key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        unsupported("kv")
+    }
+    /// Keeps a value under `key`.
+    async fn kv_set(&mut self, _key: &str, _value: Vec<u8>) -> Result<(), HostError> {
+        unsupported("kv")
+    }
+    /// Forgets what is kept under `key`; false if nothing is.
+    async fn kv_delete(&mut self, _key: &str) -> Result<bool, HostError> {
+        unsupported("kv")
+    }
+    /// What is kept under keys that begin with `prefix` and come behind `after`, by key.
+    async fn kv_list(&mut self, _prefix: &str, _after: &str, _limit: u32) -> Result<Vec<KvEntry>, HostError> {
+        unsupported("kv")
+    }
+    /// Adds to the whole number that is kept under `key`, and returns the sum.
+    async fn kv_increment(&mut self, _key: &str, _delta: i64) -> Result<i64, HostError> {
+        unsupported("kv")
+    }
+    /// Whether a secret of that name is stored.
+    async fn secret_exists(&mut self, _name: &str) -> Result<bool, HostError> {
+        unsupported("secrets")
+    }
+    /// HMAC-SHA-256 of `message` with the secret as its key.
+    async fn secret_hmac(&mut self, _name: &str, _message: &[u8]) -> Result<Vec<u8>, HostError> {
+        unsupported("secrets")
+    }
+    /// Calls a function of a live script. Gives its result as JSON, and the fuel that it used.
+    async fn run_script(&mut self, _call: ScriptCall) -> Result<(String, u64), HostError> {
+        unsupported("scripts")
+    }
+    /// Starts a run of an own action when the slice has been committed; returns its id.
+    async fn start_job(&mut self, _job: JobRequest) -> Result<String, HostError> {
+        unsupported("jobs")
+    }
+    /// What the guest is running as.
+    fn context(&self) -> RunContext {
+        RunContext::default()
     }
 }
 

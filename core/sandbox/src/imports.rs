@@ -1,7 +1,10 @@
 //! The interfaces of `rapport:plugin`, linked to the [`Host`](crate::Host) of the slice.
 
+mod around;
 mod flow;
+mod kv;
 mod outbound;
+mod query;
 
 use wasmtime::component::{Linker, LinkerInstance};
 use wasmtime::{Result, StoreContextMut};
@@ -38,6 +41,9 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     flow::link(&mut linker.instance("rapport:plugin/flow@0.1.0")?)?;
     outbound::link_http(&mut linker.instance("rapport:plugin/http@0.1.0")?)?;
     outbound::link_messages(&mut linker.instance("rapport:plugin/messages@0.1.0")?)?;
+    query::link(&mut linker.instance("rapport:plugin/query@0.1.0")?)?;
+    kv::link(&mut linker.instance("rapport:plugin/kv@0.1.0")?)?;
+    around::link(linker)?;
     link_surroundings(linker)
 }
 

@@ -17,21 +17,26 @@ mod imports;
 pub mod literals;
 pub mod manifest;
 mod outline;
+mod roles;
 mod runtime;
 pub mod sandbox;
 mod schedule;
+mod slice;
 mod state;
 mod template;
 mod warm;
 mod wasi;
 mod wire;
+pub mod work;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
-    Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
+    KvEntry, LogLevel, Measure, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Table,
+    WaitRequest,
 };
 pub use literals::{Examined, Literal, Named, Target};
 pub use manifest::Manifest;
 pub use sandbox::{Program, ProgramKind, Sandbox, SandboxConfig};
 pub use template::TemplatePart;
+pub use work::{Output, Role, Work};

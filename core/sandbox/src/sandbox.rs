@@ -1,26 +1,23 @@
 //! The sandbox: makes scripts and components ready, and runs their slices.
 
-use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use rapport_model::{Declaration, Digest, Limits};
 use tokio::sync::Semaphore;
 use wasmtime::component::ComponentExportIndex;
 
 use crate::cache::{self, Cache};
-use crate::error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
-use crate::guest::{self, Budget, Guest, Living};
-use crate::host::{GuestEvent, Host};
+use crate::error::{Diagnostic, GuestFailure, SandboxError};
+use crate::guest::{self, Budget, Guest};
 use crate::literals::Examined;
-use crate::outline;
 use crate::runtime::Runtime;
 use crate::state::Ending;
 use crate::warm::{Pool, Warm};
-use crate::wire::{InError, OutEvent};
+use crate::wire::InError;
+use crate::{outline, roles};
 
 /// The interpreter, built by `build.rs`.
 static INTERPRETER: &[u8] = include_bytes!(env!("RAPPORT_INTERPRETER"));
@@ -62,14 +59,14 @@ struct Inner {
     body: ProgramBody,
 }
 
-enum ProgramBody {
+pub(crate) enum ProgramBody {
     Script(Script),
     Component(Guest),
 }
 
-struct Script {
+pub(crate) struct Script {
     /// Names the script among the warm instances of its sandbox.
-    number: u64,
+    pub(crate) number: u64,
     path: String,
     source: String,
     pool: Arc<Pool>,
@@ -86,6 +83,10 @@ impl Program {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.0.digest
+    }
+
+    pub(crate) fn body(&self) -> &ProgramBody {
+        &self.0.body
     }
 
     /// Whether a component imports what makes runs wait. What a script calls is in its declaration.
@@ -285,130 +286,19 @@ impl Sandbox {
         check_size("the component", bytes.len(), max, "component_bytes_max")?;
         let digest = Digest::of(bytes);
         let guest = self.compile(bytes.to_vec(), digest, Ending::Trapped).await?;
-        guest.export("declare")?;
+        let _permit = self.permit().await;
+        let budget = Budget::of_slice(&self.0.limits);
+        let mut living = guest.instantiate(None, budget).await.map_err(|u| u.failure)?;
+        roles::check_types(&guest, &mut living)?;
         Ok(Program(Arc::new(Inner { digest, body: ProgramBody::Component(guest) })))
     }
 
-    /// What a component's `declare()` returns; of a script, what its top level declares.
-    ///
-    /// # Errors
-    /// [`SandboxError::Declaration`] if that is no declaration, [`SandboxError::Guest`] if the guest fails.
-    pub async fn declare(&self, program: &Program) -> Result<Declaration, SandboxError> {
-        let guest = match &program.0.body {
-            ProgramBody::Script(script) => {
-                return self.check_script(&script.path, &script.source).await.map_err(SandboxError::Script);
-            }
-            ProgramBody::Component(guest) => guest,
-        };
-        let _permit = self.permit().await;
-        let _ticking = self.0.runtime.ticking();
-        let budget = Budget::of_slice(&self.0.limits);
-        let mut living = guest.instantiate(None, budget).await.map_err(|u| u.failure)?;
-        let declare = guest.export("declare")?;
-        let (json,) = guest::call_export::<_, (String,)>(&mut living, declare, (), budget).await?;
-        serde_json::from_str(&json).map_err(|e| SandboxError::Declaration(e.to_string()))
-    }
-
-    /// Runs one slice of `program` for `event`, and gives the host back with what became of it.
-    ///
-    /// Waits for a free instance first; that wait does not count. If the returned future is dropped, the slice ends where it
-    /// stands and its host is dropped with it.
-    ///
-    /// # Panics
-    /// Only if the host panics.
-    pub async fn call<H: Host>(&self, program: &Program, event: GuestEvent, host: H) -> (SliceReport, H) {
-        let (report, host) = self.call_dyn(program, event, Box::new(host)).await;
-        let host: Box<dyn Any> = host;
-        // It is the box that was made three lines above.
-        (report, *host.downcast::<H>().expect("a slice gives back the host that it was given"))
-    }
-
-    async fn call_dyn(
-        &self,
-        program: &Program,
-        event: GuestEvent,
-        host: Box<dyn Host>,
-    ) -> (SliceReport, Box<dyn Host>) {
-        let _permit = self.permit().await;
-        let _ticking = self.0.runtime.ticking();
-        let started = Instant::now();
-        let event = OutEvent::from(event);
-        let (mut report, host) = match &program.0.body {
-            ProgramBody::Script(script) => self.call_script(script, event, host).await,
-            ProgramBody::Component(guest) => self.call_component(guest, event, host).await,
-        };
-        report.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        (report, host)
-    }
-
-    async fn call_script(&self, script: &Script, event: OutEvent, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
-        let mut warm = if let Some(warm) = self.0.pool.take(script.number) {
-            warm
-        } else {
-            match self.birth(script).await {
-                Ok(warm) => warm,
-                Err(error) => return (failed(unready(error)), host),
-            }
-        };
-        let budget = Budget::of_slice(&self.0.limits);
-        warm.living.store.data_mut().begin(host, budget.deadline);
-        budget.give(&mut warm.living.store);
-        let (report, host, whole) = self.slice(&mut warm.living, event, budget).await;
-        if whole {
-            warm.calls += 1;
-            self.0.pool.put(script.number, warm);
+    /// An instance that has `script` loaded: one that waits, or a new one.
+    pub(crate) async fn warm(&self, script: &Script) -> Result<Warm, SandboxError> {
+        match self.0.pool.take(script.number) {
+            Some(warm) => Ok(warm),
+            None => self.birth(script).await,
         }
-        (report, host)
-    }
-
-    async fn call_component(
-        &self,
-        guest: &Guest,
-        event: OutEvent,
-        host: Box<dyn Host>,
-    ) -> (SliceReport, Box<dyn Host>) {
-        let budget = Budget::of_slice(&self.0.limits);
-        match guest.instantiate(Some(host), budget).await {
-            Ok(mut living) => {
-                let (report, host, _) = self.slice(&mut living, event, budget).await;
-                (report, host)
-            }
-            Err(mut unborn) => {
-                let (host, used, _) = unborn.store.data_mut().finish();
-                let mut report = failed(unborn.failure);
-                report.fuel = budget.used(&unborn.store);
-                report.host_calls = used.host_calls;
-                (report, host.expect("the host was put into this store"))
-            }
-        }
-    }
-
-    /// Calls `handle`. The last of the results says whether the instance is whole and can be used again.
-    async fn slice(&self, living: &mut Living, event: OutEvent, budget: Budget) -> (SliceReport, Box<dyn Host>, bool) {
-        let limits = &*self.0.limits;
-        let handle = living.handle;
-        let result = if let Err(failure) = living.store.data_mut().give(event.bytes()) {
-            Err(wasmtime::Error::new(failure))
-        } else {
-            let call = handle.call_async(&mut living.store, (event,));
-            guest::within(budget.deadline, limits, call).await
-        };
-        let fuel = budget.used(&living.store);
-        let (host, used, ended) = living.store.data_mut().finish();
-        let whole = result.is_ok();
-        let outcome = match (ended, result) {
-            (Some(e), _) => {
-                Err(GuestFailure::Ended { code: e.code.into(), message: e.message, retryable: e.retryable })
-            }
-            (None, Ok((Ok(()),))) => Ok(()),
-            (None, Ok((Err(InError { code, message, retryable }),))) => {
-                Err(GuestFailure::Failed { code, message, retryable })
-            }
-            (None, Err(error)) => Err(guest::diagnose(&error, &living.store)),
-        };
-        let memory_bytes = living.store.data().memory_bytes();
-        let report = SliceReport { fuel, micros: 0, memory_bytes, host_calls: used.host_calls, outcome };
-        (report, host.expect("the slice began with a host"), whole)
     }
 
     /// A new instance of the interpreter with `script` loaded.
@@ -459,23 +349,11 @@ impl Sandbox {
         joined.map_err(|e| SandboxError::Component(format!("the compiler failed: {e}")))?
     }
 
-    async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+    pub(crate) async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.0.working.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
     }
 }
 
 fn check_size(what: &'static str, bytes: usize, max: usize, limit: &'static str) -> Result<(), SandboxError> {
     if bytes > max { Err(SandboxError::TooLarge { what, bytes, max, limit }) } else { Ok(()) }
-}
-
-fn failed(failure: GuestFailure) -> SliceReport {
-    SliceReport { fuel: 0, micros: 0, memory_bytes: 0, host_calls: 0, outcome: Err(failure) }
-}
-
-/// A script that was ready once and could not be made ready again.
-fn unready(error: SandboxError) -> GuestFailure {
-    match error {
-        SandboxError::Guest(failure) => failure,
-        other => GuestFailure::Failed { code: "unavailable".into(), message: other.to_string(), retryable: true },
-    }
 }

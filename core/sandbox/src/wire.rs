@@ -3,7 +3,9 @@
 //! Outgoing types share their texts with the records they come from, so that nothing is copied before it is written
 //! into the guest's memory. Incoming types own theirs.
 
+pub(crate) mod calls;
 pub(crate) mod outbound;
+pub(crate) mod query;
 
 use std::sync::Arc;
 

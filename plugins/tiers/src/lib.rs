@@ -1,26 +1,17 @@
 //! Gives every customer a tier by points: bronze, silver, gold, platinum. Says when it changes.
 
-use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, Value, events, records, settings};
+use rapport_sdk::{Error, Event, Fields, OnEvent, Value, events, records, settings};
 
 /// The lowest tier, which every customer with points has.
 const BRONZE: &str = "bronze";
 /// The other tiers, the highest first, each with the setting that says from how many points.
-const TIERS: [(&str, &str, i64); 3] =
-    [("platinum", "platinum_from", 20_000), ("gold", "gold_from", 5_000), ("silver", "silver_from", 1_000)];
+const TIERS: [(&str, &str); 3] = [("platinum", "platinum_from"), ("gold", "gold_from"), ("silver", "silver_from")];
 
 /// The plugin.
 pub struct Tiers;
 
-impl Plugin for Tiers {
-    fn declare() -> Declaration {
-        let declaration = Declaration::new("Gives every customer a tier by points, and says when it changes")
-            .on_change("customer", &["points"])
-            .uses("customer.tier:write")
-            .uses("emit:tier.changed");
-        TIERS.iter().fold(declaration, |all, (_, setting, from)| all.setting(setting, *from))
-    }
-
-    fn handle(event: Event) -> Result<(), Error> {
+impl OnEvent for Tiers {
+    fn on_event(event: Event) -> Result<(), Error> {
         let Some(points) = event.changed_to::<i64>("points")? else { return Ok(()) };
         let customer = event.subject_record()?;
         let (from, to) = (customer.text("tier")?, tier(points)?);
@@ -35,7 +26,7 @@ impl Plugin for Tiers {
 
 /// The tier that `points` reach. A threshold is asked for only as far as it is needed.
 fn tier(points: i64) -> Result<&'static str, Error> {
-    for (tier, setting, _) in TIERS {
+    for (tier, setting) in TIERS {
         if points >= settings::get::<i64>(setting)? {
             return Ok(tier);
         }
@@ -43,7 +34,7 @@ fn tier(points: i64) -> Result<&'static str, Error> {
     Ok(BRONZE)
 }
 
-rapport_sdk::export!(Tiers);
+rapport_sdk::export!(Tiers: on_event);
 
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,12 @@
 //! A plugin that calls another system about a paid order, and mails the customer what it answered.
 
-use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, http, messages, settings};
+use rapport_sdk::{Error, Event, Fields, OnEvent, http, messages, settings};
 
 /// Calls and tells.
 struct Caller;
 
-impl Plugin for Caller {
-    fn declare() -> Declaration {
-        let rights = ["customer:read", "message:email"];
-        let declared = Declaration::new("Calls").on("order.paid").setting("url", "https://api.example.com/orders");
-        rights.into_iter().fold(declared, Declaration::uses)
-    }
-
-    fn handle(event: Event) -> Result<(), Error> {
+impl OnEvent for Caller {
+    fn on_event(event: Event) -> Result<(), Error> {
         let customer = event.subject_record()?;
         let url: String = settings::get("url")?;
         let answer = http::post(&url).secret("orders").json("{}").call()?;
@@ -24,4 +18,4 @@ impl Plugin for Caller {
     }
 }
 
-rapport_sdk::export!(Caller);
+rapport_sdk::export!(Caller: on_event);

@@ -7,19 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rapport_sdk::bindings::rapport::plugin as raw;
-use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, events, log, random, records};
+use rapport_sdk::{Error, Event, Fields, OnEvent, events, log, random, records};
 use raw::types::{Field, Value};
 
 struct Misbehaving;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
-impl Plugin for Misbehaving {
-    fn declare() -> Declaration {
-        Declaration::new("Misbehaves").on("do.*")
-    }
-
-    fn handle(event: Event) -> Result<(), Error> {
+impl OnEvent for Misbehaving {
+    fn on_event(event: Event) -> Result<(), Error> {
         match event.kind.strip_prefix("do.").unwrap_or_default() {
             "loop" => endless(),
             "grow" => grow(),
@@ -104,4 +100,4 @@ fn bad_values() {
     }
 }
 
-rapport_sdk::export!(Misbehaving);
+rapport_sdk::export!(Misbehaving: on_event);

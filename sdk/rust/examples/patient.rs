@@ -1,18 +1,13 @@
 //! A plugin that waits: it asks about a new order, sleeps, and looks for the customer's next one.
 
 use rapport_sdk::flow::{self, Question};
-use rapport_sdk::{Declaration, Error, Event, Fields, Plugin, Reference, records};
+use rapport_sdk::{Error, Event, Fields, OnEvent, Reference, records};
 
 /// Calls for patience.
 struct Patient;
 
-impl Plugin for Patient {
-    fn declare() -> Declaration {
-        let rights = ["customer:read", "customer.notes:write", "order:read", "task:create"];
-        rights.into_iter().fold(Declaration::new("Waits").on_when("order.created", "amount < 0"), Declaration::uses)
-    }
-
-    fn handle(event: Event) -> Result<(), Error> {
+impl OnEvent for Patient {
+    fn on_event(event: Event) -> Result<(), Error> {
         let order = event.subject_record()?;
         let number = order.text("order_no")?.unwrap_or_default();
         let Some(customer) = order.read::<Reference>("customer")? else { return Ok(()) };
@@ -37,4 +32,4 @@ impl Plugin for Patient {
     }
 }
 
-rapport_sdk::export!(Patient);
+rapport_sdk::export!(Patient: on_event);

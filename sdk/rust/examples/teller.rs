@@ -1,21 +1,14 @@
 //! A plugin that is invoked, and invokes: it decides about credits under a lock, and has a script decide about large orders.
 
 use rapport_sdk::flow::{self, Alternative};
-use rapport_sdk::{Declaration, Error, Event, Fields, Json, Plugin, Reference, records};
+use rapport_sdk::{Error, Event, Fields, Json, OnEvent, Reference, records};
 use serde_json::json;
 
 /// Counts money.
 struct Teller;
 
-impl Plugin for Teller {
-    fn declare() -> Declaration {
-        let rights =
-            ["customer:read", "customer.notes:write", "order:read", "task:create", "task:read", "invoke:credit-check"];
-        let wants = Declaration::new("Decides about credits").invocable().on_when("order.created", "amount > 1000");
-        rights.into_iter().fold(wants, Declaration::uses)
-    }
-
-    fn handle(event: Event) -> Result<(), Error> {
+impl OnEvent for Teller {
+    fn on_event(event: Event) -> Result<(), Error> {
         match flow::input(&event) {
             Some(input) => decide(&input),
             None => large_order(&event),
@@ -49,4 +42,4 @@ fn large_order(event: &Event) -> Result<(), Error> {
     records::update(&customer, &Fields::new().with("notes", note))
 }
 
-rapport_sdk::export!(Teller);
+rapport_sdk::export!(Teller: on_event);

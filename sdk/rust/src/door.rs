@@ -2,8 +2,10 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::rapport::plugin::{
-    clock, events, flow, http, log, messages, random, records, settings,
+    clock, context, events, flow, http, jobs, kv, log, messages, query, random, records, scripts, secrets, settings,
 };
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::fake::door::{clock, events, flow, http, log, messages, random, records, settings};
+pub(crate) use crate::fake::door::{
+    clock, context, events, flow, http, jobs, kv, log, messages, query, random, records, scripts, secrets, settings,
+};

@@ -1,7 +1,8 @@
 //! A host in memory, for native tests of plugins.
 //!
-//! Each test thread has its own. It keeps records, takes down what the plugin writes, and knows no rights and no rules: a
-//! query with a rule is answered by [`answer_queries`].
+//! Each test thread has its own. It keeps records, takes down what the plugin writes, and knows no rules: a query with a rule is
+//! answered by [`answer_queries`]. Rights and settings come from the plugin's `plugin.toml` by [`load`]; without it (and without
+//! [`allow`]) everything is allowed.
 //!
 //! ```
 //! use rapport_sdk::{Fields, fake, records};
@@ -13,13 +14,16 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::bindings::rapport::plugin::log::Level;
 use crate::http::Response;
 use crate::{Error, Event, Fields, Json, Record, Reference, Timestamp, Value};
 
 pub(crate) mod door;
+mod rights;
+
+pub use rights::{allow, load, set_context};
 
 /// An event that the plugin emitted.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +47,49 @@ pub struct Asked {
     pub params: Fields,
 }
 
+/// A call of a function of a script, as the plugin made it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScriptCall {
+    /// The script.
+    pub script: String,
+    /// The function.
+    pub function: String,
+    /// Its arguments.
+    pub arguments: Vec<Json>,
+}
+
+/// Work for later that the plugin has started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The action.
+    pub action: String,
+    /// Its input.
+    pub input: Json,
+    /// Not before then.
+    pub at: Option<Timestamp>,
+}
+
+/// What [`crate::context`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The run; empty: none.
+    pub run: String,
+    /// The plugin.
+    pub plugin: String,
+    /// Who caused what is going on.
+    pub actor: String,
+    /// Which slice this is.
+    pub slice: u32,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self { run: "run-1".into(), plugin: "plugin".into(), actor: "user:fake".into(), slice: 1 }
+    }
+}
+
 type Answers = Box<dyn Fn(&Asked) -> Vec<Record>>;
+type ScriptAnswers = Box<dyn Fn(&ScriptCall) -> Result<Json, Error>>;
 
 #[derive(Default)]
 struct World {
@@ -65,6 +111,13 @@ struct World {
     called: Vec<(String, String)>,
     answered: VecDeque<Response>,
     sent: Vec<Sent>,
+    /// Nothing: everything is allowed.
+    rights: Option<Vec<String>>,
+    kept: BTreeMap<String, Vec<u8>>,
+    secrets: BTreeMap<String, Vec<u8>>,
+    scripts: Option<ScriptAnswers>,
+    jobs: Vec<Job>,
+    context: Context,
 }
 
 /// A message that the plugin sent.
@@ -207,6 +260,28 @@ pub fn invoked() -> Vec<(String, Json)> {
 #[must_use]
 pub fn replied() -> Option<Json> {
     world(|w| w.replied.clone())
+}
+
+/// Stores a secret.
+pub fn set_secret(name: &str, key: &[u8]) {
+    world(|w| w.secrets.insert(name.into(), key.into()));
+}
+
+/// Says what functions of scripts answer.
+pub fn answer_scripts(answers: impl Fn(&ScriptCall) -> Result<Json, Error> + 'static) {
+    world(|w| w.scripts = Some(Box::new(answers)));
+}
+
+/// The work for later that the plugin has started so far.
+#[must_use]
+pub fn jobs() -> Vec<Job> {
+    world(|w| w.jobs.clone())
+}
+
+/// The call of an action with `input`.
+#[must_use]
+pub fn call(action: &str, input: Json) -> crate::Call {
+    crate::Call { action: action.into(), input, caller: "user:fake".into(), event_position: 1 }
 }
 
 /// The event with which a run is called that another one invoked with `input`.

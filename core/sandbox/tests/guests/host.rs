@@ -10,8 +10,8 @@ use rapport_model::event::{Body, Fields, RecordChange, Subject};
 use rapport_model::schema::{FieldKind, ObjectDef, Origin};
 use rapport_model::{Actor, Event, EventType, FieldDef, Limits, Name, Record, RecordId, Timestamp, Value};
 use rapport_sandbox::{
-    FindRequest, GuestEvent, GuestFailure, GuestFields, Host, HostError, LogLevel, Program, RecordData, Sandbox,
-    SandboxConfig, SliceReport,
+    FindRequest, Grouping, GuestEvent, GuestFailure, GuestFields, Host, HostError, JobRequest, KvEntry, LogLevel,
+    Program, RecordData, RunContext, Sandbox, SandboxConfig, ScriptCall, Selection, SliceReport, Table,
 };
 use rust_decimal::Decimal;
 
@@ -123,6 +123,60 @@ impl Host for Recorder {
     fn setting(&mut self, name: &str) -> Result<Value, HostError> {
         let none = || HostError::permanent("invalid", format!("there is no setting `{name}`"));
         self.settings.get(name).cloned().ok_or_else(none)
+    }
+    async fn select(&mut self, query: Selection) -> Result<Table, HostError> {
+        let Selection { object, fields, filter, params, order, limit, cursor } = query;
+        let fields = fields.join(",");
+        self.note(format!(
+            "select {fields} of {object} where {filter} [{}] by {order} {limit} at {cursor}",
+            list(&params)
+        ))?;
+        let row = vec![Value::Ref(ada()), Value::Int(12)];
+        Ok(Table { rows: vec![row], objects: vec![Some(name("customer")), None], next: Some("d".into()) })
+    }
+    async fn aggregate(&mut self, grouping: Grouping) -> Result<Table, HostError> {
+        let Grouping { object, filter, group_by, measures, .. } = grouping;
+        let measures: Vec<_> = measures.iter().map(|m| format!("{}({})", m.kind, m.field)).collect();
+        self.note(format!("aggregate {} of {object} where {filter} by {}", measures.join(","), group_by.join(",")))?;
+        Ok(Table { rows: vec![vec![Value::text("gold"), Value::Int(1), Value::Null]], ..Table::default() })
+    }
+    async fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.note(format!("kv get {key}"))?;
+        Ok(Some(b"1".to_vec()))
+    }
+    async fn kv_set(&mut self, key: &str, value: Vec<u8>) -> Result<(), HostError> {
+        self.note(format!("kv set {key} {value:?}"))
+    }
+    async fn kv_delete(&mut self, key: &str) -> Result<bool, HostError> {
+        self.note(format!("kv delete {key}"))?;
+        Ok(true)
+    }
+    async fn kv_list(&mut self, prefix: &str, after: &str, limit: u32) -> Result<Vec<KvEntry>, HostError> {
+        self.note(format!("kv list {prefix}* after {after} {limit}"))?;
+        Ok(vec![KvEntry { key: "a".into(), value: b"1".to_vec() }])
+    }
+    async fn kv_increment(&mut self, key: &str, delta: i64) -> Result<i64, HostError> {
+        self.note(format!("kv increment {key} {delta}"))?;
+        Ok(delta + 1)
+    }
+    async fn secret_exists(&mut self, name: &str) -> Result<bool, HostError> {
+        self.note(format!("secret {name}"))?;
+        Ok(true)
+    }
+    async fn secret_hmac(&mut self, name: &str, message: &[u8]) -> Result<Vec<u8>, HostError> {
+        self.note(format!("hmac {name} {}", message.len()))?;
+        Ok(vec![1, 2])
+    }
+    async fn run_script(&mut self, call: ScriptCall) -> Result<(String, u64), HostError> {
+        self.note(format!("script {} {} {}", call.script, call.function, call.arguments))?;
+        Ok(("84".into(), 1_000))
+    }
+    async fn start_job(&mut self, job: JobRequest) -> Result<String, HostError> {
+        self.note(format!("job {} {} {:?}", job.action, job.input, job.at.map(Timestamp::micros)))?;
+        Ok("run-2".into())
+    }
+    fn context(&self) -> RunContext {
+        RunContext { run: "run-1".into(), plugin: "golden".into(), actor: "user:mei".into(), slice: 1 }
     }
 }
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod golden;
 mod host;
 #[cfg(test)]
 mod limits;

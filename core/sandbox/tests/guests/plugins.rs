@@ -25,17 +25,19 @@ async fn the_tiers_plugin_writes_a_tier_and_tells() {
 }
 
 #[tokio::test]
-async fn a_plugin_wants_what_its_manifest_says() {
+async fn a_plugin_has_the_roles_that_its_manifest_speaks_of() {
     let sandbox = sandbox();
     let bytes = built(&["--package", "rapport-plugin-tiers"], "rapport_plugin_tiers.wasm");
     let manifest = Manifest::parse(TIERS).unwrap();
     check_component(&sandbox, &bytes, &manifest).await.unwrap();
-    let narrower =
-        Manifest::parse(&TIERS.replace("emit:tier.changed", "emit:tier.other").replace("gold_from", "gold")).unwrap();
-    let error = check_component(&sandbox, &bytes, &narrower).await.unwrap_err();
+    let trigger = "[[triggers]]\nevent = \"customer.updated\"\nchanged = [\"points\"]\n";
+    let schedule = "[[schedules]]\ncron = \"0 3 * * *\"\nzone = \"Europe/Paris\"\n";
+    let other = Manifest::parse(&TIERS.replace(trigger, schedule)).unwrap();
+    let error = check_component(&sandbox, &bytes, &other).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`declare()` wants what plugin.toml does not say: the right `emit:tier.changed`, the setting `gold_from`"
+        "the component exports `on-event`, but plugin.toml has no `[[triggers]]` or `invocable`; \
+         plugin.toml has `[[schedules]]`, but the component does not export `on-schedule`"
     );
 }
 
@@ -198,7 +200,7 @@ async fn a_component_without_exports_or_with_strange_imports_is_refused_by_name(
     // `(component)` in binary, and one that imports the function `evil:net/socket`.
     let empty = b"\0asm\x0d\0\x01\0";
     let error = sandbox.load_component(empty).await.unwrap_err();
-    assert!(error.to_string().contains("does not export `handle`"), "{error}");
+    assert!(error.to_string().contains("does not export `a role`"), "{error}");
     let mut strange = empty.to_vec();
     strange.extend([7, 5, 1, 0x40, 0, 1, 0]);
     strange.extend([10, 9, 1, 0, 4]);

@@ -1,9 +1,14 @@
 //! The host's functions over the world of the thread, with the signatures that the contract gives them.
 
+mod around;
+pub(crate) mod query;
+
 use super::{Asked, Emitted, World, world};
 use crate::bindings::rapport::plugin::types::{Error as WireError, Field, RecordData, Value as WireValue};
 use crate::value::{Fields, Reference, Value};
 use crate::{Error, Record};
+
+pub(crate) use around::{context, jobs, kv, scripts, secrets};
 
 fn wire(record: &Record) -> RecordData {
     RecordData {
@@ -18,6 +23,14 @@ fn wire(record: &Record) -> RecordData {
 
 fn refuse<T>(code: &str, message: String) -> Result<T, WireError> {
     Err(Error::new(code, message).into())
+}
+
+fn need(right: &str) -> Result<(), WireError> {
+    Ok(super::rights::need(right)?)
+}
+
+fn need_to_write(object: &str, fields: &[Field]) -> Result<(), WireError> {
+    fields.iter().try_for_each(|field| need(&format!("{object}.{}:write", field.name)))
 }
 
 fn same(a: &Value, text: &str) -> bool {
@@ -50,13 +63,13 @@ fn change(record: &mut Record, fields: &Fields) {
 /// See `records` in the contract.
 pub(crate) mod records {
     use super::{
-        Asked, Error, Field, Fields, RecordData, Value, WireError, WireValue, change, existing, position, refuse, wire,
-        world,
+        Asked, Error, Field, Fields, RecordData, Value, WireError, WireValue, change, existing, need, need_to_write,
+        position, refuse, wire, world,
     };
     use crate::bindings::rapport::plugin::records::Page;
 
-    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
     pub(crate) fn get(object: &str, key: &str) -> Result<Option<RecordData>, WireError> {
+        need(&format!("{object}:read"))?;
         Ok(world(|w| position(w, object, key).map(|at| wire(&w.records[at]))))
     }
 
@@ -74,7 +87,8 @@ pub(crate) mod records {
         Ok(u64::try_from(matching(object, filter, params)?.len()).unwrap_or(u64::MAX))
     }
 
-    fn matching(object: &str, filter: &str, params: &[Field]) -> Result<Vec<RecordData>, WireError> {
+    pub(crate) fn matching(object: &str, filter: &str, params: &[Field]) -> Result<Vec<RecordData>, WireError> {
+        need(&format!("{object}:read"))?;
         if filter.is_empty() {
             return Ok(world(|w| w.records.iter().filter(|r| r.object == object).map(wire).collect()));
         }
@@ -91,16 +105,18 @@ pub(crate) mod records {
         Ok(found.iter().map(wire).collect())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
     pub(crate) fn create(object: &str, fields: &[Field]) -> Result<RecordData, WireError> {
+        need(&format!("{object}:create"))?;
         Ok(wire(&crate::fake::insert(object, Fields::from_wire(fields.to_vec()))))
     }
 
     pub(crate) fn update(object: &str, key: &str, fields: &[Field]) -> Result<(), WireError> {
+        need_to_write(object, fields)?;
         world(|w| existing(w, object, key).map(|r| change(r, &Fields::from_wire(fields.to_vec()))))
     }
 
     pub(crate) fn increment(object: &str, key: &str, field: &str, delta: &WireValue) -> Result<(), WireError> {
+        need(&format!("{object}.{field}:write"))?;
         let delta = Value::from(delta.clone());
         world(|w| {
             let record = existing(w, object, key)?;
@@ -126,24 +142,25 @@ pub(crate) mod records {
         };
         let at = world(|w| w.records.iter().position(|r| r.object == object && r.fields.get(by) == Some(value)));
         let Some(at) = at else { return create(object, fields) };
+        need_to_write(object, fields)?;
         Ok(world(|w| {
             change(&mut w.records[at], &given);
             wire(&w.records[at])
         }))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
     pub(crate) fn delete(object: &str, key: &str) -> Result<bool, WireError> {
+        need(&format!("{object}:delete"))?;
         Ok(world(|w| position(w, object, key).map(|at| w.records.remove(at)).is_some()))
     }
 }
 
 /// See `events` in the contract.
 pub(crate) mod events {
-    use super::{Emitted, Field, Fields, Reference, WireError, world};
+    use super::{Emitted, Field, Fields, Reference, WireError, need, world};
 
-    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
     pub(crate) fn emit(kind: &str, subject: &str, data: &[Field]) -> Result<(), WireError> {
+        need(&format!("emit:{kind}"))?;
         let subject = (!subject.is_empty()).then(|| Reference::parse(subject));
         let data = Fields::from_wire(data.to_vec());
         world(|w| w.emitted.push(Emitted { kind: kind.into(), subject, data }));
@@ -154,7 +171,7 @@ pub(crate) mod events {
 /// See `flow` in the contract.
 #[expect(clippy::unnecessary_wraps, reason = "the signatures are the contract's")]
 pub(crate) mod flow {
-    use super::{Field, WireError, refuse, world};
+    use super::{Field, WireError, need, refuse, world};
     use crate::bindings::rapport::plugin::flow::{Alternative, Answer, Arrival, Question};
     use crate::bindings::rapport::plugin::trigger::Event;
 
@@ -204,6 +221,7 @@ pub(crate) mod flow {
     }
 
     pub(crate) fn invoke(automation: &str, input: &str) -> Result<String, WireError> {
+        need(&format!("invoke:{automation}"))?;
         let input = serde_json::from_str(input).unwrap_or_default();
         let result = world(|w| {
             w.invoked.push((automation.into(), input));
@@ -222,6 +240,7 @@ pub(crate) mod flow {
     }
 
     pub(crate) fn ask(_: &Question) -> Result<Answer, WireError> {
+        need("task:create")?;
         let choice = world(|w| w.replies.pop_front());
         let timed_out = choice.is_none();
         Ok(Answer { choice: choice.unwrap_or_default(), by: "user:fake".into(), timed_out, task: String::new() })
@@ -230,10 +249,15 @@ pub(crate) mod flow {
 
 /// See `http` in the contract.
 pub(crate) mod http {
-    use super::{WireError, refuse, world};
+    use super::{WireError, need, refuse, world};
     use crate::bindings::rapport::plugin::http::{Header, Request, Response};
 
     pub(crate) fn call(request: &Request) -> Result<Response, WireError> {
+        let rest = request.url.split_once("://").map_or(request.url.as_str(), |(_, rest)| rest);
+        need(&format!("http:{}", rest.split(['/', '?', '#']).next().unwrap_or_default()))?;
+        if !request.secret.is_empty() {
+            need(&format!("secret:{}", request.secret))?;
+        }
         let answer = world(|w| {
             w.called.push((request.method.clone(), request.url.clone()));
             w.answered.pop_front()
@@ -248,11 +272,11 @@ pub(crate) mod http {
 
 /// See `messages` in the contract.
 pub(crate) mod messages {
-    use super::{Field, Fields, WireError, world};
+    use super::{Field, Fields, WireError, need, world};
     use crate::fake::Sent;
 
-    #[expect(clippy::unnecessary_wraps, reason = "the signature is the contract's")]
     pub(crate) fn send(channel: &str, to: &str, template: &str, data: &[Field]) -> Result<String, WireError> {
+        need(&format!("message:{channel}"))?;
         let data = Fields::from_wire(data.to_vec());
         Ok(world(|w| {
             w.sent.push(Sent { channel: channel.into(), to: to.into(), template: template.into(), data });
