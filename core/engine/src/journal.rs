@@ -120,12 +120,10 @@ impl Journal {
 
 /// A digest of a call's arguments: sixteen hexadecimal digits of their SHA-256.
 pub(crate) fn digest(arguments: &str) -> String {
-    use std::fmt::Write as _;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let hash: [u8; 32] = Sha256::digest(arguments.as_bytes()).into();
-    hash[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a text takes any text");
-        text
-    })
+    let digits = hash[..8].iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Writes a record down.

@@ -181,7 +181,7 @@ impl JournaledHost {
             self.time = self.inner.time;
             return Ok(Step::Live);
         }
-        let entry = self.journal.pop().unwrap_or_default();
+        let mut entry = self.journal.pop().unwrap_or_default();
         let (known, with) = (entry["c"].as_str().unwrap_or("nothing"), entry["a"].as_str().unwrap_or_default());
         if known != name || with != digest(arguments) {
             let about = entry["s"].as_str().unwrap_or_default();
@@ -191,18 +191,18 @@ impl JournaledHost {
             return Err(self.differs(message));
         }
         if entry.get("p").is_none() {
-            let answer = entry.get("r").cloned().unwrap_or_default();
+            let answer = entry.get_mut("r").map(Json::take).unwrap_or_default();
             self.enter_slice();
             return Ok(Step::Known(answer));
         }
         // The call that waited: its answer is the next entry, or has just come.
-        if let Some(answer) = self.journal.pop() {
+        if let Some(mut answer) = self.journal.pop() {
             self.enter_slice();
-            return Ok(Step::Known(answer.get("w").cloned().unwrap_or_default()));
+            return Ok(Step::Known(answer.get_mut("w").map(Json::take).unwrap_or_default()));
         }
         self.rehearsed()?;
         self.time = self.inner.time;
-        Ok(Step::Woken(entry["p"].clone()))
+        Ok(Step::Woken(entry["p"].take()))
     }
 
     /// Ends a rehearsal where the journal ends.

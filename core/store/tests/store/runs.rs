@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rapport_model::run::run_id;
 use rapport_model::{Digest, Run, RunId, RunStatus};
 use rapport_store::{
-    Activation, Artifact, ArtifactKind, AutomationChange, EventQuery, RunQuery, RunUpdate, Store, StoreError, Triggers,
+    Activation, Artifact, ArtifactKind, AutomationChange, EventQuery, JournalStep, RunQuery, RunUpdate, Store, StoreError, Triggers,
     UnitOfWork,
 };
 
@@ -13,6 +13,7 @@ on_both!(
     a_matching_event_starts_one_run_in_its_commit,
     a_unit_that_fires_nothing_starts_no_run,
     a_run_takes_its_steps_and_no_others,
+    what_was_woken_without_a_commit_steps_on_from_where_it_waits,
     runs_are_listed_newest_first_and_counted,
     open_runs_come_in_the_order_of_the_log,
     events_of_runs_are_found_by_their_cause,
@@ -102,6 +103,31 @@ async fn a_run_takes_its_steps_and_no_others(world: World) {
     assert_eq!(store.head(), head);
     let nobody = RunId::from_parts(START, [9; 10]);
     assert!(matches!(store.commit(step(nobody, RunStatus::Completed)).await, Err(StoreError::RunMoved { .. })));
+    let count = &store.run_counts()[0];
+    assert_eq!((store.run_counts().len(), count.status, count.count), (1, RunStatus::Completed, 1));
+}
+
+async fn what_was_woken_without_a_commit_steps_on_from_where_it_waits(world: World) {
+    let (store, _) = listening(&world).await;
+    let run = fire(&store, &["1"]).await[0].clone();
+    let woken = |status, from, digest| UnitOfWork { run_from: Some((from, digest)), ..step(run.id, status) };
+    let moved = |outcome| matches!(outcome, Err(StoreError::RunMoved { .. }));
+    store.commit(step(run.id, RunStatus::Waiting)).await.unwrap();
+    assert!(moved(store.commit(step(run.id, RunStatus::Completed)).await.map(drop)), "it is not said from where");
+    store.commit(woken(RunStatus::Waiting, RunStatus::Waiting, run.digest)).await.unwrap();
+    // An operator holds it back.
+    store.commit(step(run.id, RunStatus::Paused)).await.unwrap();
+    assert!(moved(store.commit(woken(RunStatus::Completed, RunStatus::Waiting, run.digest)).await.map(drop)));
+    // It waits again, with another version.
+    let other = Digest::of(b"other");
+    let again = UnitOfWork {
+        run_digest: Some(other),
+        journal: JournalStep::WaitsAgain,
+        ..step(run.id, RunStatus::Waiting)
+    };
+    store.commit(again).await.unwrap();
+    assert!(moved(store.commit(woken(RunStatus::Completed, RunStatus::Waiting, run.digest)).await.map(drop)));
+    store.commit(woken(RunStatus::Completed, RunStatus::Waiting, other)).await.unwrap();
     let count = &store.run_counts()[0];
     assert_eq!((store.run_counts().len(), count.status, count.count), (1, RunStatus::Completed, 1));
 }
