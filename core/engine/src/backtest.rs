@@ -16,6 +16,8 @@ mod furnish;
 mod one_by_one;
 mod play;
 mod recording;
+mod scheduled;
+mod together;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;

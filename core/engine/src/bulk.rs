@@ -225,9 +225,17 @@ impl Engine {
                 Ok(planned) => {
                     outcomes[row.index] = outcome(&planned);
                     let puts = puts_of(batch, planned);
+                    let seen = match self.inner.may_answer(batch.caller, &puts).await {
+                        Ok(seen) => seen,
+                        Err(error @ (EngineError::NotAsked { .. } | EngineError::Invalid(_))) => {
+                            outcomes[row.index] = refused(&error);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
                     if !puts.is_empty() {
                         let mut unit = UnitOfWork::new(row.time, batch.caller.actor.clone());
-                        unit.puts = puts;
+                        (unit.reads, unit.puts) = (seen, puts);
                         unit.triggers =
                             if batch.options.reaction == Reaction::Fire { Triggers::Fire } else { Triggers::Skip };
                         units.push(unit);

@@ -31,6 +31,7 @@ use crate::load::OpenLoad;
 use crate::locks::LockTable;
 use crate::lookup::Lookup;
 use crate::plugins::Plugins;
+use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
@@ -44,6 +45,12 @@ const RUNS_QUEUED_MAX: usize = 50_000;
 const FETCH_ROWS: u32 = 2_000;
 /// How often due timers are looked at when nothing else says so.
 const TIMER_TICK: Duration = Duration::from_millis(50);
+
+/// How long timers are left alone when there was no room for all that are due.
+const TIMER_REST: Duration = Duration::from_millis(5);
+
+/// How long a run that was woken is left alone whose work panicked.
+const PANIC_REST: Duration = Duration::from_secs(5);
 
 /// How often the store forgets what has expired.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -90,6 +97,7 @@ pub(crate) struct Inner {
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
+    pub(crate) recent: Recent,
     pub(crate) effects: Effects,
     pub(crate) locks: Arc<LockTable>,
     pub(crate) counters: Counters,
@@ -144,6 +152,7 @@ impl Engine {
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
+            recent: Recent::default(),
             effects: Effects::default(),
             locks: Arc::default(),
             counters: Counters::default(),
@@ -224,9 +233,11 @@ impl Engine {
     pub async fn settle(&self) -> Option<Timestamp> {
         loop {
             let now = self.inner.clock.now();
+            let worked = self.inner.counters.slices.load(Ordering::Relaxed);
             self.inner.lanes.wake_due(now);
             let started = self.inner.tick_schedules(now).await.map(|progress| progress.started);
             let fanned = self.inner.tick_fan_outs(now, FAN_OUT_BATCH_RUNS_MAX as usize).await;
+            let crowded = self.inner.waits.room().is_none();
             let woken = self.inner.wake_waiting(now).await;
             let next = self.inner.waits.next();
             self.idle().await;
@@ -238,10 +249,13 @@ impl Engine {
             let fans = fanned.as_ref().is_ok_and(|tick| tick.more);
             let more = match started.and_then(|started| Ok(started + woken? + carried?)) {
                 Ok(count) => {
+                    // What somebody else has woken meanwhile may have let others begin.
                     count > 0
+                        || self.inner.counters.slices.load(Ordering::Relaxed) != worked
                         || fans
                         || tried_again
                         || waits_since
+                        || crowded
                         || (self.inner.waits.is_open() && !self.inner.is_loading())
                 }
                 Err(error) => {
@@ -377,7 +391,15 @@ async fn run_one(inner: Arc<Inner>, item: Item) {
     struct Free(Arc<Inner>, Arc<Run>);
     impl Drop for Free {
         fn drop(&mut self) {
+            self.0.waits.leaves(self.1.id);
             self.0.lanes.done(&self.1);
+            if std::thread::panicking() {
+                let (inner, run) = (self.0.clone(), self.1.clone());
+                tokio::spawn(async move {
+                    inner.pause(PANIC_REST).await;
+                    execute::moved(&inner, &run).await;
+                });
+            }
         }
     }
     let free = Free(inner.clone(), item.run.clone());
@@ -410,7 +432,7 @@ async fn tidy(inner: Arc<Inner>) {
 /// Wakes runs whose time or event has come.
 async fn waits(inner: Arc<Inner>) {
     while !inner.is_stopping() {
-        // A log that is played again wakes nobody: what its runs did after they waited has not been played.
+        // Where a log is played again, whoever plays it says when its runs are woken.
         let woken = if inner.replay.get().is_none() { inner.wake_waiting(inner.clock.now()).await } else { Ok(0) };
         if let Err(error) = woken {
             tracing::warn!("waiting runs could not be woken, trying again: {error}");
@@ -418,8 +440,20 @@ async fn waits(inner: Arc<Inner>) {
         }
         tokio::select! {
             () = inner.waits.wake.notified() => {}
-            () = inner.pause(TIMER_TICK) => {}
+            () = inner.pause(until_due(inner.waits.next(), inner.clock.now())) => {}
         }
+    }
+}
+
+/// How long nobody is due: until `next`, but no longer than between two looks at the clock, which may be set.
+fn until_due(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let ahead = next.map_or(0, |next| next.micros().saturating_sub(now.micros()));
+    match u64::try_from(ahead) {
+        Ok(micros) if micros > 0 => Duration::from_micros(micros).clamp(Duration::from_millis(1), TIMER_TICK),
+        // There was no room for all that are due.
+        _ if next.is_some() => TIMER_REST,
+        // Nobody waits for an instant.
+        _ => TIMER_TICK,
     }
 }
 
@@ -438,9 +472,17 @@ impl Hooks for EngineHooks {
         let Some(inner) = self.0.upgrade() else { return };
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
-        inner.waits.note(events);
-        if let Some(replay) = inner.replay.get() {
-            replay.note(events);
+        inner.recent.note(events);
+        match inner.replay.get() {
+            Some(replay) => {
+                replay.note(events);
+                if events.iter().any(|event| replay.may_wake(event)) {
+                    inner.waits.note(events);
+                } else {
+                    inner.waits.pass(events);
+                }
+            }
+            None => inner.waits.note(events),
         }
         if runs.is_empty() {
             return;
@@ -453,5 +495,20 @@ impl Hooks for EngineHooks {
             Some(replay) => replay.await_turn(items),
             None => inner.lanes.push(items),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_looked_at_when_the_next_run_is_due_and_never_without_a_rest() {
+        let at = |micros| Timestamp::from_micros(micros);
+        assert_eq!(until_due(Some(at(5_000)), at(0)), Duration::from_millis(5));
+        assert_eq!(until_due(Some(at(10)), at(0)), Duration::from_millis(1));
+        assert_eq!(until_due(Some(at(9_000_000)), at(0)), TIMER_TICK);
+        assert_eq!(until_due(Some(at(0)), at(7)), TIMER_REST);
+        assert_eq!(until_due(None, at(7)), TIMER_TICK);
     }
 }

@@ -31,6 +31,14 @@ pub enum EngineError {
         /// The right that is missing.
         need: String,
     },
+    /// Somebody else is asked.
+    #[error("`{actor}` may not answer this question: it is put to `{who}`; they answer it, or an admin does")]
+    NotAsked {
+        /// Who would answer.
+        actor: Actor,
+        /// Who is asked: `role:NAME` or `user:NAME`.
+        who: String,
+    },
     /// There is no such object.
     #[error("there is no object `{object}`{}", did_you_mean(nearest.as_deref()))]
     UnknownObject {
@@ -156,7 +164,7 @@ impl EngineError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Unauthenticated(_) => "unauthenticated",
-            Self::Forbidden { .. } => "forbidden",
+            Self::Forbidden { .. } | Self::NotAsked { .. } => "forbidden",
             Self::UnknownObject { .. } => "unknown_object",
             Self::UnknownField { .. } => "unknown_field",
             Self::UnknownEventType { .. } => "unknown_event_type",

@@ -8,6 +8,7 @@
 //! ```
 
 mod held;
+mod landing;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ use rapport_sandbox::{GuestEvent, GuestFailure, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
+use self::landing::{commit, sent};
+pub(crate) use self::landing::{moved, settle};
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -98,9 +101,10 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
         let effects = done.unit.effects.clone();
         // It goes on waiting for a call that it has made before, whose answer may have come meanwhile.
-        let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty();
+        let by_event = matches!(&done.unit.journal, JournalStep::Append { waits, .. } if !waits.is_empty());
+        let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty() && !by_event;
         crash_point("slice.executed");
-        match commit(inner, done.unit, locks).await {
+        match commit(inner, &item.run, done.unit, locks).await {
             Ok(()) => {
                 sent(inner, &item.run, &effects);
                 if waits_on && let Err(error) = inner.look_again(&item.run).await {
@@ -116,7 +120,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 }
             }
             // Somebody else has ended the run meanwhile: an operator, or this very run before a connection broke.
-            Err(StoreError::RunMoved { .. }) => return,
+            Err(StoreError::RunMoved { .. }) => return moved(inner, &item.run).await,
             Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
                 tracing::warn!(run.id = %item.run.id, "the run {} waits for the database: {error}", item.run.id);
                 inner.pause(COMMIT_RETRY).await;
@@ -127,7 +131,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
                 let (status, wake_at) = (failed.status, failed.wake_at);
                 let told = tell_end(inner, &item, &mut failed).await;
-                if told.is_ok() && inner.store.commit(failed.unit).await.is_ok() {
+                if told.is_ok() && commit(inner, &item.run, failed.unit, SliceLocks::default()).await.is_ok() {
                     return settle(inner, item, status, wake_at);
                 }
                 inner.pause(COMMIT_RETRY).await;
@@ -139,32 +143,6 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
-/// Commits what a slice came to, lets its locks go, and makes known what its run waits for.
-async fn commit(inner: &Inner, unit: UnitOfWork, locks: SliceLocks) -> Result<(), StoreError> {
-    let waits = match &unit.journal {
-        JournalStep::Append { waits, .. } => waits.clone(),
-        _ => Vec::new(),
-    };
-    let _still = if waits.len() > 1 { Some(inner.waits.hold_still().await) } else { None };
-    let committed = inner.store.commit(unit).await;
-    drop(locks);
-    committed?;
-    crash_point("slice.committed");
-    inner.waits.register_all(&waits);
-    Ok(())
-}
-
-/// Has what a committed slice sent carried out.
-fn sent(inner: &Inner, run: &Run, effects: &[EffectStep]) {
-    let added = || effects.iter().filter_map(EffectStep::added);
-    if let Some(when) = added().filter_map(|effect| effect.next_at).min() {
-        inner.effects.due_at(when);
-    }
-    if let Some(replay) = inner.replay.get() {
-        replay.sent(&run.automation, added());
-    }
-}
-
 /// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
 const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
     match error {
@@ -173,37 +151,6 @@ const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
             conflicts < 2
         }
         _ => false,
-    }
-}
-
-/// After the commit: a run that is to be tried again sleeps until then.
-pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<Timestamp>) {
-    inner.counters.slices.fetch_add(1, Ordering::Relaxed);
-    match (status, wake_at) {
-        (RunStatus::Retrying, Some(when)) => {
-            inner.counters.retries.fetch_add(1, Ordering::Relaxed);
-            let mut run = (*item.run).clone();
-            run.attempt += 1;
-            run.status = RunStatus::Retrying;
-            inner.retry_later(when, Item { run: Arc::new(run), event: item.event });
-        }
-        (RunStatus::Waiting, when) => {
-            if let Some(when) = when {
-                inner.waits.due_at(when);
-            }
-            inner.waits.wake.notify_one();
-        }
-        (RunStatus::Paused, _) => {
-            let run = &item.run;
-            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} is paused: `rapport run show` says why", run.id);
-        }
-        (RunStatus::Completed, _) => _ = inner.counters.completed.fetch_add(1, Ordering::Relaxed),
-        (RunStatus::Dead, _) => {
-            inner.counters.dead.fetch_add(1, Ordering::Relaxed);
-            let run = &item.run;
-            tracing::warn!(run.id = %run.id, automation.id = %run.automation, "the run {} went to the dead letters", run.id);
-        }
-        _ => {}
     }
 }
 
@@ -246,7 +193,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
     let event = if let Some(event) = &item.event {
         event.clone()
     } else {
-        let found = inner.store.event(run.position).await?;
+        let found = inner.event_at(run.position).await?;
         found.ok_or_else(|| EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id)))?
     };
     if run.depth > CAUSE_DEPTH_MAX {
@@ -396,6 +343,11 @@ fn unit(run: &Run, time: Timestamp) -> UnitOfWork {
     unit.run = Some(run.id);
     unit.cause = Some(run.position);
     unit.depth = run.depth.saturating_add(1);
+    if run.status == RunStatus::Waiting {
+        // It was woken without a commit: whatever comes of its slice, it waits no longer for what woke it.
+        unit.run_from = Some((RunStatus::Waiting, run.digest));
+        unit.journal = JournalStep::Woken;
+    }
     unit
 }
 

@@ -35,7 +35,7 @@ impl Engine {
         }
         Ok(Gauges {
             timers_overdue: self.inner.store.overdue_count(now).await?,
-            timer_next: self.inner.store.next_wake().await?,
+            timer_next: self.inner.store.next_wake(Timestamp::from_micros(i64::MIN)).await?,
             oldest_ms,
         })
     }

@@ -171,6 +171,11 @@ impl Node {
     }
 }
 
+/// The types of events that an automation with this declaration can bring about.
+pub(crate) fn kinds_made(declaration: &Declaration, schema: &Schema) -> impl Iterator<Item = EventType> {
+    makes(declaration, schema).into_keys()
+}
+
 /// The events that an automation with these rights can bring about.
 fn makes(declaration: &Declaration, schema: &Schema) -> BTreeMap<EventType, Touched> {
     use RecordEventKind::{Created, Deleted, Updated};

@@ -52,9 +52,9 @@ impl Journal {
     ///
     /// # Errors
     /// A text that says which slice is damaged.
-    pub(crate) fn read(slices: &[String]) -> Result<Self, String> {
+    pub(crate) fn read(slices: &[impl AsRef<str>]) -> Result<Self, String> {
         let mut journal = Self::default();
-        for text in slices {
+        for text in slices.iter().map(AsRef::as_ref) {
             let entries: Vec<Json> = serde_json::from_str(text)
                 .map_err(|e| format!("the journal of slice {} does not read: {e}", journal.slices))?;
             journal.entries.extend(entries);
@@ -62,6 +62,16 @@ impl Journal {
             journal.bytes += text.len();
         }
         Ok(journal)
+    }
+
+    /// Reads the last slice alone, which tells what the run waits for.
+    ///
+    /// # Errors
+    /// As for [`Journal::read`].
+    pub(crate) fn read_last(slices: &[impl AsRef<str>]) -> Result<Self, String> {
+        // A slice that was cut may hold nothing.
+        let last = slices.iter().rposition(|text| text.as_ref().len() > "[]".len()).unwrap_or(0);
+        Self::read(&slices[last.min(slices.len())..])
     }
 
     /// The call that the run waits in.
@@ -266,7 +276,8 @@ mod tests {
         assert_eq!((journal.slices, journal.len()), (2, 5));
         let waiting = journal.waiting().unwrap();
         assert_eq!((waiting.call.as_str(), &waiting.request["kind"]), ("wait_for", &json!("order.paid")));
-        assert!(Journal::read(&["[".to_owned()]).is_err());
+        assert_eq!(Journal::read_last(&slices).unwrap().waiting(), Some(waiting));
+        assert!(Journal::read(&["["]).is_err());
     }
 
     #[test]

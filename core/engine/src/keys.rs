@@ -41,6 +41,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// The name of the user whose roles bound it.
     pub user: Option<String>,
+    /// Roles of its own, by which it answers questions; for a key without a user.
+    pub roles: Vec<String>,
 }
 
 /// A key that was made. The secret is shown once and kept nowhere.
@@ -82,6 +84,18 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
+fn check_roles(roles: &[String]) -> Result<(), EngineError> {
+    let valid =
+        |r: &String| !r.is_empty() && r.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    match roles.iter().find(|r| !valid(r)) {
+        None => Ok(()),
+        Some(bad) => {
+            let message = format!("`{bad}` is no role: use lower-case letters, digits and `-`");
+            Err(EngineError::invalid("/roles", message))
+        }
+    }
+}
+
 impl Engine {
     /// Who the bearer of `token` is.
     ///
@@ -116,7 +130,7 @@ impl Engine {
             return refuse("has expired");
         }
         let mut scopes = Scopes::parse(&texts(record.get("scopes"))).map_err(EngineError::Internal)?;
-        let mut roles = Vec::new();
+        let mut roles = texts(record.get("roles"));
         let mut actor = Actor::Key(record.id);
         if let Some(user) = record.get("user").as_ref_id() {
             let user = self.inner.store.record(&name("user"), user).await?;
@@ -181,6 +195,13 @@ impl Engine {
             crate::gate::visible_object(&schema, object)
                 .map_err(|e| EngineError::invalid("/objects", e.to_string()))?;
         }
+        check_roles(&key.roles)?;
+        if key.user.is_some() && !key.roles.is_empty() {
+            return Err(EngineError::invalid(
+                "/roles",
+                "a key with a user has the user's roles: give them to the user",
+            ));
+        }
         let mut bits = [0; 32];
         self.inner.entropy.fill(&mut bits);
         let secret = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(bits));
@@ -190,6 +211,9 @@ impl Engine {
             set("scopes", json_value(json!(key.scopes))),
         ];
         changes.extend(key.objects.map(|objects| set("objects", json_value(json!(objects)))));
+        if !key.roles.is_empty() {
+            changes.push(set("roles", json_value(json!(key.roles))));
+        }
         changes.extend(key.expires_at.map(|end| set("expires_at", Value::Time(end))));
         if let Some(user) = key.user {
             let found = self.find_one("user", "name", Value::text(&user)).await?;
@@ -233,14 +257,7 @@ impl Engine {
         if user.name.trim().is_empty() || user.name.len() > 100 {
             return Err(EngineError::invalid("/name", "give the user a name of 1 to 100 characters"));
         }
-        let valid =
-            |r: &String| !r.is_empty() && r.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if let Some(bad) = user.roles.iter().find(|r| !valid(r)) {
-            return Err(EngineError::invalid(
-                "/roles",
-                format!("`{bad}` is no role: use lower-case letters, digits and `-`"),
-            ));
-        }
+        check_roles(&user.roles)?;
         let found = self.find_one("user", "name", Value::text(&user.name)).await?;
         let mut changes = vec![set("name", Value::text(&user.name)), set("roles", json_value(json!(user.roles)))];
         changes.extend(user.email.map(|email| set("email", Value::text(&email))));

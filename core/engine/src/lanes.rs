@@ -202,8 +202,8 @@ impl Lanes {
         stored || state.known.contains(&run.id) || state.again.contains_key(&run.id)
     }
 
-    /// Forgets a run that waits or sleeps. One that works goes on; its commit will be refused.
-    pub(crate) fn forget(&self, run: &Run) {
+    /// Forgets a run that waits or sleeps, and says whether it did. One that works goes on; its commit will be refused.
+    pub(crate) fn forget(&self, run: &Run) -> bool {
         let mut state = self.lock();
         let asleep: Vec<u64> = state.sleeping.iter().filter(|(_, i)| i.run.id == run.id).map(|(n, _)| *n).collect();
         let mut found = !asleep.is_empty();
@@ -226,9 +226,10 @@ impl Lanes {
         if found {
             state.known.remove(&run.id);
         }
-        state.again.remove(&run.id);
+        found |= state.again.remove(&run.id).is_some();
         drop(state);
         self.changed.notify_waiters();
+        found
     }
 
     /// Keeps a run until `when`.

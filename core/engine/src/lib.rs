@@ -44,6 +44,8 @@ mod plugins;
 mod present;
 mod preview;
 mod query;
+mod questions;
+mod recent;
 mod records;
 mod registry;
 mod rehearse;

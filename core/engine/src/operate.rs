@@ -176,9 +176,20 @@ impl Engine {
             return Err(EngineError::Conflict(action.refuse(run.status)));
         }
         let waits = self.inner.store.waits_of(&[run.id]).await?.into_iter().map(|(_, wait)| wait).collect();
-        let step = self.inner.step_of(caller, action, (&run, waits)).await?;
-        self.inner.store.commit(step.unit.clone()).await?;
-        self.inner.settled(&step);
+        let mut steps = vec![self.inner.step_of(caller, action, (&run, waits)).await?];
+        if action == RunAction::Cancel {
+            steps.extend(self.steps_of_children(caller, &run).await?);
+        }
+        let units = steps.iter().map(|step| step.unit.clone()).collect();
+        let outcomes = self.inner.store.commit_together(units).await;
+        for (step, outcome) in steps.iter().zip(outcomes) {
+            match outcome {
+                Ok(_) => self.inner.settled(step),
+                Err(error) if step.run.id == run.id => return Err(error.into()),
+                // It was faster than this; what is left of it is looked at below.
+                Err(_) => {}
+            }
+        }
         drop(one);
         self.cancel_child(caller, action, &run).await;
         let run = self.find_run(id).await?;
@@ -258,6 +269,23 @@ impl Engine {
             }
         }
         missed
+    }
+
+    /// What cancels the run whose result `run` waits for, the one that this waits for, and so on: they end in one commit with it.
+    async fn steps_of_children(&self, caller: &Caller, run: &Run) -> Result<Vec<Step>, EngineError> {
+        let (mut steps, mut parent) = (Vec::new(), Run { trace: None, ..run.clone() });
+        while matches!(parent.status, RunStatus::Waiting | RunStatus::Paused) {
+            let Some(child) = self.inner.child_of(&parent).await else { break };
+            let child = match self.find_run(&child.to_string()).await {
+                Ok(child) if child.status.is_open() => child,
+                Ok(_) | Err(EngineError::NotFound { .. }) => break,
+                Err(error) => return Err(error),
+            };
+            let waits = self.inner.store.waits_of(&[child.id]).await?.into_iter().map(|(_, wait)| wait).collect();
+            steps.push(self.inner.step_of(caller, RunAction::Cancel, (&child, waits)).await?);
+            parent = Run { trace: None, ..(*child).clone() };
+        }
+        Ok(steps)
     }
 
     /// Cancels the run whose result a cancelled one was waiting for. What has ended meanwhile is left as it is.
@@ -344,7 +372,11 @@ impl Inner {
     /// Tells the lanes, and what wakes runs, what was done to a run.
     pub(crate) fn settled(&self, step: &Step) {
         let run = &step.run;
-        self.lanes.forget(run);
+        self.recent.forget(run.id);
+        if self.lanes.forget(run) {
+            self.waits.sleeps(run.id);
+            self.waits.leaves(run.id);
+        }
         if let Some(again) = &step.waits_again {
             self.waits.register_all(&again.waits);
             if let Some(until) = again.until {

@@ -247,6 +247,7 @@ impl Engine {
         }
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.reads = pinned(&planned, options);
+        unit.reads.extend(self.inner.may_answer(caller, &planned.puts).await?);
         unit.puts.clone_from(&planned.puts);
         unit.idempotency = idempotency(caller, options, &planned, now.plus_micros(IDEMPOTENCY_MICROS));
         if unit.puts.is_empty() && unit.idempotency.is_none() {
@@ -294,6 +295,7 @@ impl Engine {
             kind: PutKind::Delete,
             changes: Vec::new(),
         });
+        unit.reads.extend(self.inner.may_answer(caller, &unit.puts).await?);
         self.inner.store.commit(unit).await?;
         Ok(())
     }

@@ -4,13 +4,16 @@
 //! Runs are not taken up by themselves here: whoever plays the log says when, so that each works on the state that it worked
 //! on when it was recorded.
 
+mod awaited;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rapport_model::event::RecordChange;
 use rapport_model::{Actor, AutomationId, Effect, EffectId, Event, EventType, Name, RecordId, RunId, Timestamp, Value};
-use rapport_store::Stamp;
+use rapport_store::{Stamp, WaitFor};
 
+use self::awaited::Awaited;
 use crate::lanes::Item;
 
 /// A record, named across objects.
@@ -71,6 +74,7 @@ struct State {
     /// The records that automations changed, with the values that fields had before the first change.
     touched: HashMap<Key, HashMap<Name, Value>>,
     order: Order,
+    awaited: Awaited,
     /// Calls that were not made then.
     unknown_calls: HashSet<EffectId>,
 }
@@ -78,7 +82,7 @@ struct State {
 /// Where runs stand whose slices are played one by one.
 #[derive(Debug, Default)]
 struct Order {
-    /// The log is played one event at a time, since runs may wait.
+    /// Slices of runs that may wait are played at their turns.
     one_by_one: bool,
     /// A slice is only tried.
     tries: bool,
@@ -195,8 +199,26 @@ impl Replay {
 
     /// Keeps a run that was woken until it is taken.
     pub(crate) fn woken(&self, item: Item, now: Timestamp) {
-        self.lock().order.moments.insert(item.run.id, now);
+        let mut state = self.lock();
+        state.order.moments.insert(item.run.id, now);
+        state.awaited.end(item.run.id);
+        drop(state);
         self.await_turn(std::iter::once(item));
+    }
+
+    /// Notes that `run` waits for these events until it is woken.
+    pub(crate) fn waits_for(&self, run: RunId, waits: Vec<WaitFor>) {
+        self.lock().awaited.begin(run, waits);
+    }
+
+    /// Whether a run may wait for `event`. If not, surely none does.
+    pub(crate) fn may_wake(&self, event: &Event) -> bool {
+        self.lock().awaited.may_be(event)
+    }
+
+    /// The types of events for which runs wait.
+    pub(crate) fn awaited_kinds(&self) -> Vec<EventType> {
+        self.lock().awaited.kinds().cloned().collect()
     }
 
     /// When `run` was woken, if it was.

@@ -190,6 +190,11 @@ impl Schedules {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets all: no instant comes any more.
+    pub(crate) fn forget_all(&self) {
+        self.replace_all(Vec::new());
+    }
+
     /// The schedule that `record` keeps.
     pub(crate) fn find(&self, record: RecordId) -> Option<Arc<Schedule>> {
         self.all().into_iter().find(|schedule| schedule.record == record)
@@ -366,6 +371,11 @@ impl Inner {
 /// Looks at the clock again and again. A tick that fails is tried again: a schedule never stops for an error.
 pub(crate) async fn keep(inner: Arc<Inner>) {
     while !inner.is_stopping() {
+        // Who plays a log again says when instants come.
+        if inner.replay.get().is_some() {
+            inner.pause(TICK).await;
+            continue;
+        }
         let wait = match inner.tick_schedules(inner.clock.now()).await {
             Ok(_) => TICK,
             Err(error) => {

@@ -2,6 +2,7 @@
 
 mod order;
 mod outbound;
+mod question;
 mod refusal;
 mod shown;
 
@@ -238,6 +239,7 @@ impl SliceHost {
         self.allow_writes(&object, &changes)?;
         self.count_writes()?;
         let before = self.must_locate(&object, key).await?;
+        self.guard_question(&before, Some(&changes)).await?;
         self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
         Ok(())
     }
@@ -277,6 +279,7 @@ impl SliceHost {
                 let others: Vec<_> = changes.into_iter().filter(|(name, _)| *name != by.name).collect();
                 self.allow_writes(&object, &others)?;
                 self.count_writes()?;
+                self.guard_question(&before, Some(&others)).await?;
                 self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))
             }
         }
@@ -287,6 +290,7 @@ impl SliceHost {
         let object = self.object(object)?;
         self.count_writes()?;
         let Some(record) = self.locate(&object, key).await? else { return Ok(false) };
+        self.guard_question(&record, None).await?;
         self.buffer.delete(&record);
         Ok(true)
     }

@@ -1,35 +1,41 @@
 //! What wakes runs that wait: instants and events.
 //!
 //! A waiting run lives in the database alone. In memory stand only the types of events that any run waits for, how far the log
-//! has been looked through for each, and the next instant at which one is due. A wake is a commit that makes the run pending, so that
-//! of several (its time, an event, a person) one alone succeeds, and a crash after it finds the run among the pending ones.
+//! has been looked through for each, and the next instant at which one is due.
 //!
 //! ```text
 //! slice ─▶ commit: waiting ─▶ register(type, field, snapshot) ─▶ look through the log from the snapshot on ─▶ wake
+//!   ▲                                                                                                         │
+//!   └──────────── queued; the commit of its slice finds it waiting, or is nothing ◀── few: in memory ─────────┤
+//!   └──────────── queued, pending ◀────────────────────────────────────────────────── many: by a commit ──────┘
 //! ```
+//! Of several that would wake a run (its time, an event, a person) one alone does. What wakes it is in the database, so that a
+//! wake in memory needs no commit: after a crash the same wakes it again, as long as no slice that was woken has been committed.
+//!
 //! A wait is registered with the position at which its slice began: what came between that and its commit is looked through
 //! afterwards, so no event is missed. A type that nobody waits for any more is forgotten.
 
+mod awake;
 mod through;
+mod wanted;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rapport_model::json::{fit_value, to_json};
-use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, FieldTerm, Term};
-use rapport_model::rule::{Params, Rule};
-use rapport_model::{Actor, Event, EventType, Name, Record, Run, RunStatus, Timestamp, Value};
+use rapport_model::{Actor, Event, EventType, Name, Run, RunId, RunStatus, Timestamp};
 use rapport_store::{JournalStep, RunUpdate, StoreError, UnitOfWork, WaitFor};
-use serde_json::Value as Json;
 use tokio::sync::Notify;
 
+use self::awake::{AWOKEN_MAX, Awake, Rouse};
+pub(crate) use self::wanted::{Wanted, equality, text_of, value_in};
 use crate::engine::Inner;
 use crate::error::EngineError;
-use crate::journal;
 use crate::lanes::Item;
 
-/// Events looked through, and runs woken, in one go.
+/// Events looked through in one go.
 const BATCH: u32 = 500;
+/// Runs that are read beside those that there is room for, since some may have stepped on while they were read.
+const PAGE_SLACK: usize = 64;
 
 /// What is known in memory of the runs that wait.
 #[derive(Debug, Default)]
@@ -48,6 +54,9 @@ struct State {
     kinds: HashMap<EventType, Kind>,
     /// When the next run is due at the latest.
     next: Option<Timestamp>,
+    /// Counts how often somebody said when a run is due.
+    said: u64,
+    awake: Awake,
     /// The position of the last event that is known to be durable.
     noted: i64,
 }
@@ -60,6 +69,8 @@ struct Kind {
     seen: i64,
     /// Counts registrations.
     generation: u64,
+    /// The least position after which a wait begins that was registered since the log began to be looked through.
+    registered: Option<i64>,
     /// There may be events beyond.
     more: bool,
 }
@@ -86,7 +97,40 @@ impl Waits {
 
     /// Notes that a run is due at `when`.
     pub(crate) fn due_at(&self, when: Timestamp) {
-        self.with(|state| state.next = Some(state.next.map_or(when, |next| next.min(when))));
+        self.with(|state| {
+            state.next = Some(state.next.map_or(when, |next| next.min(when)));
+            state.said += 1;
+        });
+    }
+
+    /// Marks a run as woken without a commit.
+    fn rouse(&self, run: RunId) -> Rouse {
+        self.with(|state| state.awake.rouse(run))
+    }
+
+    /// Notes that a run that was woken without a commit has stepped on, or that nothing came of it.
+    pub(crate) fn sleeps(&self, run: RunId) {
+        self.with(|state| state.awake.sleeps(run));
+    }
+
+    /// Whether what was read of a run since the look began may not be how it waits now.
+    fn is_astir(&self, run: RunId) -> bool {
+        self.with(|state| state.awake.is_astir(run))
+    }
+
+    /// Notes that a run has left its lane.
+    pub(crate) fn leaves(&self, run: RunId) {
+        self.with(|state| state.awake.leaves(run));
+    }
+
+    /// For how many runs that are due there is room on the lanes, and how many others are to be left alone.
+    pub(crate) fn room(&self) -> Option<(usize, usize)> {
+        self.with(|state| Some((state.awake.room()?, state.awake.astir())))
+    }
+
+    /// Begins to read from the database who is to be woken.
+    fn begin_look(&self) {
+        self.with(|state| state.awake.begin_look());
     }
 
     /// Takes note of events that are durable.
@@ -108,23 +152,34 @@ impl Waits {
         }
     }
 
+    /// Takes note of durable events for which no run waits.
+    pub(crate) fn pass(&self, events: &[Arc<Event>]) {
+        self.with(|state| {
+            state.noted = events.last().map_or(state.noted, |last| last.position);
+            for known in state.kinds.values_mut().filter(|known| !known.more) {
+                known.seen = known.seen.max(state.noted);
+            }
+        });
+    }
+
     /// The types of which there may be more events, marked as looked at, and the position up to which these are all.
     fn open(&self) -> (Vec<(EventType, Kind)>, i64) {
         self.with(|state| {
             let open = state.kinds.iter_mut().filter(|(_, known)| known.more);
             let taken = open.map(|(kind, known)| {
-                known.more = false;
+                (known.more, known.registered) = (false, None);
                 (kind.clone(), known.clone())
             });
             (taken.collect(), state.noted)
         })
     }
 
-    /// Moves on for `kind`, unless a wait was registered meanwhile that begins before `from`.
+    /// Moves on for `kind`, but no further than to where a wait begins that was registered meanwhile: it was not known when the
+    /// events after that were looked at.
     fn seen(&self, kind: &EventType, from: i64, to: i64) {
         self.with(|state| {
             if let Some(known) = state.kinds.get_mut(kind).filter(|known| known.seen >= from) {
-                known.seen = to;
+                known.seen = known.registered.map_or(to, |after| after.min(to));
             }
         });
     }
@@ -165,82 +220,31 @@ impl Waits {
         self.with(|state| state.next.is_some_and(|next| next <= now))
     }
 
-    fn set_next(&self, next: Option<Timestamp>) {
-        self.with(|state| state.next = next);
+    /// How often somebody said when a run is due.
+    fn said(&self) -> u64 {
+        self.with(|state| state.said)
+    }
+
+    /// Notes when the next run is due, unless somebody said since `said` when another one is.
+    fn set_next(&self, next: Option<Timestamp>, said: u64) {
+        self.with(|state| {
+            if state.said == said {
+                state.next = next;
+            }
+        });
     }
 }
 
 impl State {
     fn register(&mut self, kind: &EventType, field: &Name, after: i64) {
-        let new = || Kind { fields: Vec::new(), seen: after, generation: 0, more: true };
+        let new = || Kind { fields: Vec::new(), seen: after, generation: 0, registered: None, more: true };
         let known = self.kinds.entry(kind.clone()).or_insert_with(new);
         if !known.fields.contains(field) {
             known.fields.push(field.clone());
         }
         (known.seen, known.more) = (known.seen.min(after), true);
+        known.registered = Some(known.registered.map_or(after, |least| least.min(after)));
         known.generation += 1;
-    }
-}
-
-/// The equality by which an event is found that satisfies `rule`: a field and its value as JSON text. A reference is
-/// preferred, since it means few events.
-pub(crate) fn equality(rule: &Rule, params: &Params) -> Option<(Name, String)> {
-    let mut found: Vec<(&FieldTerm, String)> = Vec::new();
-    let parts = match rule.root() {
-        Condition::All(parts) => parts.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    for part in parts {
-        let Condition::Compare(Comparison::Equal, left, right) = part else { continue };
-        let pair = match (left, right) {
-            (Term::Field(field), other) | (other, Term::Field(field)) => (field, other),
-            _ => continue,
-        };
-        if pair.0.base != Base::Own {
-            continue;
-        }
-        let Some(value) = constant(pair.1, params).filter(|value| !value.is_null()) else { continue };
-        if let Ok(value) = fit_value(&pair.0.kind, value) {
-            found.push((pair.0, text_of(&value)));
-        }
-    }
-    let reference = |(field, _): &(&FieldTerm, String)| {
-        field.name.as_str() == "id" || matches!(field.kind, rapport_model::FieldKind::Reference { .. })
-    };
-    let best = found.iter().position(reference).unwrap_or(0);
-    (!found.is_empty()).then(|| found.swap_remove(best)).map(|(field, text)| (field.name.clone(), text))
-}
-
-fn constant(term: &Term, params: &Params) -> Option<Value> {
-    match term {
-        Term::Param(name, _) => params.get(name).cloned(),
-        Term::Literal(Datum::Text(text)) => Some(Value::Text(text.clone())),
-        Term::Literal(Datum::Reference(id)) => Some(Value::Ref(*id)),
-        Term::Literal(Datum::Boolean(b)) => Some(Value::Bool(*b)),
-        _ => None,
-    }
-}
-
-/// How a value is written where events are found by it.
-pub(crate) fn text_of(value: &Value) -> String {
-    to_json(value).to_string()
-}
-
-/// The value of a field of an event, by which runs that wait for it are found.
-fn value_in(event: &Event, record: Option<&Record>, field: &Name) -> Option<Value> {
-    let subject = || event.subject.as_ref().map(|s| Value::Ref(s.id));
-    if *field == journal::subject_field() {
-        return subject();
-    }
-    let listed =
-        |fields: &rapport_model::event::Fields| fields.iter().find(|(n, _)| n == field).map(|(_, v)| v.clone());
-    match &event.body {
-        Some(rapport_model::event::Body::Data(data)) => listed(data),
-        Some(rapport_model::event::Body::Change(change)) if field.as_str() != "id" => {
-            let unchanged = || record.map(|r| r.get(field.as_str()).clone());
-            listed(&change.after).or_else(|| listed(&change.before)).or_else(unchanged)
-        }
-        _ => subject(),
     }
 }
 
@@ -253,28 +257,6 @@ pub(crate) struct Awaited {
     pub(crate) index: i64,
 }
 
-/// What an event must satisfy to wake a run: read from the call that it waits in.
-pub(crate) struct Wanted {
-    kind: EventType,
-    filter: String,
-    params: Vec<(String, Value)>,
-}
-
-impl Wanted {
-    /// Writes down what is wanted.
-    pub(crate) fn to_json(kind: &EventType, filter: &str, params: &[(String, Value)]) -> Json {
-        serde_json::json!({ "kind": kind.as_str(), "filter": filter, "params": journal::params_json(params) })
-    }
-
-    fn read(json: &Json) -> Option<Self> {
-        Some(Self {
-            kind: EventType::new(json["kind"].as_str()?).ok()?,
-            filter: json["filter"].as_str()?.to_owned(),
-            params: journal::read_params(&json["params"])?,
-        })
-    }
-}
-
 impl Inner {
     /// Takes up what runs wait for: at start.
     pub(crate) async fn take_up_waits(&self) -> Result<(), EngineError> {
@@ -282,7 +264,8 @@ impl Inner {
             self.waits.register(&kind, &field, after);
         }
         self.waits.begin_at(self.store.head());
-        self.waits.set_next(self.store.next_wake().await?);
+        let said = self.waits.said();
+        self.waits.set_next(self.store.next_wake(Timestamp::from_micros(i64::MIN)).await?, said);
         Ok(())
     }
 
@@ -298,20 +281,61 @@ impl Inner {
         let _turn = self.waits.turn.write().await;
         // What came in time wakes, whatever has become due since.
         let by_events = self.wake_by_events(now).await;
-        let mut woken = 0;
-        while self.waits.is_due(now) && !self.is_stopping() {
-            let due = self.store.due_runs(now, BATCH).await?;
-            if due.is_empty() {
-                self.waits.set_next(self.store.next_wake().await?);
-                break;
-            }
-            woken += self.wake(due.into_iter().map(|run| (run, None)).collect(), now).await?;
-        }
-        by_events.map(|more| woken + more)
+        let by_time = self.wake_by_time(now).await;
+        Ok(by_events? + by_time?)
     }
 
-    /// Makes waiting runs pending. Those that somebody else has woken meanwhile are left alone.
+    /// Wakes the runs whose time has come, the longest due first, as far as there is room on the lanes. Returns how many.
+    async fn wake_by_time(&self, now: Timestamp) -> Result<usize, EngineError> {
+        let mut woken = 0;
+        while self.waits.is_due(now) && !self.is_stopping() {
+            let Some((room, astir)) = self.waits.room() else { break };
+            // In this order: who steps on while it is read who is due says afterwards when it is due next.
+            let said = self.waits.said();
+            self.waits.begin_look();
+            let page = room + astir + PAGE_SLACK;
+            let mut due = self.store.due_runs(now, u32::try_from(page).unwrap_or(u32::MAX)).await?;
+            let all = due.len() < page;
+            due.retain(|run| !self.waits.is_astir(run.id));
+            due.truncate(room);
+            if !due.is_empty() {
+                woken += self.wake(due.into_iter().map(|run| (run, None)).collect(), now).await?;
+            } else if all {
+                // All that were due by now are awake, or were until a moment ago.
+                self.waits.set_next(self.store.next_wake(now).await?, said);
+                if self.waits.said() == said {
+                    break;
+                }
+            }
+        }
+        Ok(woken)
+    }
+
+    /// Wakes waiting runs. Those that somebody else has woken meanwhile are left alone.
+    ///
+    /// A few are woken in memory alone: what wakes them is in the database, so that after a crash it wakes them again, and their next
+    /// slice finds them waiting, or is nothing. Many are made pending by a commit, and may then wait in the database for room.
     async fn wake(&self, runs: Vec<(Arc<Run>, Option<Awaited>)>, now: Timestamp) -> Result<usize, EngineError> {
+        let (mut woken, mut others) = (0, Vec::new());
+        let few = runs.len() <= AWOKEN_MAX / 4 && self.replay.get().is_none();
+        for (run, awaited) in runs {
+            match if few { self.waits.rouse(run.id) } else { Rouse::Full } {
+                Rouse::Done => {
+                    woken += 1;
+                    self.rouse((*run).clone(), awaited);
+                }
+                Rouse::Full if !self.waits.is_astir(run.id) => others.push((run, awaited)),
+                Rouse::Full | Rouse::Astir => {}
+            }
+        }
+        Ok(woken + self.wake_by_commit(others, now).await?)
+    }
+
+    async fn wake_by_commit(
+        &self,
+        runs: Vec<(Arc<Run>, Option<Awaited>)>,
+        now: Timestamp,
+    ) -> Result<usize, EngineError> {
         if runs.is_empty() {
             return Ok(0);
         }
@@ -321,6 +345,9 @@ impl Inner {
             match outcome {
                 Ok(_) => {
                     woken = woken.map(|count| count + 1);
+                    if self.replay.get().is_none() {
+                        self.waits.with(|state| state.awake.joins(run.id));
+                    }
                     self.woken((*run).clone(), awaited, now);
                 }
                 Err(StoreError::RunMoved { .. }) => {}
@@ -331,8 +358,33 @@ impl Inner {
         woken
     }
 
+    /// Queues a run that waits still, as far as the database knows.
+    fn rouse(&self, mut run: Run, awaited: Option<Awaited>) {
+        (run.wake_at, run.attempt) = (None, 0);
+        (run.wake_event, run.wake_index) = (awaited.map(|a| a.event), awaited.map(|a| a.index));
+        self.lanes.push_again(Item { run: Arc::new(run), event: None });
+    }
+
+    /// Nothing came of the slice of a run that was woken without a commit, since somebody else took a step with it. If it waits
+    /// again, what it waits for is looked for once more.
+    pub(crate) async fn forgo(&self, run: RunId) -> Result<(), EngineError> {
+        self.recent.forget(run);
+        self.waits.sleeps(run);
+        let Some(run) = self.store.run(run).await?.filter(|run| run.status == RunStatus::Waiting) else {
+            return Ok(());
+        };
+        let waits: Vec<WaitFor> = self.store.waits_of(&[run.id]).await?.into_iter().map(|(_, wait)| wait).collect();
+        self.waits.register_all(&waits);
+        if let Some(when) = run.wake_at {
+            self.waits.due_at(when);
+        }
+        self.waits.wake.notify_one();
+        Ok(())
+    }
+
     /// Queues a run that a commit has made pending.
     pub(crate) fn woken(&self, mut run: Run, awaited: Option<Awaited>, now: Timestamp) {
+        self.recent.forget(run.id);
         (run.status, run.wake_at, run.attempt) = (RunStatus::Pending, None, 0);
         (run.wake_event, run.wake_index) = (awaited.map(|a| a.event), awaited.map(|a| a.index));
         let item = Item { run: Arc::new(run), event: None };
@@ -364,6 +416,7 @@ pub(crate) fn wake_unit(run: &Run, awaited: Option<Awaited>, now: Timestamp) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal;
 
     fn paid() -> EventType {
         EventType::new("order.paid").unwrap()
@@ -395,5 +448,16 @@ mod tests {
             60,
             "what was looked through before the wait was known does not count"
         );
+    }
+
+    #[test]
+    fn a_wait_that_becomes_known_during_a_look_misses_nothing_of_it() {
+        let waits = Waits::default();
+        waits.register(&paid(), &journal::subject_field(), 50);
+        let (_, known) = waits.open().0.remove(0);
+        // Its slice began at 60, and was not committed yet when the events up to 80 were looked at.
+        waits.register(&paid(), &journal::subject_field(), 60);
+        waits.seen(&paid(), known.seen, 80);
+        assert_eq!(waits.open().0.remove(0).1.seen, 60);
     }
 }

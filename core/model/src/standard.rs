@@ -222,6 +222,7 @@ fn system_objects() -> Vec<ObjectDef> {
                 field("objects", FieldKind::Json),
                 instant("expires_at"),
                 instant("revoked_at"),
+                field("roles", FieldKind::Json),
             ],
         ),
         fan_out(),

@@ -81,7 +81,22 @@ impl Loader {
         let seen = scan(self.scripts.as_deref(), self.plugins.as_deref())?;
         self.bring_all(seen.clone().into_iter().collect()).await;
         self.last = seen;
+        self.tell_of_the_gone().await;
         Ok(())
+    }
+
+    /// Names what came from the folders and lives on though its file went while the server was down.
+    async fn tell_of_the_gone(&self) {
+        let Ok(all) = self.engine.automations(&Caller::system()).await else { return };
+        let folders: Vec<&PathBuf> = self.scripts.iter().chain(&self.plugins).collect();
+        for one in all.iter().filter(|one| one["active"] == true) {
+            let (Some(id), Some(path)) = (one["id"].as_str(), one["path"].as_str()) else { continue };
+            let path = Path::new(path);
+            if folders.iter().any(|folder| path.starts_with(folder)) && !path.exists() {
+                let help = format!("`rapport automation deactivate {id}` switches it off");
+                (self.notices)(&format!("warning: {id} is live, but {} is gone: {help}", path.display()));
+            }
+        }
     }
 
     /// Looks at the folders and acts on what changed and has come to rest.

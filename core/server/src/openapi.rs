@@ -166,7 +166,7 @@ fn schemas() -> Json {
         "Load": closed("A history load", &["name"], &[("name", text())]),
         "Key": closed("An API key", &["name", "scopes"], &[
             ("name", text()), ("scopes", list(json!({"enum": ["read", "write", "admin"]}))), ("objects", list(text())),
-            ("expires_at", json!({"type": "string", "format": "date-time"})), ("user", text()),
+            ("expires_at", json!({"type": "string", "format": "date-time"})), ("user", text()), ("roles", list(text())),
         ]),
         "User": closed("A person", &["name", "roles"], &[("name", text()), ("email", text()), ("roles", list(text()))]),
         "RunSelection": closed("Which runs are meant; a status or an automation must be named", &[], &[

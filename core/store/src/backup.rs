@@ -22,21 +22,23 @@ use crate::shared::Shared;
 
 const MANIFEST: &str = "manifest.json";
 const SQLITE_FILE: &str = "rapport.db";
-/// The tables that every workspace has, each after those it refers to.
-const SYSTEM_TABLES: [&str; 13] = [
-    "meta",
-    "log_head",
-    "object_def",
-    "field_def",
-    "event_type_def",
-    "artifact",
-    "automation",
-    "idempotency",
-    "event",
-    "run",
-    "journal",
-    "awaited",
-    "effect",
+/// The tables that every workspace has, each after those it refers to, with the first and the last schema version that has it.
+/// Locks begin anew in a copy.
+const SYSTEM_TABLES: [(&str, i64, i64); 14] = [
+    ("meta", 1, i64::MAX),
+    ("log_head", 1, i64::MAX),
+    ("object_def", 1, i64::MAX),
+    ("field_def", 1, i64::MAX),
+    ("event_type_def", 1, i64::MAX),
+    ("artifact", 1, i64::MAX),
+    ("automation", 1, i64::MAX),
+    ("idempotency", 1, i64::MAX),
+    ("event", 1, i64::MAX),
+    ("run", 1, i64::MAX),
+    ("journal", 2, i64::MAX),
+    ("wait", 2, 4),
+    ("awaited", 5, i64::MAX),
+    ("effect", 3, i64::MAX),
 ];
 const SELECT_OBJECT_NAMES: &str = "select name from object_def order by seq";
 const SELECT_VERSION: &str = "select value from meta where key = 'schema_version'";
@@ -73,6 +75,11 @@ async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Unavailable(e.to_string()))?
 }
 
+/// The tables of a database of this version.
+fn system_tables(version: i64) -> impl Iterator<Item = &'static str> {
+    SYSTEM_TABLES.iter().filter(move |(_, first, last)| (*first..=*last).contains(&version)).map(|(table, ..)| *table)
+}
+
 /// Reads what a manifest says of a database.
 async fn survey(reader: &mut Reader<'_>, database: &str, time: Timestamp) -> Result<BackupReport, StoreError> {
     let heads = reader.fetch(Query::new(SELECT_HEAD, Vec::new())).await?;
@@ -80,7 +87,8 @@ async fn survey(reader: &mut Reader<'_>, database: &str, time: Timestamp) -> Res
     let head = heads.first().ok_or_else(missing)?;
     let versions = reader.fetch(Query::new(SELECT_VERSION, Vec::new())).await?;
     let version = versions.first().map(|row| row.text(0)).transpose()?.and_then(|text| text.parse().ok());
-    let mut tables: Vec<String> = SYSTEM_TABLES.iter().map(ToString::to_string).collect();
+    let version: i64 = version.ok_or_else(missing)?;
+    let mut tables: Vec<String> = system_tables(version).map(ToOwned::to_owned).collect();
     for row in reader.fetch(Query::new(SELECT_OBJECT_NAMES, Vec::new())).await? {
         tables.push(format!("o_{}", row.text(0)?));
     }
@@ -94,7 +102,7 @@ async fn survey(reader: &mut Reader<'_>, database: &str, time: Timestamp) -> Res
         database: database.to_owned(),
         workspace: head.text(2)?,
         time,
-        schema_version: version.ok_or_else(missing)?,
+        schema_version: version,
         head_position: head.int(0)?,
         head_hash: head.digest(1)?,
         rows,

@@ -41,6 +41,7 @@ use self::facts::{Assumed, Facts};
 use self::group::{Ground, Group, Image, KnownRun};
 use self::solo::Extra;
 use self::write::Order;
+pub(crate) use self::write::WAIT_PLACES;
 use crate::config::Durability;
 use crate::crash::crash_point;
 use crate::db::{Conn, DbError};
@@ -65,6 +66,8 @@ pub(crate) struct Pending {
 /// What the committer is asked for.
 pub(crate) enum Work {
     Unit(Box<Pending>),
+    /// Units that one transaction carries, and nothing else.
+    Together(Vec<Pending>),
     /// To put records into a workspace as they are.
     Furnish {
         records: Vec<Arc<Record>>,
@@ -123,6 +126,7 @@ impl Committer {
             for work in waiting.drain(..) {
                 match work {
                     Work::Unit(pending) => units.push(*pending),
+                    Work::Together(group) => self.commit(group).await,
                     Work::Furnish { records, reply } => drop(reply.send(self.furnish(records).await)),
                     Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
                 }
@@ -378,7 +382,7 @@ impl Committer {
         }
         for run in &parts.runs {
             if self.known_runs.len() < KNOWN_RUNS_MAX {
-                let known = KnownRun { automation: run.automation.clone(), status: run.status };
+                let known = KnownRun { automation: run.automation.clone(), digest: run.digest, status: run.status };
                 self.known_runs.insert(run.id, known);
             }
         }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use rapport_model::fan_out::EACH;
+use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
 use rapport_model::{Event, ObjectDef, Record, RecordId, Schema, Timestamp};
 
@@ -71,8 +72,8 @@ impl Snapshot {
     /// [`StoreError::Unavailable`].
     pub async fn span(&mut self, since: Timestamp, until: Timestamp) -> Result<Option<(i64, i64)>, StoreError> {
         let quoted = |names: Vec<String>| names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
-        // That an instant has come for a record is a fact about the record.
-        let core = CORE_TYPES.iter().filter(|kind| **kind != EACH);
+        // That an instant of a schedule has come, or has come for a record, is a fact.
+        let core = CORE_TYPES.iter().filter(|kind| !matches!(**kind, DUE | EACH));
         let core = quoted(core.map(ToString::to_string).collect());
         let system = self.schema.objects.values().filter(|object| object.origin == Origin::System);
         let own = quoted(system.map(|object| object.name.to_string()).collect());

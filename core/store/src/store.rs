@@ -116,6 +116,25 @@ impl Store {
         outcomes
     }
 
+    /// Commits units in one transaction, in their order. Each succeeds or fails alone, and a crash leaves either all that succeed or
+    /// none. They change neither the registry nor what is live.
+    pub async fn commit_together(&self, units: Vec<UnitOfWork>) -> Vec<Result<Committed, StoreError>> {
+        let (group, answers): (Vec<_>, Vec<_>) = units
+            .into_iter()
+            .map(|unit| {
+                let (reply, answer) = oneshot::channel();
+                (Pending { unit, reply }, answer)
+            })
+            .unzip();
+        // If it cannot be sent, its answers say so.
+        self.send(Work::Together(group)).await.ok();
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(answer.await.unwrap_or_else(|_| Err(closed())));
+        }
+        outcomes
+    }
+
     /// The record, from memory or the database.
     ///
     /// # Errors

@@ -36,6 +36,9 @@ pub struct UnitOfWork {
     pub on_duplicate: Duplicate,
     /// The step that the run takes with this unit.
     pub run_state: Option<RunUpdate>,
+    /// The state that the run must still be in, and the version that it must still have, where it makes a difference who steps first:
+    /// a slice of a run that was woken without a commit finds it waiting, or has nothing to say.
+    pub run_from: Option<(RunStatus, Digest)>,
     /// The version that the run of `run_state` goes on with, if that is another one.
     pub run_digest: Option<Digest>,
     /// What happens to the journal of the unit's run.
@@ -70,6 +73,7 @@ impl UnitOfWork {
             events: Vec::new(),
             on_duplicate: Duplicate::Skip,
             run_state: None,
+            run_from: None,
             run_digest: None,
             journal: JournalStep::None,
             effects: Vec::new(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rapport_model::{EventType, Name, Run, RunId, Timestamp};
 
+use crate::commit::WAIT_PLACES;
 use crate::db::{Cell, DbError, Kind, Query, Row, RowStatement};
 use crate::error::StoreError;
 use crate::shared::Shared;
@@ -12,8 +13,7 @@ use crate::unit::WaitFor;
 
 const SELECT_JOURNAL: &str = "select entries from journal where run = $1 order by slice";
 const SELECT_LOCK: &str = "select version from named_lock where key = $1";
-const NEXT_WAKE: &str =
-    "select wake_at from run where status = 'waiting' and wake_at is not null order by wake_at limit 1";
+const NEXT_WAKE: &str = "select wake_at from run where status = 'waiting' and wake_at > $1 order by wake_at limit 1";
 /// Served by `awaited_event`, whose leading columns these are.
 const WAITED_FOR: &str = "select type, field, min(after) from awaited group by type, field order by type, field";
 const IS_WAITED_FOR: &str = "select run from awaited where type = $1 limit 1";
@@ -79,12 +79,12 @@ impl Store {
         self.shared().stranded_runs(limit).await
     }
 
-    /// When the next waiting run is due.
+    /// When the first waiting run is due that is due after `after`.
     ///
     /// # Errors
     /// As for [`Store::events`].
-    pub async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.shared().pool.fetch(Query::new(NEXT_WAKE, Vec::new())).await?;
+    pub async fn next_wake(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.shared().pool.fetch(Query::new(NEXT_WAKE, vec![Cell::Int(after.micros())])).await?;
         Ok(rows.first().map(|row| row.micros(0)).transpose()?)
     }
 
@@ -124,7 +124,8 @@ impl Store {
     ) -> Result<Vec<(RunId, i64, i64)>, StoreError> {
         let cells = vec![Cell::text(kind.as_str()), Cell::text(field.as_str()), Cell::text(value)];
         let rows = self.shared().pool.fetch(Query::new(WAITING, cells)).await?;
-        Ok(rows.iter().map(|row| Ok((row.run_id(0)?, row.int(1)?, row.int(2)?))).collect::<Result<_, DbError>>()?)
+        let read = |row: &Row| Ok((row.run_id(0)?, row.int(1)? % WAIT_PLACES, row.int(2)?));
+        Ok(rows.iter().map(read).collect::<Result<_, DbError>>()?)
     }
 }
 

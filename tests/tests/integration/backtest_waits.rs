@@ -23,16 +23,16 @@ on_both!(
 );
 
 const START: &str = "2026-03-01T12:00:00Z";
-const FOREVER: &str = "2100-01-01T00:00:00Z";
+pub(crate) const FOREVER: &str = "2100-01-01T00:00:00Z";
 const DAY: i64 = 86_400_000_000;
 
-struct Story {
-    app: TestApp,
-    clock: Arc<SetClock>,
+pub(crate) struct Story {
+    pub(crate) app: TestApp,
+    pub(crate) clock: Arc<SetClock>,
 }
 
 impl Story {
-    async fn begin(database: Database, scripts: &[(&str, &str)]) -> Self {
+    pub(crate) async fn begin(database: Database, scripts: &[(&str, &str)]) -> Self {
         let clock = Arc::new(SetClock::at(START.parse().unwrap()));
         let mut setup = TestApp::on(database).clock(clock.clone());
         for (id, source) in scripts {
@@ -42,24 +42,24 @@ impl Story {
     }
 
     /// Moves the clock to so many hours after the start, and lets happen what is due.
-    async fn at(&self, hours: i64) {
+    pub(crate) async fn at(&self, hours: i64) {
         let start: Timestamp = START.parse().unwrap();
         self.clock.set(start.plus_micros(hours * DAY / 24));
         self.app.settle().await;
     }
 
-    async fn paid(&self, id: &str, customer: &str) {
+    pub(crate) async fn paid(&self, id: &str, customer: &str) {
         self.app.post("/v1/events", order_paid(id, customer, "5")).await.expect(202);
         self.app.settle().await;
     }
 
-    async fn order(&self, number: &str, customer: &str, amount: &str) {
+    pub(crate) async fn order(&self, number: &str, customer: &str, amount: &str) {
         let body = json!({ "order_no": number, "customer": { "customer_no": customer }, "amount": amount });
         self.app.post("/v1/records/order", body).await.expect(201);
         self.app.settle().await;
     }
 
-    async fn answer(&self, title: &str, choice: &str) {
+    pub(crate) async fn answer(&self, title: &str, choice: &str) {
         let tasks = self.app.all("task").await;
         let task = tasks.iter().find(|task| task["title"] == title && task["state"] == "open").unwrap();
         let path = format!("/v1/records/task/{}", task["id"].as_str().unwrap());
@@ -67,7 +67,7 @@ impl Story {
         self.app.settle().await;
     }
 
-    async fn backtest(&self, id: &str, source: &str, until: &str) -> Value {
+    pub(crate) async fn backtest(&self, id: &str, source: &str, until: &str) -> Value {
         let body = json!({ "id": id, "source": source, "since": "1970-01-01T00:00:00Z", "until": until });
         let begun = self.app.send(Request::new("POST", "/v1/backtests").json(&body)).await.expect(202).json();
         let path = format!("/v1/backtests/{}", begun["id"].as_str().unwrap());
@@ -83,7 +83,7 @@ impl Story {
 }
 
 /// How often each kind of event was written then and in the backtest.
-fn writes(result: &Value) -> Vec<(String, i64, i64)> {
+pub(crate) fn writes(result: &Value) -> Vec<(String, i64, i64)> {
     let row = |row: &Value| {
         let of = |name: &str| row[name].as_i64().unwrap();
         (format!("{} {}", row["day"].as_str().unwrap(), row["kind"].as_str().unwrap()), of("recorded"), of("backtest"))
@@ -91,7 +91,7 @@ fn writes(result: &Value) -> Vec<(String, i64, i64)> {
     result["writes"].as_array().unwrap().iter().map(row).collect()
 }
 
-fn assert_exact(result: &Value, least: i64) {
+pub(crate) fn assert_exact(result: &Value, least: i64) {
     assert_eq!(result["records_differing"], 0, "{result:#}");
     assert_eq!((&result["events_left_out"], &result["remarks"]), (&json!(0), &json!([])), "{result:#}");
     assert_eq!(result["unknown"]["answers"], 0);

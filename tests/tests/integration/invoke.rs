@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::client::Request;
 use crate::harness::{Database, TestApp, eventually, on_both, order_paid};
+use crate::process::ServerProcess;
 use crate::waiting::{clock, completed, later, order, waiting};
 
 on_both!(
@@ -12,6 +14,7 @@ on_both!(
     a_failure_is_caught_or_fails_the_run_that_invoked,
     who_cancels_the_invoked_run_fails_the_call,
     who_cancels_a_run_cancels_the_one_that_it_invoked,
+    a_kill_between_does_not_leave_an_invoked_run_behind,
     a_run_that_was_started_again_takes_up_its_result,
     undoing_a_run_with_what_it_caused_takes_back_what_it_invoked,
     an_automation_that_invokes_itself_for_ever_ends,
@@ -151,6 +154,32 @@ async fn who_cancels_a_run_cancels_the_one_that_it_invoked(database: Database) {
     steer(&app, &only(&app, "asks").await, "cancel").await;
     let states = (only(&app, "asks").await["status"].clone(), only(&app, "credit-check").await["status"].clone());
     assert_eq!(states, (json!("cancelled"), json!("cancelled")));
+}
+
+/// The server dies when the first commit of the cancelling is through: there is no second one to miss.
+async fn a_kill_between_does_not_leave_an_invoked_run_behind(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, scripts, url) = (folder.path().join("data"), folder.path().join("scripts"), database.url());
+    std::fs::create_dir(&scripts).unwrap();
+    std::fs::write(scripts.join("asks.rhai"), ASKS).unwrap();
+    let checks = CHECKS.replace("    #{ granted", "    sleep(\"1 day\");\n    #{ granted");
+    std::fs::write(scripts.join("credit-check.rhai"), checks).unwrap();
+    let (more, now) = (["--scripts", scripts.to_str().unwrap()], folder.path().join("now"));
+    let crash = [("RAPPORT_CRASH_AT", "commit.published"), ("RAPPORT_CRASH_IF", now.to_str().unwrap())];
+    let server = ServerProcess::start_in(&crash, &data, url.as_deref(), &more).await;
+    let client = &server.client;
+    client.post("/v1/records/customer", json!({ "customer_no": "1" })).await.expect(201);
+    client.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    let both = || async { Some(client.get("/v1/runs?status=waiting").await.items()).filter(|runs| runs.len() == 2) };
+    let runs = eventually("both to wait", both).await;
+    let parent = runs.iter().find(|run| run["automation"] == "asks").unwrap()["id"].as_str().unwrap().to_owned();
+    std::fs::write(&now, "").unwrap();
+    let path = format!("/v1/runs/{parent}/cancel");
+    assert!(client.try_send(Request::new("POST", &path).json(&json!({}))).await.is_none());
+    assert!(server.died());
+    let server = ServerProcess::start(&data, url.as_deref(), &more).await;
+    assert_eq!(server.client.get("/v1/runs?status=cancelled").await.expect(200).items().len(), 2);
+    assert_eq!(server.stop().await, 0);
 }
 
 async fn a_run_that_was_started_again_takes_up_its_result(database: Database) {

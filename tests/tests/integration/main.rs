@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod automations;
 #[cfg(test)]
+mod backtest_schedules;
+#[cfg(test)]
 mod backtest_waits;
 #[cfg(test)]
 mod backtests;
@@ -53,6 +55,8 @@ mod plugins;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod requests;
@@ -80,6 +84,8 @@ mod versions;
 mod wait_any;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod waking;
 #[cfg(test)]
 mod watchdog;
 #[cfg(test)]

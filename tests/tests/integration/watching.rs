@@ -11,6 +11,7 @@ on_both!(
     a_broken_script_leaves_the_old_one_live_and_is_explained,
     a_script_that_is_removed_reacts_no_more,
     a_broken_script_at_the_start_does_not_keep_the_server_down,
+    a_script_that_went_while_the_server_was_down_is_named,
 );
 
 fn adding(points: u32) -> String {
@@ -61,8 +62,8 @@ async fn a_broken_script_leaves_the_old_one_live_and_is_explained(database: Data
     assert!(told.contains("bonus.rhai:5:"), "file, line and column: {told}");
     assert!(told.contains("`increment`"), "what to write instead: {told}");
     assert_eq!(bonus_of_a_new_order(&app, "1").await, 1);
-    std::fs::write(app.script_path("bonus"), adding(7)).unwrap();
     let old = digest(&app).await;
+    std::fs::write(app.script_path("bonus"), adding(7)).unwrap();
     eventually("the mended script", || async { (digest(&app).await != old).then_some(()) }).await;
     assert_eq!(bonus_of_a_new_order(&app, "2").await, 7);
 }
@@ -80,4 +81,20 @@ async fn a_broken_script_at_the_start_does_not_keep_the_server_down(database: Da
     app.customer("a").await;
     assert_eq!(bonus_of_a_new_order(&app, "1").await, 2);
     assert!(app.notices().contains("broken.rhai:1:"), "{}", app.notices());
+}
+
+async fn a_script_that_went_while_the_server_was_down_is_named(database: Database) {
+    let app = TestApp::on(database).script("bonus", &adding(3)).script("other", &adding(4)).start().await;
+    app.customer("a").await;
+    assert!(!app.notices().contains("warning"), "{}", app.notices());
+    let file = app.script_path("bonus");
+    std::fs::remove_file(&file).unwrap();
+    let app = app.restart(|setup| setup).await;
+    let told = app.notices();
+    let warnings: Vec<&str> = told.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 1, "{told}");
+    assert!(warnings[0].contains("bonus is live") && warnings[0].contains(&file.display().to_string()), "{told}");
+    assert!(warnings[0].contains("rapport automation deactivate bonus"), "{told}");
+    // It is said, and not done: the script may come back.
+    assert_eq!(bonus_of_a_new_order(&app, "1").await, 7);
 }

@@ -115,6 +115,7 @@ pub(super) fn reach<'a>(
             open.extend(Name::new("template"));
         }
         open.extend(declaration.fields.iter().map(|added| added.object.clone()));
+        open.extend(declaration.schedules.iter().filter_map(|def| Some(def.each.as_ref()?.object.clone())));
         for trigger in &declaration.triggers {
             let starts = |object: &Name| {
                 [Created, Updated, Deleted]

@@ -11,17 +11,16 @@
 
 use std::sync::Arc;
 
-use rapport_model::{Clock as _, Event, Run, RunId, Schema, Timestamp};
-use rapport_store::Snapshot;
+use rapport_model::{Clock as _, Event, Run, RunId, Timestamp};
+use rapport_store::{Direction, EventQuery, Snapshot};
 
 use super::furnish::live_before;
 use super::play::{Player, work};
-use super::recording::{Bounds, Source, page};
-use super::{Cast, Progress, Work};
+use super::recording::{Bounds, PAGE, is_of_business};
+use super::{Cast, Work};
 use crate::error::EngineError;
 use crate::execute::would_write;
 use crate::lanes::Item;
-use crate::replay::Released;
 
 /// How far from its own moment the turn of a candidate's slice may be.
 const NEAR_MICROS: i64 = 60_000_000;
@@ -33,70 +32,23 @@ impl Work {
         let all = live.active().iter().chain(cast.versions.values()).chain([&self.candidate]);
         let waiting = all.filter(|version| version.waits()).map(|version| version.id.clone()).collect();
         let until = self.new.until.plus_micros(NEAR_MICROS).min(self.live.clock.now());
-        Ok(Bounds { waiting, until, then: live_before(snapshot, first).await? })
+        let since = self.reaches_back(snapshot, first).await?.then_some(self.new.since);
+        Ok(Bounds { waiting, until, since, end: self.new.until, then: live_before(snapshot, first).await? })
+    }
+
+    /// Whether the log tells of the time right before the period.
+    async fn reaches_back(&self, snapshot: &mut Snapshot, first: i64) -> Result<bool, EngineError> {
+        let schema = snapshot.schema().clone();
+        let (before, direction) = (Some(first), Direction::Descending);
+        let query = EventQuery { before, direction, limit: PAGE, ..EventQuery::default() };
+        let events = snapshot.events(&query).await?;
+        Ok(events.iter().any(|event| event.time < self.new.since && is_of_business(&schema, event)))
     }
 }
 
 impl Player<'_> {
-    /// From when on a version is live whose runs may wait, the log is played one event at a time.
-    pub(super) fn see_whether_runs_wait(&self) {
-        if self.parts.versions.values().any(|version| version.waits()) {
-            self.parts.replay.play_one_by_one();
-        }
-    }
-
-    pub(super) async fn step_one_by_one(&mut self, schema: &Schema, event: &Arc<Event>) -> Result<(), EngineError> {
-        match self.parts.recording.source(schema, event) {
-            Source::Core => {
-                self.advance(event.time).await?;
-                self.switch(event).await?;
-            }
-            Source::Given => {
-                let known = event.subject.as_ref().is_none_or(|subject| self.parts.reached.contains(&subject.object));
-                if known {
-                    self.advance(event.time).await?;
-                    let event = self.addressed(event);
-                    self.feed(vec![event]).await?;
-                    self.quiet().await?;
-                }
-            }
-            Source::Caused => self.caused(event).await?,
-        }
-        Ok(())
-    }
-
-    /// Plays what the stretch set off after its end, and lets the timers run on to the end of the played time.
-    pub(super) async fn end_one_by_one(&mut self, schema: &Schema, progress: &Progress) -> Result<(), EngineError> {
-        let mut after = self.parts.recording.last;
-        loop {
-            let events = page(&self.parts.live.store, after, self.parts.recording.head).await?;
-            let Some(last) = events.last() else { break };
-            after = last.position;
-            for event in &events {
-                if self.parts.recording.source(schema, event) == Source::Caused {
-                    self.caused(event).await?;
-                }
-            }
-            progress.go_on()?;
-        }
-        self.advance(self.parts.recording.bounds.until).await?;
-        // Whose turn never came works now.
-        self.work_all(&Released::All).await;
-        self.quiet().await?;
-        self.count_unanswered();
-        Ok(())
-    }
-
-    async fn caused(&mut self, event: &Event) -> Result<(), EngineError> {
-        let turn = event.run.and_then(|run| Some((run, self.parts.replay.recorded(run)?.slice_at(event.position)?)));
-        let Some((run, place)) = turn else { return Ok(()) };
-        self.advance(event.time).await?;
-        self.turn(run, place).await;
-        self.quiet().await
-    }
-
     /// Lets a run work whose turn it is, if it has come so far.
-    async fn turn(&self, run: RunId, place: usize) {
+    pub(super) async fn turn(&self, run: RunId, place: usize) {
         self.parts.replay.begin_turn(run, place);
         if let Some(item) = self.parts.replay.take(run) {
             work(&self.parts.scratch.inner, item).await;
@@ -104,15 +56,20 @@ impl Player<'_> {
         self.parts.replay.end_turn(run);
     }
 
-    /// Moves the clock to `to`, waking on the way whoever is due.
-    async fn advance(&self, to: Timestamp) -> Result<(), EngineError> {
-        let inner = &self.parts.scratch.inner;
-        while let Some(next) = inner.waits.next().filter(|next| *next <= to) {
+    /// Moves the clock to `to`, waking on the way whoever is due, and starting what is scheduled.
+    pub(super) async fn advance(&mut self, to: Timestamp) -> Result<(), EngineError> {
+        while let Some(next) = self.next_due().filter(|next| *next <= to) {
             let now = next.max(self.parts.clock.now());
             self.parts.clock.set(now);
-            inner.wake_waiting(now).await?;
-            self.quiet().await?;
-            if inner.waits.next() == Some(next) {
+            let inner = &self.parts.scratch.inner;
+            if inner.waits.next().is_some_and(|due| due <= now) {
+                inner.wake_waiting(now).await?;
+                self.quiet().await?;
+            }
+            if self.next_scheduled().is_some_and(|due| due <= next) {
+                self.play_scheduled(next).await?;
+            }
+            if self.next_due() == Some(next) {
                 break;
             }
         }
@@ -120,8 +77,13 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// When somebody who waits, or a schedule that is played anew, is due next.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        [self.parts.scratch.inner.waits.next(), self.next_scheduled()].into_iter().flatten().min()
+    }
+
     /// Lets all work that may, and whoever is woken by it, until nobody is left but those who are held.
-    async fn quiet(&self) -> Result<(), EngineError> {
+    pub(super) async fn quiet(&self) -> Result<(), EngineError> {
         let inner = &self.parts.scratch.inner;
         loop {
             let items = self.parts.replay.take_ready();
@@ -162,7 +124,7 @@ impl Player<'_> {
     }
 
     /// The event, addressed to the question that was asked here in place of the one that was asked then.
-    fn addressed(&self, event: &Arc<Event>) -> Arc<Event> {
+    pub(super) fn addressed(&self, event: &Arc<Event>) -> Arc<Event> {
         let Some(subject) = &event.subject else { return event.clone() };
         let Some((run, place)) = self.parts.recording.questions.get(&subject.id) else { return event.clone() };
         let asked = self.parts.replay.questions();
@@ -176,7 +138,7 @@ impl Player<'_> {
     }
 
     /// Questions that were not asked then have no recorded answer.
-    fn count_unanswered(&mut self) {
+    pub(super) fn count_unanswered(&mut self) {
         let asked = self.parts.replay.questions();
         let then = |run: &RunId| self.parts.recording.asked.get(run).copied().unwrap_or(0);
         let more: usize = asked.iter().map(|(run, here)| here.len().saturating_sub(then(run))).sum();

@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 use super::Progress;
 use super::furnish::{make_live, switch_of, version_for};
 use super::recording::{ChangeKind, Recording, Source, change_of, page};
+use super::scheduled::Scheduled;
+use super::together::Exposure;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::execute;
@@ -54,9 +56,12 @@ pub(super) struct Player<'a> {
     pub(super) played: Played,
     /// The versions that were live then, whatever is played.
     pub(super) then: BTreeMap<AutomationId, Digest>,
-    given: Vec<Arc<Event>>,
-    lanes: HashSet<Option<RecordId>>,
-    released: Vec<RunId>,
+    pub(super) given: Vec<Arc<Event>>,
+    pub(super) lanes: HashSet<Option<RecordId>>,
+    /// Recorded runs whose turn it is, each with which of its slices.
+    pub(super) released: Vec<(RunId, usize)>,
+    pub(super) exposure: Exposure,
+    pub(super) scheduled: Scheduled,
 }
 
 /// What a player is made from.
@@ -77,13 +82,15 @@ impl<'a> Player<'a> {
     pub(super) fn new(parts: Parts<'a>) -> Self {
         let then = parts.recording.bounds.then.clone();
         let (given, lanes, released) = (Vec::new(), HashSet::new(), Vec::new());
-        Self { parts, played: Played::default(), then, given, lanes, released }
+        let (exposure, scheduled) = (Exposure::default(), Scheduled::default());
+        Self { parts, played: Played::default(), then, given, lanes, released, exposure, scheduled }
     }
 
     /// Plays the whole stretch, and lets everything that it set off end.
     pub(super) async fn play(mut self, progress: &Progress) -> Result<Played, EngineError> {
         make_live(&self.parts.scratch.inner, &self.parts.versions);
         self.see_whether_runs_wait();
+        self.see_what_is_scheduled(self.parts.recording.begin).await?;
         let schema = self.parts.live.store.schema();
         let mut after = self.parts.recording.first - 1;
         loop {
@@ -100,7 +107,7 @@ impl<'a> Player<'a> {
         }
         self.flush().await?;
         if self.parts.replay.is_one_by_one() {
-            self.end_one_by_one(&schema, progress).await?;
+            self.end_of_waits(&schema, progress).await?;
         }
         self.work_all(&Released::All).await;
         Ok(self.played)
@@ -108,13 +115,13 @@ impl<'a> Player<'a> {
 
     async fn step(&mut self, schema: &Schema, event: &Arc<Event>) -> Result<(), EngineError> {
         if self.parts.replay.is_one_by_one() {
-            return self.step_one_by_one(schema, event).await;
+            return self.step_among_waits(schema, event).await;
         }
         match self.parts.recording.source(schema, event) {
             Source::Core => self.switch(event).await?,
             Source::Caused => {
-                if let Some(run) = event.run.filter(|run| self.released.last() != Some(run)) {
-                    self.released.push(run);
+                if let Some(run) = event.run.filter(|run| self.released.last().is_none_or(|(last, _)| last != run)) {
+                    self.released.push((run, 0));
                 }
             }
             Source::Given => {
@@ -122,13 +129,19 @@ impl<'a> Player<'a> {
                 if !known {
                     return Ok(());
                 }
-                if !self.released.is_empty() || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
-                    self.flush().await?;
-                }
-                self.lanes.insert(event.lane);
-                self.given.push(event.clone());
+                self.give(event.clone()).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Has an event committed with the next group; what must come before it is played.
+    pub(super) async fn give(&mut self, event: Arc<Event>) -> Result<(), EngineError> {
+        if !self.released.is_empty() || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
+            self.flush().await?;
+        }
+        self.lanes.insert(event.lane);
+        self.given.push(event);
         Ok(())
     }
 
@@ -139,10 +152,10 @@ impl<'a> Player<'a> {
             Some(digest) => drop(self.then.insert(id.clone(), digest)),
             None => drop(self.then.remove(&id)),
         }
-        if self.parts.fixed.contains(&id) {
-            return Ok(());
-        }
         self.flush().await?;
+        if self.parts.fixed.contains(&id) {
+            return self.see_what_is_scheduled(self.parts.clock.now()).await;
+        }
         self.parts.versions.remove(&id);
         if let Some(digest) = digest {
             match version_for(self.parts.live, &id, &digest).await {
@@ -162,12 +175,15 @@ impl<'a> Player<'a> {
     }
 
     /// Commits what is given, and lets the runs work whose turn it is.
-    async fn flush(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn flush(&mut self) -> Result<(), EngineError> {
+        if self.given.is_empty() && self.released.is_empty() {
+            return Ok(());
+        }
         self.lanes.clear();
         let given = std::mem::take(&mut self.given);
         self.feed(given).await?;
         let released = std::mem::take(&mut self.released);
-        let these: HashSet<RunId> = released.iter().copied().collect();
+        let these: HashSet<RunId> = released.iter().map(|(run, _)| *run).collect();
         self.work_recorded(released).await;
         self.work_all(&Released::These(&these)).await;
         Ok(())
@@ -203,16 +219,16 @@ impl<'a> Player<'a> {
     }
 
     /// Lets recorded runs work, lane by lane in the recorded order, lanes side by side.
-    async fn work_recorded(&self, released: Vec<RunId>) {
-        let mut chains: HashMap<Option<RecordId>, Vec<RunId>> = HashMap::new();
+    async fn work_recorded(&self, released: Vec<(RunId, usize)>) {
+        let mut chains: HashMap<Option<RecordId>, Vec<(RunId, usize)>> = HashMap::new();
         let mut order = Vec::new();
-        for run in released {
+        for (run, place) in released {
             let lane = self.parts.replay.recorded(run).and_then(|recorded| recorded.lane);
             let chain = chains.entry(lane).or_insert_with(|| {
                 order.push(lane);
                 Vec::new()
             });
-            chain.push(run);
+            chain.push((run, place));
         }
         let mut working = JoinSet::new();
         for lane in order {
@@ -220,10 +236,12 @@ impl<'a> Player<'a> {
             make_room(&mut working).await;
             let (inner, replay) = (self.parts.scratch.inner.clone(), self.parts.replay.clone());
             working.spawn(async move {
-                for run in chain {
+                for (run, place) in chain {
+                    replay.begin_turn(run, place);
                     if let Some(item) = replay.take(run) {
                         work(&inner, item).await;
                     }
+                    replay.end_turn(run);
                 }
             });
         }

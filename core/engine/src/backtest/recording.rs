@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{Body, Fields, RecordChange};
+use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
 use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, RecordId, RunId, Schema, Timestamp, Value};
 use rapport_store::{EventQuery, Snapshot, Stamp};
@@ -72,6 +73,10 @@ pub(super) struct Recording {
     /// The position at which the log ended.
     pub(super) head: i64,
     pub(super) bounds: Bounds,
+    /// From when on instants of schedules count: the period's beginning, or the first fact of which the log tells.
+    pub(super) begin: Timestamp,
+    /// When the last fact happened.
+    latest: Timestamp,
     /// Positions after `last` that belong to what the stretch set off.
     tail: HashSet<i64>,
 }
@@ -83,6 +88,10 @@ pub(super) struct Bounds {
     pub(super) waiting: HashSet<AutomationId>,
     /// The end.
     pub(super) until: Timestamp,
+    /// From when on facts count, if the log tells what was before.
+    pub(super) since: Option<Timestamp>,
+    /// Before when facts count.
+    pub(super) end: Timestamp,
     /// The versions that were live when the stretch began.
     pub(super) then: BTreeMap<AutomationId, Digest>,
 }
@@ -123,7 +132,9 @@ impl Recording {
             questions: HashMap::new(),
             asked: HashMap::new(),
             head: snapshot.head(),
+            begin: bounds.since.unwrap_or(Timestamp::EPOCH),
             bounds,
+            latest: Timestamp::EPOCH,
             tail: HashSet::new(),
         };
         let schema = snapshot.schema().clone();
@@ -151,11 +162,20 @@ impl Recording {
         if automatic && event.cause.is_some_and(ours) { Source::Caused } else { Source::Given }
     }
 
+    /// Up to when instants of schedules count: the last one before the end of the period of which the log can tell.
+    pub(super) fn last_instant(&self) -> Timestamp {
+        self.latest.min(self.bounds.end.plus_micros(-1))
+    }
+
     fn note(&mut self, schema: &Schema, event: &Event) {
         let source = self.source(schema, event);
         if source == Source::Core {
             return;
         }
+        if event.position == self.first && self.bounds.since.is_none() {
+            self.begin = event.time;
+        }
+        self.latest = self.latest.max(event.time);
         self.take_back(event);
         let inside = event.position <= self.last;
         match source {
@@ -248,10 +268,11 @@ fn field<'a>(fields: &'a Fields, name: &Name) -> Option<&'a Value> {
 }
 
 /// Whether an event is about what the business has, and not about the host's own objects, the registry or automations.
-fn is_of_business(schema: &Schema, event: &Event) -> bool {
+pub(super) fn is_of_business(schema: &Schema, event: &Event) -> bool {
     match &event.subject {
         Some(subject) => schema.object(subject.object.as_str()).is_some_and(|o| o.origin != Origin::System),
-        None => schema.event_type(event.kind.as_str()).is_some(),
+        // That an instant of a schedule has come is a fact like others.
+        None => event.kind.as_str() == DUE || schema.event_type(event.kind.as_str()).is_some(),
     }
 }
 

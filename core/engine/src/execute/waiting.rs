@@ -10,9 +10,9 @@
 use std::sync::Arc;
 
 use rapport_model::limits::{JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
-use rapport_model::{Event, Run, RunStatus};
+use rapport_model::{Event, Run, RunId, RunStatus};
 use rapport_sandbox::{GuestEvent, GuestFailure, RecordData, SliceReport};
-use rapport_store::JournalStep;
+use rapport_store::{JournalStep, UnitOfWork};
 
 use super::{
     Done, Sliced, conditions_hold, empty_trace, failure_unit, host, no_report, skipped, subject_record, success_unit,
@@ -24,6 +24,7 @@ use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::journaled::{DIFFERS, JournaledHost, Suspension, WAITING, Woken};
 use crate::locks::SliceLocks;
+use crate::recent::Sleeper;
 use crate::registry::Version;
 
 /// Runs the next slice of `run`.
@@ -33,7 +34,7 @@ pub(super) async fn slice(
     version: Arc<Version>,
     locks: SliceLocks,
 ) -> Result<Sliced, EngineError> {
-    let journal = match Journal::read(&inner.store.journal(run.id).await?) {
+    let journal = match Journal::read(&inner.journal_of(run).await?) {
         Ok(journal) => journal,
         Err(why) => return Ok(failed(inner, run, "journal", why).into()),
     };
@@ -71,6 +72,70 @@ pub(super) async fn slice(
     Ok(outcome(inner, run, &report, (journaled, slices, size)).holding(locks))
 }
 
+/// What is worth keeping in memory of a run whose slice is about to be committed: that it waits, and its journal.
+pub(super) fn sleeper(inner: &Inner, run: &Run, unit: &UnitOfWork) -> Option<Sleeper> {
+    let (JournalStep::Append { slice, entries, .. }, Some(state)) = (&unit.journal, &unit.run_state) else {
+        return None;
+    };
+    let mut journal = match *slice {
+        0 => Vec::new(),
+        _ => inner.recent.sleeper(run.id)?.journal.clone(),
+    };
+    if i64::try_from(journal.len()) != Ok(*slice) {
+        return None;
+    }
+    journal.push(entries.as_str().into());
+    let run = Run {
+        status: state.status,
+        attempt: state.attempt,
+        wake_at: state.wake_at,
+        wake_event: state.wake_event,
+        wake_index: state.wake_index,
+        error: state.error.clone(),
+        trace: state.trace.clone(),
+        ..run.clone()
+    };
+    Some(Sleeper { run: Some(Arc::new(run)), journal })
+}
+
+impl Inner {
+    /// The event at `position`, from memory if it was committed a moment ago.
+    pub(super) async fn event_at(&self, position: i64) -> Result<Option<Arc<Event>>, EngineError> {
+        match self.recent.event(position) {
+            Some(event) => Ok(Some(event)),
+            None => Ok(self.store.event(position).await?),
+        }
+    }
+
+    /// The journal of a run whose slice begins: from memory if it was woken there a moment ago. Between a commit that made it
+    /// pending and this somebody may have cut it.
+    async fn journal_of(&self, run: &Run) -> Result<Vec<Arc<str>>, EngineError> {
+        match self.recent.sleeper(run.id) {
+            Some(known) if run.status == RunStatus::Waiting => Ok(known.journal.clone()),
+            _ => self.stored_journal(run.id).await,
+        }
+    }
+
+    /// The journal of a run that waits: from memory if it began to wait a moment ago.
+    pub(crate) async fn journal_asleep(&self, run: RunId) -> Result<Vec<Arc<str>>, EngineError> {
+        match self.recent.sleeper(run) {
+            Some(known) if known.run.is_some() => Ok(known.journal.clone()),
+            _ => self.stored_journal(run).await,
+        }
+    }
+
+    /// The journal of a run as the database has it, which is kept at hand.
+    async fn stored_journal(&self, run: RunId) -> Result<Vec<Arc<str>>, EngineError> {
+        let forgotten = self.recent.forgotten();
+        let slices = self.store.journal(run).await?;
+        let journal: Vec<Arc<str>> = slices.into_iter().map(Into::into).collect();
+        if !journal.is_empty() {
+            self.recent.keep(run, Sleeper { run: None, journal: journal.clone() }, forgotten);
+        }
+        Ok(journal)
+    }
+}
+
 /// What a slice came to that has ended by itself or by a call that waits.
 fn outcome(
     inner: &Inner,
@@ -99,12 +164,12 @@ fn outcome(
 async fn what_woke(inner: &Inner, run: &Run, journal: &Journal) -> Result<(Vec<Arc<Event>>, Woken), EngineError> {
     let mut events = Vec::new();
     for position in journal.events() {
-        events.extend(inner.store.event(position).await?);
+        events.extend(inner.event_at(position).await?);
     }
     let woken = match run.wake_event {
         _ if journal.is_empty() => Woken::First,
         None => Woken::Time,
-        Some(position) => match inner.store.event(position).await? {
+        Some(position) => match inner.event_at(position).await? {
             Some(event) => {
                 let (record, _): (Option<RecordData>, bool) = subject_record(inner, &event).await?;
                 Woken::Event(event, record)

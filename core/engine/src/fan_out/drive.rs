@@ -51,6 +51,13 @@ pub(crate) struct Tick {
     queued: bool,
 }
 
+impl Tick {
+    /// Whether a fan-out waits for the one before, or for its runs.
+    pub(crate) const fn is_queued(&self) -> bool {
+        self.queued
+    }
+}
+
 /// What a fan-out did at one tick.
 enum Step {
     /// Nothing, until somebody changes something: its schedule is paused, its automation could not be loaded.
@@ -69,6 +76,11 @@ enum Step {
 pub(crate) async fn keep(inner: Arc<Inner>) {
     let mut batch_max = BATCH_MIN;
     while !inner.is_stopping() {
+        // Who plays a log again says when fan-outs go on.
+        if inner.replay.get().is_some() {
+            inner.pause(TICK_IDLE).await;
+            continue;
+        }
         let now = inner.clock.now();
         let began = Instant::now();
         let wait = match inner.tick_fan_outs(now, batch_max).await {
@@ -102,8 +114,8 @@ impl Inner {
     /// Takes each fan-out one step further, as far as there is room, by `batch_max` runs at most.
     pub(crate) async fn tick_fan_outs(&self, now: Timestamp, batch_max: usize) -> Result<Tick, EngineError> {
         let mut tick = Tick::default();
-        // While history is loaded only the load writes; a log that is played again has the events of its fan-outs.
-        if self.is_loading() || self.replay.get().is_some() {
+        // While history is loaded only the load writes.
+        if self.is_loading() {
             return Ok(tick);
         }
         let _turn = self.fan_outs.turn.lock().await;

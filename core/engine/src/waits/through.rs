@@ -4,6 +4,7 @@
 //! one run waits for the earliest wakes it. An event that was recorded after the time of a wait was up does not count, so that
 //! it makes no difference how late anybody looks.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rapport_model::rule::{ParamTypes, Params, Rule};
@@ -33,23 +34,33 @@ impl Inner {
     async fn look_through(&self, open: Vec<(EventType, Kind)>, to: i64, now: Timestamp) -> Result<usize, EngineError> {
         let mut kinds = Vec::with_capacity(open.len());
         for (kind, known) in open {
-            if self.store.is_waited_for(&kind).await? {
+            // That nobody waits for a type any more need not be asked while its events are at hand.
+            let at_hand = known.seen >= to || self.recent.events_between(&kind, known.seen, to).is_some();
+            if at_hand || self.store.is_waited_for(&kind).await? {
                 kinds.push((kind, known));
             } else {
                 self.waits.forget(&kind, known.generation);
             }
         }
-        let mut woken = 0;
+        let (mut woken, mut hit) = (0, HashSet::new());
         while kinds.iter().any(|(_, known)| known.seen < to) && !self.is_stopping() {
             let (events, until) = self.next_events(&kinds, to).await?;
             for event in &events {
                 let Some((_, known)) = kinds.iter().find(|(kind, _)| *kind == event.kind) else { continue };
                 let found = self.waiting_for(event, &known.fields).await?;
+                if !found.is_empty() {
+                    hit.insert(event.kind.clone());
+                }
                 woken += self.wake(found, now).await?;
             }
             for (kind, known) in kinds.iter_mut().filter(|(_, known)| known.seen < until) {
                 self.waits.seen(kind, known.seen, until);
                 known.seen = until;
+            }
+        }
+        for (kind, known) in kinds.iter().filter(|(kind, _)| !hit.contains(kind)) {
+            if !self.store.is_waited_for(kind).await? {
+                self.waits.forget(kind, known.generation);
             }
         }
         Ok(woken)
@@ -59,6 +70,10 @@ impl Inner {
     async fn next_events(&self, kinds: &[(EventType, Kind)], to: i64) -> Result<(Vec<Arc<Event>>, i64), EngineError> {
         let (mut events, mut until) = (Vec::new(), to);
         for (kind, known) in kinds.iter().filter(|(_, known)| known.seen < to) {
+            if let Some(found) = self.recent.events_between(kind, known.seen, to) {
+                events.extend(found);
+                continue;
+            }
             let (after, kind) = (Some(known.seen), Some(kind.to_string()));
             let query = EventQuery { after, kind, limit: BATCH, ..EventQuery::default() };
             let found = self.store.events(&query).await?;
@@ -82,6 +97,7 @@ impl Inner {
             Some(subject) => self.store.record(&subject.object, subject.id).await?,
             None => None,
         };
+        self.waits.begin_look();
         let mut found: Vec<(RunId, i64)> = Vec::new();
         for field in fields {
             let Some(value) = value_in(event, record.as_deref(), field) else { continue };
@@ -96,12 +112,12 @@ impl Inner {
         found.dedup_by_key(|(run, _)| *run);
         let mut runs = Vec::with_capacity(found.len());
         for (id, index) in found {
-            match self.store.run(id).await {
+            match self.waiting_run(id).await {
                 Ok(run) => {
                     // One that is held back looks through the log once it may go on.
                     let run = run.filter(|run| run.status == RunStatus::Waiting);
                     let run = run.filter(|run| run.wake_at.is_none_or(|until| event.recorded_at <= until));
-                    runs.extend(run.map(|run| (Arc::new(run), Some(Awaited { event: event.position, index }))));
+                    runs.extend(run.map(|run| (run, Some(Awaited { event: event.position, index }))));
                 }
                 // It must not hold up the others.
                 Err(error @ StoreError::Corrupt { .. }) => {
@@ -113,6 +129,14 @@ impl Inner {
         Ok(runs)
     }
 
+    /// The run, from memory if it began to wait a moment ago.
+    async fn waiting_run(&self, id: RunId) -> Result<Option<Arc<Run>>, StoreError> {
+        match self.recent.sleeper(id).and_then(|sleeper| sleeper.run.clone()) {
+            Some(run) => Ok(Some(run)),
+            None => Ok(self.store.run(id).await?.map(Arc::new)),
+        }
+    }
+
     async fn is_awaited(
         &self,
         (run, index): (RunId, i64),
@@ -120,7 +144,7 @@ impl Inner {
         record: Option<&Record>,
     ) -> Result<bool, EngineError> {
         // A damaged journal must not hold up the others: its run is woken, and ends with what is wrong.
-        let Ok(journal) = Journal::read(&self.store.journal(run).await?) else { return Ok(true) };
+        let Ok(journal) = Journal::read_last(&self.journal_asleep(run).await?) else { return Ok(true) };
         let Some(wanted) = journal.waiting().and_then(|waiting| Wanted::read(waiting.alternative(index))) else {
             return Ok(false);
         };

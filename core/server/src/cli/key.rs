@@ -46,6 +46,9 @@ pub(super) struct CreateArgs {
     /// The person behind it.
     #[arg(long)]
     user: Option<String>,
+    /// A role by which it answers questions, such as `shop-manager`; for a key without a person.
+    #[arg(long = "role", value_delimiter = ',', value_name = "ROLE", conflicts_with = "user")]
+    roles: Vec<String>,
 }
 
 pub(super) fn run(common: &Common, command: KeyCommand) -> Outcome {
@@ -58,6 +61,7 @@ pub(super) fn run(common: &Common, command: KeyCommand) -> Outcome {
                 "objects": objects,
                 "expires_at": args.expires,
                 "user": args.user,
+                "roles": args.roles,
             });
             let made = common.client()?.post("/v1/keys", &body)?;
             common.output().show(&made, |made| {
@@ -67,7 +71,7 @@ pub(super) fn run(common: &Common, command: KeyCommand) -> Outcome {
         }
         KeyCommand::List => {
             let all = common.client()?.get("/v1/keys")?;
-            common.output().list(&all, &["id", "name", "scopes", "objects", "expires_at", "revoked_at"]);
+            common.output().list(&all, &["id", "name", "scopes", "roles", "objects", "expires_at", "revoked_at"]);
         }
         KeyCommand::Revoke { key } => {
             common.client()?.delete(&Address::of(&["v1", "keys", &key]).text())?;
@@ -97,9 +101,7 @@ async fn recovered_key(config: &Config) -> Result<String, Failure> {
     let key = NewKey {
         name: format!("owner-recovered-{}", now.micros() / 1_000_000),
         scopes: vec!["admin".to_owned()],
-        objects: None,
-        expires_at: None,
-        user: None,
+        ..NewKey::default()
     };
     let failed = |e: EngineError| Failure::Failed(e.to_string());
     let made = engine.create_key(&Caller::system(), key).await;

@@ -56,6 +56,8 @@ pub struct EmailConfig {
     pub smtp_port: u16,
     /// `starttls`, `tls`, or `none`, which also sends no password.
     pub security: EmailSecurity,
+    /// A file of certificates (PEM) of the authorities that may vouch for the server. Empty: those that the system trusts.
+    pub ca_file: String,
     /// Whom to log in as. Empty: nobody.
     pub user: String,
     /// The password; better given as `RAPPORT_EMAIL_PASSWORD`.
@@ -73,6 +75,7 @@ impl Default for EmailConfig {
             smtp_host: String::new(),
             smtp_port: 587,
             security: EmailSecurity::Starttls,
+            ca_file: String::new(),
             user: String::new(),
             password: Secret::default(),
             from: String::new(),

@@ -40,6 +40,8 @@ struct KeyBody {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     user: Option<String>,
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 async fn list(State(api): State<Api>, Auth(caller): Auth) -> Answer {
@@ -47,8 +49,9 @@ async fn list(State(api): State<Api>, Auth(caller): Auth) -> Answer {
 }
 
 async fn create(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, body: Body) -> Answer {
-    let KeyBody { name, scopes, objects, expires_at, user } = read_typed(&api, &headers, body).await?;
-    let made = api.engine.create_key(&caller, NewKey { name: name.clone(), scopes, objects, expires_at, user }).await?;
+    let KeyBody { name, scopes, objects, expires_at, user, roles } = read_typed(&api, &headers, body).await?;
+    let key = NewKey { name: name.clone(), scopes, objects, expires_at, user, roles };
+    let made = api.engine.create_key(&caller, key).await?;
     Ok(json_response(StatusCode::CREATED, &json!({"id": made.id, "name": name, "secret": made.secret})))
 }
 

@@ -9,7 +9,7 @@ use lettre::address::{Address, Envelope};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use rapport_engine::{Failure, Message, Reply, Route};
 use tokio::sync::OnceCell;
@@ -41,6 +41,8 @@ pub(super) struct Smtp {
     credentials: Option<Credentials>,
     from: Mailbox,
     timeout: Duration,
+    /// Whose certificates are trusted; none: whom the system trusts.
+    authorities: Option<Certificate>,
     tls: OnceCell<TlsParameters>,
 }
 
@@ -63,6 +65,7 @@ impl Mail {
         if config.security == EmailSecurity::None && !config.user.is_empty() {
             return Err(wrong("security", "is `none`, and a password is not sent in clear text: use starttls or tls"));
         }
+        let authorities = authorities(&config.ca_file).map_err(|why| wrong("ca_file", &why))?;
         let password = || config.password.reveal().to_owned();
         let credentials = (!config.user.is_empty()).then(|| Credentials::new(config.user.clone(), password()));
         Ok(Self::Smtp(Box::new(Smtp {
@@ -72,6 +75,7 @@ impl Mail {
             credentials,
             from,
             timeout: Duration::from_millis(config.timeout_ms),
+            authorities,
             tls: OnceCell::new(),
         })))
     }
@@ -152,11 +156,14 @@ impl Smtp {
         Ok(connection)
     }
 
-    /// The roots of this system, read once.
+    /// Whom the mail server must be vouched for by; the roots of the system are read once.
     async fn tls(&self) -> Result<TlsParameters, Failure> {
         let made = self.tls.get_or_try_init(|| async {
-            let host = self.host.clone();
-            let made = tokio::task::spawn_blocking(move || TlsParameters::new(host)).await;
+            let mut builder = TlsParameters::builder(self.host.clone());
+            if let Some(authorities) = self.authorities.clone() {
+                builder = builder.certificate_store(CertificateStore::None).add_root_certificate(authorities);
+            }
+            let made = tokio::task::spawn_blocking(move || builder.build()).await;
             let why = |text: String| passing("tls", format!("`{}`: TLS: {text}", self.destination()));
             made.map_err(|e| why(e.to_string()))?.map_err(|e| why(e.to_string()))
         });
@@ -181,6 +188,19 @@ impl Smtp {
     fn said(&self, what: &str, error: &SmtpError) -> String {
         format!("`{}` {what}: {}", self.destination(), without_addresses(&error.to_string()))
     }
+}
+
+/// The certificates in the file `path`; none if there is no path.
+fn authorities(path: &str) -> Result<Option<Certificate>, String> {
+    if path.trim().is_empty() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path.trim()).map_err(|e| format!("names `{path}`, which cannot be read: {e}"))?;
+    if !bytes.windows(11).any(|window| window == b"-----BEGIN ") {
+        return Err(format!("names `{path}`, which holds no certificate in PEM format"));
+    }
+    let read = Certificate::from_pem(&bytes);
+    read.map(Some).map_err(|e| format!("names `{path}`, which holds no certificate in PEM format: {e}"))
 }
 
 /// The address that `to` is.
@@ -268,3 +288,5 @@ fn without_addresses(said: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

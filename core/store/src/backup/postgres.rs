@@ -8,7 +8,7 @@ use rapport_model::schema::FieldKind;
 use rapport_model::{ObjectDef, Timestamp, Value};
 use tokio::io::AsyncWriteExt;
 
-use super::{BackupReport, SYSTEM_TABLES, aside, check, file_error, off_thread, survey, sync};
+use super::{BackupReport, aside, check, file_error, off_thread, survey, sync, system_tables};
 use crate::commit::lock_workspace;
 use crate::config::Database;
 use crate::db::{Conn, DbError, Query, Reader};
@@ -54,7 +54,8 @@ pub(super) async fn copy_out(shared: &Shared, to: &Path, time: Timestamp) -> Res
     let mut conn = Conn::open(&aside(shared.config.database.clone()), shared.counters.clone()).await?;
     conn.raw(SNAPSHOT).await?;
     let report = survey(&mut Reader::Conn(&mut conn), "postgres", time).await?;
-    let mut tables: Vec<(String, String)> = SYSTEM_TABLES.iter().map(|t| ((*t).to_owned(), String::new())).collect();
+    let mut tables: Vec<(String, String)> =
+        system_tables(report.schema_version).map(|table| (table.to_owned(), String::new())).collect();
     tables.extend(objects(&mut conn).await?.iter().map(|object| object_table(object)));
     for (table, columns) in tables {
         copy_table_out(&mut conn, (&table, &columns), &table_file(to, &table)).await?;
@@ -98,7 +99,7 @@ pub(super) async fn copy_in(from: &Path, database: &Database, report: &BackupRep
 
 async fn copy_all_in(conn: &mut Conn, from: &Path, report: &BackupReport) -> Result<(), StoreError> {
     migrate::make(conn, report.schema_version).await?;
-    for table in SYSTEM_TABLES {
+    for table in system_tables(report.schema_version) {
         copy_table_in(conn, (table, ""), &table_file(from, table)).await?;
     }
     let objects = objects(conn).await?;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Pending, Work};
+use crate::unit::JournalStep;
 
 /// How often a group lets others go first who are ready to hand over, as long as that brings more.
 const ROUNDS: u32 = 4;
@@ -90,11 +91,11 @@ pub(super) fn group_size(waiting: &[Pending]) -> usize {
     waiting.len()
 }
 
-/// Whether somebody outside waits for it: not for what a run commits.
+/// Whether somebody outside waits for it: not for what a run commits, nor for that it is woken.
 fn is_awaited(work: &Work) -> bool {
     match work {
-        Work::Unit(pending) => pending.unit.run.is_none(),
-        Work::Furnish { .. } | Work::Purge { .. } => true,
+        Work::Unit(pending) => pending.unit.run.is_none() && pending.unit.journal != JournalStep::Woken,
+        Work::Together(_) | Work::Furnish { .. } | Work::Purge { .. } => true,
     }
 }
 

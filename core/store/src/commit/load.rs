@@ -97,14 +97,14 @@ impl Committer {
                 None => cells.push(Cell::Id(update.id.0)),
             }
         }
-        let find = RowStatement::new("select id, automation, status from run where id in (", ")", &[Kind::Id]);
+        let find = RowStatement::new("select id, automation, status, digest from run where id in (", ")", &[Kind::Id]);
         for statement in find.statements(self.conn.dialect(), cells) {
             for row in self.conn.fetch(statement).await? {
                 let bad = |why: String| DbError::Other(format!("run: {why}"));
                 let automation = rapport_model::AutomationId::new(&row.text(1)?).map_err(|e| bad(e.to_string()))?;
                 let status = row.text(2)?;
                 let status = RunStatus::parse(&status).ok_or_else(|| bad(format!("the status `{status}`")))?;
-                loaded.runs.insert(row.run_id(0)?, KnownRun { automation, status });
+                loaded.runs.insert(row.run_id(0)?, KnownRun { automation, digest: row.digest(3)?, status });
             }
         }
         Ok(())

@@ -8,6 +8,8 @@ mod effects;
 mod journal;
 mod locks;
 
+pub(crate) use self::journal::WAIT_PLACES;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

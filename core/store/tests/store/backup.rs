@@ -12,6 +12,7 @@ on_both!(
     a_restore_refuses_a_database_in_use,
     a_damaged_backup_is_refused_and_leaves_nothing,
     a_backup_of_a_newer_program_is_refused,
+    a_backup_of_an_older_program_is_restored_and_brought_up,
 );
 
 /// An empty place of the same kind.
@@ -120,4 +121,46 @@ async fn a_backup_of_a_newer_program_is_refused(world: World) {
     replace(&folder.join("manifest.json"), &format!("\"schema_version\": {version}"), "\"schema_version\": 9");
     let refused = Store::restore(&folder, &empty(&world).database).await;
     assert!(matches!(refused, Err(StoreError::Newer { found: 9, .. })), "{refused:?}");
+}
+
+/// What takes a database back to schema version 2.
+const TO_VERSION_2: &str = "drop table named_lock; drop table awaited; drop table effect; \
+    drop index run_held; drop index run_paused; drop index run_cancelled; drop index run_skipped; \
+    drop index run_waiting_place; drop index run_retrying_place; \
+    alter table run drop column wake_index; update meta set value = '2' where key = 'schema_version';";
+const WAIT_SQLITE: &str = "create table wait (run blob not null constraint wait_pk primary key, type text not null, \
+    field text not null, value text not null, after integer not null) strict, without rowid";
+
+async fn a_backup_of_an_older_program_is_restored_and_brought_up(world: World) {
+    let folder = backed_up(&world).await;
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let version = Store::schema_version();
+    let older = manifest
+        .replace(&format!("\"schema_version\": {version}"), "\"schema_version\": 2")
+        .replace("    \"effect\": 0,\n", "")
+        .replace("\"awaited\": 0", "\"wait\": 0");
+    std::fs::write(folder.join("manifest.json"), older).unwrap();
+    match &world.database {
+        Database::Sqlite { .. } => {
+            let copy = World { database: Database::Sqlite { path: folder.join("rapport.db") }, ..empty(&world) };
+            copy.tamper(&format!("{TO_VERSION_2} {WAIT_SQLITE}")).await;
+        }
+        Database::Postgres { .. } => {
+            for table in ["awaited", "effect"] {
+                std::fs::remove_file(folder.join(format!("{table}.copy"))).unwrap();
+            }
+            std::fs::write(folder.join("wait.copy"), "").unwrap();
+            replace(&folder.join("meta.copy"), &format!("schema_version\t{version}"), "schema_version\t2");
+        }
+    }
+    let target = empty(&world);
+    let report = Store::restore(&folder, &target.database).await.unwrap();
+    assert_eq!(report.schema_version, 2);
+    let store = target.open().await;
+    customer(&store, "2").await;
+    assert!(store.verify(0, &|_| {}).await.unwrap().first_bad.is_none());
+    // What it is now can be backed up and restored as well.
+    let again = world.folder.path().join("again");
+    assert_eq!(store.backup(&again).await.unwrap().schema_version, version);
+    Store::restore(&again, &empty(&world).database).await.unwrap();
 }

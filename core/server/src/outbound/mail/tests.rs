@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::*;
 
-fn message() -> Message {
+pub(super) fn message() -> Message {
     Message {
         key: "run-1:3".into(),
         channel: "email".into(),
@@ -19,7 +19,7 @@ fn message() -> Message {
     }
 }
 
-fn settings(port: u16) -> EmailConfig {
+pub(super) fn settings(port: u16) -> EmailConfig {
     EmailConfig {
         channel: EmailChannel::Smtp,
         smtp_host: "127.0.0.1".into(),

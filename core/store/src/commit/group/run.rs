@@ -1,6 +1,6 @@
 //! The step that a unit's run takes.
 
-use rapport_model::{AutomationId, RunId, RunStatus};
+use rapport_model::{AutomationId, Digest, RunId, RunStatus};
 
 use super::{Group, Undo, restore};
 use crate::error::StoreError;
@@ -11,6 +11,7 @@ use crate::unit::{JournalStep, RunUpdate, UnitOfWork};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownRun {
     pub(crate) automation: AutomationId,
+    pub(crate) digest: Digest,
     pub(crate) status: RunStatus,
 }
 
@@ -28,7 +29,11 @@ impl Group<'_> {
         let known = self.known_runs.get(&update.id).cloned();
         let status = known.as_ref().map(|known| known.status);
         let again = unit.journal == JournalStep::WaitsAgain;
+        let found = known.as_ref().map(|known| (known.status, known.digest));
         let may = status.is_some_and(|status| match (status, update.status) {
+            _ if unit.run_from.is_some() && unit.run_from != found => false,
+            // A slice of a run that was woken without a commit goes from where it waits to wherever a slice goes.
+            (RunStatus::Waiting, to) if unit.run_from.is_some() => RunStatus::Pending.may_become(to),
             (RunStatus::Paused, RunStatus::Waiting) => again,
             (from, to) => from.may_become(to),
         });
@@ -37,7 +42,8 @@ impl Group<'_> {
             return Err(StoreError::RunMoved { run: update.id, found, wanted: update.status.as_str() });
         };
         move_count(&mut self.head.run_counts, &known.automation, (known.status, update.status));
-        let next = KnownRun { status: update.status, ..known.clone() };
+        let digest = unit.run_digest.unwrap_or(known.digest);
+        let next = KnownRun { status: update.status, digest, ..known.clone() };
         self.known_runs.insert(update.id, next);
         let before = self.run_updates.insert(update.id, update.clone());
         undo.run = Some(Step { id: update.id, known, to: update.status, before });

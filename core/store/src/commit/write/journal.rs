@@ -8,6 +8,9 @@ use crate::unit::JournalStep;
 
 const INSERT_JOURNAL: &str = "insert into journal (run, slice, entries) ";
 const JOURNAL_KINDS: [Kind; 3] = [Kind::Id, Kind::Int, Kind::Text];
+/// The places of one slice's waits begin at a multiple of this, so that those of the slice before, which go in the same statement on
+/// PostgreSQL, have other ones.
+pub(crate) const WAIT_PLACES: i64 = 64;
 const INSERT_WAIT: &str = "insert into awaited (run, place, type, field, value, after) ";
 const WAIT_KINDS: [Kind; 6] = [Kind::Id, Kind::Int, Kind::Text, Kind::Text, Kind::Text, Kind::Int];
 const CUT_JOURNAL: &str = "update journal set entries = v.column3 from (";
@@ -27,7 +30,11 @@ pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Ve
             JournalStep::Append { slice, entries, waits: all } => {
                 // PostgreSQL cannot store the character U+0000; in JSON it is written as an escape.
                 appended.extend([id.clone(), Cell::Int(*slice), Cell::text(entries)]);
-                for (place, wait) in (0..).zip(all) {
+                // What the slice before waited for, if nobody has taken it away when the run was woken.
+                if *slice > 0 {
+                    woken.push(id.clone());
+                }
+                for (place, wait) in (*slice * WAIT_PLACES..).zip(all) {
                     let (kind, field) = (Cell::text(wait.kind.as_str()), Cell::text(wait.field.as_str()));
                     let (value, after) = (Cell::text(&wait.value), Cell::Int(wait.after));
                     waits.extend([id.clone(), Cell::Int(place), kind, field, value, after]);
