@@ -162,7 +162,7 @@ async fn an_upgrade_that_asks_for_more_waits_while_the_old_one_runs(database: Da
     assert_eq!(tier_after(&app, "2", "10000").await, "platinum");
     let back = app.post("/v1/plugins/tiers/rollback", json!({})).await.expect(200).json();
     assert_eq!(back["version"], "0.1.0");
-    assert_eq!(tier_after(&app, "3", "-20000").await, "silver");
+    assert_eq!(tier_after(&app, "3", "-20000").await, "bronze");
     // What was granted once is not asked for again.
     let forth = send(&app, "PUT", "/v1/plugins/tiers", &signed(&asking_more())).await.expect(200).json();
     assert_eq!((&forth["version"], &forth["pending"]), (&json!("0.2.0"), &Value::Null));
@@ -199,7 +199,7 @@ async fn a_package_that_was_changed_is_refused(database: Database) {
     let json = app.post("/v1/plugins", json!({})).await.expect(415);
     assert_eq!(json.code(), "unsupported_media_type");
     let viewer = json!({ "name": "viewer", "scopes": ["read", "write"] });
-    let key = app.post("/v1/keys", viewer).await.expect(201).json()["key"].as_str().unwrap().to_owned();
+    let key = app.post("/v1/keys", viewer).await.expect(201).json()["secret"].as_str().unwrap().to_owned();
     assert_eq!(send(&app.with_key(&key), "POST", "/v1/plugins", &whole).await.expect(403).code(), "forbidden");
     assert!(app.get("/v1/plugins").await.items().is_empty());
     let report = send(&app, "POST", "/v1/packages/inspect", &whole).await.expect(200).json();

@@ -42,7 +42,9 @@ pub(super) fn fill(node: &Node, value: &mut Json) {
         }
         Json::Array(list) => {
             if let Some(items) = &node.items {
-                list.iter_mut().for_each(|item| fill(items, item));
+                for item in list {
+                    fill(items, item);
+                }
             }
         }
         _ => {}
@@ -176,13 +178,11 @@ fn same(left: &Json, right: &Json) -> bool {
 /// Whole numbers compare exactly, others as doubles.
 fn order(left: &Number, right: &Number) -> Ordering {
     let whole = |n: &Number| n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
-    match (whole(left), whole(right)) {
-        (Some(left), Some(right)) => left.cmp(&right),
-        _ => {
-            let (left, right) = (left.as_f64().unwrap_or(f64::NAN), right.as_f64().unwrap_or(f64::NAN));
-            left.partial_cmp(&right).unwrap_or(Ordering::Equal)
-        }
+    if let (Some(left), Some(right)) = (whole(left), whole(right)) {
+        return left.cmp(&right);
     }
+    let (left, right) = (left.as_f64().unwrap_or(f64::NAN), right.as_f64().unwrap_or(f64::NAN));
+    left.partial_cmp(&right).unwrap_or(Ordering::Equal)
 }
 
 fn brief(value: &Json) -> String {

@@ -165,21 +165,18 @@ impl FromStr for RoutePath {
         }
         let mut steps: Vec<Step> = Vec::new();
         for part in rest.split('/') {
-            let step = match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
-                Some(name) => {
-                    let name = Name::new(name).map_err(|_| bad("what stands in `{}` is a lower-case name"))?;
-                    if steps.contains(&Step::Param(name.clone())) {
-                        return Err(bad("it has the same parameter twice"));
-                    }
-                    Step::Param(name)
+            let step = if let Some(name) = part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+                let name = Name::new(name).map_err(|_| bad("what stands in `{}` is a lower-case name"))?;
+                if steps.contains(&Step::Param(name.clone())) {
+                    return Err(bad("it has the same parameter twice"));
                 }
-                None => {
-                    let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-                    if part.is_empty() || part.starts_with('.') || !part.bytes().all(ok) {
-                        return Err(bad("its steps are lower-case letters, digits, `-`, `_` and `.`, or a `{name}`"));
-                    }
-                    Step::Word(part.to_owned())
+                Step::Param(name)
+            } else {
+                let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+                if part.is_empty() || part.starts_with('.') || !part.bytes().all(ok) {
+                    return Err(bad("its steps are lower-case letters, digits, `-`, `_` and `.`, or a `{name}`"));
                 }
+                Step::Word(part.to_owned())
             };
             steps.push(step);
         }
