@@ -139,7 +139,7 @@ impl Smtp {
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
         let failed = |e: SmtpError| {
-            let code = if e.is_tls() { "tls" } else { "unreachable" };
+            let code = if of_tls(&e) { "tls" } else { "unreachable" };
             passing(code, self.said("cannot be reached", &e))
         };
         let hello = ClientId::Domain(self.from.email.domain().to_owned());
@@ -188,6 +188,16 @@ impl Smtp {
     fn said(&self, what: &str, error: &SmtpError) -> String {
         format!("`{}` {what}: {}", self.destination(), without_addresses(&error.to_string()))
     }
+}
+
+/// Whether TLS failed: lettre says so for STARTTLS alone.
+fn of_tls(error: &SmtpError) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let within = |e: &(dyn std::error::Error + 'static)| {
+        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        e.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    };
+    error.is_tls() || std::iter::successors(Some(first), |e| e.source()).any(within)
 }
 
 /// The certificates in the file `path`; none if there is no path.
