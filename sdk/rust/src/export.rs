@@ -44,9 +44,9 @@ macro_rules! export_role {
                 ) -> ::std::result::Result<(), $crate::bindings::rapport::plugin::types::Error> {
                     <$plugin as $crate::OnEvent>::on_event(event.into()).map_err(::std::convert::Into::into)
                 }
-    }
+            }
 
-            $crate::bindings::on_event::export_on_event!(Component with_types_in $crate::bindings::on_event);
+    $crate::bindings::on_event::export_on_event!(Component with_types_in $crate::bindings::on_event);
         };
     };
     (on_schedule, $plugin:ty) => {
@@ -59,9 +59,9 @@ macro_rules! export_role {
                 ) -> ::std::result::Result<(), $crate::bindings::rapport::plugin::types::Error> {
                     <$plugin as $crate::OnSchedule>::on_schedule(event.into()).map_err(::std::convert::Into::into)
                 }
-    }
+            }
 
-            $crate::bindings::on_schedule::export_on_schedule!(Component with_types_in $crate::bindings::on_schedule);
+    $crate::bindings::on_schedule::export_on_schedule!(Component with_types_in $crate::bindings::on_schedule);
         };
     };
     (on_action, $plugin:ty) => {
@@ -75,10 +75,10 @@ macro_rules! export_role {
                 {
                     let output = <$plugin as $crate::OnAction>::on_action(call.into());
                     output.map(|json| json.to_string()).map_err(::std::convert::Into::into)
-        }
+                }
             }
 
-            $crate::bindings::on_action::export_on_action!(Component with_types_in $crate::bindings::on_action);
+    $crate::bindings::on_action::export_on_action!(Component with_types_in $crate::bindings::on_action);
         };
     };
     (on_request, $plugin:ty) => {
@@ -92,12 +92,12 @@ macro_rules! export_role {
                     $crate::bindings::rapport::plugin::calls::Response,
                     $crate::bindings::rapport::plugin::types::Error,
                 > {
-            let answer = <$plugin as $crate::OnRequest>::on_request(request.into());
+                    let answer = <$plugin as $crate::OnRequest>::on_request(request.into());
                     answer.map(::std::convert::Into::into).map_err(::std::convert::Into::into)
                 }
             }
 
-            $crate::bindings::on_request::export_on_request!(Component with_types_in $crate::bindings::on_request);
+    $crate::bindings::on_request::export_on_request!(Component with_types_in $crate::bindings::on_request);
         };
     };
     (validate, $plugin:ty) => {
@@ -110,9 +110,9 @@ macro_rules! export_role {
                 ) -> ::std::result::Result<(), $crate::bindings::rapport::plugin::calls::Refusal> {
                     <$plugin as $crate::Validator>::validate(change.into()).map_err(::std::convert::Into::into)
                 }
-    }
+            }
 
-            $crate::bindings::validator::export_validator!(Component with_types_in $crate::bindings::validator);
+    $crate::bindings::validator::export_validator!(Component with_types_in $crate::bindings::validator);
         };
     };
     (compensate, $plugin:ty) => {
@@ -125,9 +125,9 @@ macro_rules! export_role {
                 ) -> ::std::result::Result<(), $crate::bindings::rapport::plugin::types::Error> {
                     <$plugin as $crate::Compensator>::compensate(undone.into()).map_err(::std::convert::Into::into)
                 }
-    }
+            }
 
-            $crate::bindings::compensator::export_compensator!(Component with_types_in $crate::bindings::compensator);
+    $crate::bindings::compensator::export_compensator!(Component with_types_in $crate::bindings::compensator);
         };
     };
     (migrate, $plugin:ty) => {
@@ -140,12 +140,12 @@ macro_rules! export_role {
                 ) -> ::std::result::Result<
                     ::std::option::Option<::std::string::String>,
                     $crate::bindings::rapport::plugin::types::Error,
-        > {
+                > {
                     <$plugin as $crate::Migrator>::migrate(step.into()).map_err(::std::convert::Into::into)
                 }
             }
 
-            $crate::bindings::migrator::export_migrator!(Component with_types_in $crate::bindings::migrator);
+    $crate::bindings::migrator::export_migrator!(Component with_types_in $crate::bindings::migrator);
         };
     };
 }
