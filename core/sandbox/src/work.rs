@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rapport_model::Declaration;
+use rapport_model::{Declaration, fan_out, schedule};
 
 use crate::host::{GuestEvent, GuestFields};
 
@@ -117,7 +117,7 @@ impl From<GuestEvent> for Work {
     fn from(event: GuestEvent) -> Self {
         // `schedule.created` and the like are changes of the record that a schedule is.
         match event.event.kind.as_str() {
-            "schedule.fired" | "schedule.each" => Self::Schedule(event),
+            schedule::DUE | fan_out::EACH => Self::Schedule(event),
             _ => Self::Event(event),
         }
     }

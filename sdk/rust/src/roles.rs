@@ -17,7 +17,7 @@ pub trait OnEvent {
 
 /// Handles the instants of the plugin's schedules. Manifest: `[[schedules]]`.
 pub trait OnSchedule {
-    /// Handles one instant: `schedule.fired`, or `schedule.each` for one record of a fan-out.
+    /// Handles one instant: `schedule.due`, or `schedule.each` for one record of a fan-out.
     ///
     /// # Errors
     /// As for [`OnEvent::on_event`].

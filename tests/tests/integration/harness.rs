@@ -261,6 +261,16 @@ impl Setup {
         self
     }
 
+    /// Installs the SDK's example of a plugin that schedules start; `rest` is what its manifest says beside its head.
+    pub(crate) fn ticker_plugin(self, rest: &str) -> Self {
+        let folder = self.folder.path().join("plugins/ticker");
+        std::fs::create_dir_all(&folder).unwrap();
+        let head = "id = \"ticker\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"Ticks\"\n";
+        std::fs::write(folder.join("plugin.toml"), format!("{head}{rest}")).unwrap();
+        std::fs::copy(env!("TICKER_COMPONENT"), folder.join("ticker.wasm")).unwrap();
+        self
+    }
+
     /// Installs the SDK's example of a plugin that waits.
     pub(crate) fn patient_plugin(self) -> Self {
         let folder = self.folder.path().join("plugins/patient");

@@ -40,8 +40,8 @@ async fn the_golden_plugin_makes_every_call() {
 
 #[tokio::test]
 async fn an_instant_of_a_schedule_goes_to_its_own_export() {
-    let (output, logged) = answer(&sandbox(), data("schedule.fired", vec![])).await;
-    assert_eq!((output, logged), (Ok(Output::Done), vec!["Info schedule.fired".to_owned()]));
+    let (output, logged) = answer(&sandbox(), data("schedule.due", vec![])).await;
+    assert_eq!((output, logged), (Ok(Output::Done), vec!["Info schedule.due".to_owned()]));
 }
 
 #[tokio::test]
