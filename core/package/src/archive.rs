@@ -20,11 +20,14 @@ pub const FILES_MAX: usize = 500;
 /// What a gzip stream of ours begins with: no name, no time, no operating system.
 const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
+/// The files of a package by name.
+pub(crate) type Files = BTreeMap<PackagePath, Vec<u8>>;
+
 /// Refuses files that no package may hold together.
 ///
 /// # Errors
 /// [`PackageError`] with what is wrong.
-pub(crate) fn check(files: &BTreeMap<PackagePath, Vec<u8>>) -> Result<(), PackageError> {
+pub(crate) fn check(files: &Files) -> Result<(), PackageError> {
     if files.len() > FILES_MAX - 2 {
         return Err(PackageError::TooLarge { what: "the most files", limit: (FILES_MAX - 2).to_string() });
     }
@@ -45,7 +48,7 @@ pub(crate) fn check(files: &BTreeMap<PackagePath, Vec<u8>>) -> Result<(), Packag
 }
 
 /// The archive of `files`, sorted by name, with their checksums and the signature.
-pub(crate) fn write(files: &BTreeMap<PackagePath, Vec<u8>>, signature: Option<&Signature>) -> Vec<u8> {
+pub(crate) fn write(files: &Files, signature: Option<&Signature>) -> Vec<u8> {
     let listed = checksums::list(files);
     let signed = signature.map(Signature::to_text);
     let mut all: BTreeMap<&str, &[u8]> =
@@ -62,7 +65,7 @@ pub(crate) fn write(files: &BTreeMap<PackagePath, Vec<u8>>, signature: Option<&S
 ///
 /// # Errors
 /// [`PackageError`] with what is wrong.
-pub(crate) fn read(bytes: &[u8]) -> Result<(BTreeMap<PackagePath, Vec<u8>>, Option<Signature>), PackageError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<(Files, Option<Signature>), PackageError> {
     let tar = expand(bytes)?;
     let mut files = BTreeMap::new();
     let mut last: Option<PackagePath> = None;

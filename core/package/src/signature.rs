@@ -20,7 +20,8 @@ pub struct Signature {
     pub publisher: String,
     /// The key that signed.
     pub key: PublicKey,
-    signature: String,
+    #[serde(rename = "signature")]
+    proof: String,
     /// How the publisher's earlier keys led to this one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<Rotation>,
@@ -37,8 +38,8 @@ impl Signature {
         key: &SecretKey,
         rotations: Vec<Rotation>,
     ) -> Result<Self, PackageError> {
-        let signature = encode(&key.sign(&message(publisher, checksums.as_bytes())));
-        let made = Self { format: FORMAT.into(), publisher: publisher.into(), key: key.public(), signature, rotations };
+        let proof = encode(&key.sign(&message(publisher, checksums.as_bytes())));
+        let made = Self { format: FORMAT.into(), publisher: publisher.into(), key: key.public(), proof, rotations };
         made.verify(checksums.as_bytes())?;
         Ok(made)
     }
@@ -75,7 +76,7 @@ impl Signature {
         if self.rotations.len() > ROTATIONS_MAX {
             return wrong("it names more than 16 earlier keys");
         }
-        if !decode::<64>(&self.signature).is_some_and(|s| self.key.verifies(&message(&self.publisher, checksums), &s)) {
+        if !decode::<64>(&self.proof).is_some_and(|s| self.key.verifies(&message(&self.publisher, checksums), &s)) {
             return wrong("its key did not sign these files for this publisher");
         }
         for (i, rotation) in self.rotations.iter().enumerate() {
