@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use rapport_model::{Event, EventType, Run, RunId};
+use rapport_model::event::Body;
+use rapport_model::{Event, EventType, Run, RunId, Value};
 
-/// Events kept.
+/// Events kept, and the bytes of their values together.
 const EVENTS_MAX: usize = 512;
+const EVENT_BYTES_MAX: usize = 4 << 20;
 /// Runs kept, and the bytes of their journals and traces together.
 const RUNS_MAX: usize = 2_048;
 const BYTES_MAX: u64 = 8 << 20;
@@ -39,11 +41,54 @@ impl Weighter<RunId, Arc<Sleeper>> for Bytes {
     }
 }
 
+/// Events without gaps, in the order of the log.
+#[derive(Debug, Default)]
+struct Events {
+    kept: VecDeque<Arc<Event>>,
+    /// What they take.
+    bytes: usize,
+}
+
+impl Events {
+    fn push(&mut self, event: &Arc<Event>) {
+        self.bytes += bytes_of(event);
+        self.kept.push_back(event.clone());
+        while self.kept.len() > EVENTS_MAX || self.bytes > EVENT_BYTES_MAX {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.bytes -= bytes_of(&oldest);
+        }
+    }
+}
+
+/// What an event takes, about.
+fn bytes_of(event: &Event) -> usize {
+    let fields = match &event.body {
+        None => [None, None, None],
+        Some(Body::Data(data)) => [Some(data), None, None],
+        Some(Body::Change(change)) => [Some(&change.before), Some(&change.after), Some(&change.delta)],
+    };
+    let values = fields.into_iter().flatten().flatten().map(|(_, value)| match value {
+        Value::Text(text) => text.len(),
+        Value::Json(json) => bytes_of_json(json),
+        _ => 0,
+    });
+    values.map(|bytes| bytes + size_of::<Value>()).sum::<usize>() + size_of::<Event>()
+}
+
+fn bytes_of_json(json: &serde_json::Value) -> usize {
+    let inside = match json {
+        serde_json::Value::String(text) => text.len(),
+        serde_json::Value::Array(items) => items.iter().map(bytes_of_json).sum(),
+        serde_json::Value::Object(fields) => fields.iter().map(|(name, json)| name.len() + bytes_of_json(json)).sum(),
+        _ => 0,
+    };
+    inside + size_of::<serde_json::Value>()
+}
+
 /// What was committed a moment ago.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    /// Without gaps, in the order of the log.
-    events: Mutex<VecDeque<Arc<Event>>>,
+    events: Mutex<Events>,
     sleepers: Cache<RunId, Arc<Sleeper>, Bytes>,
     /// Counts the runs that were forgotten.
     forgotten: AtomicU64,
@@ -60,31 +105,30 @@ impl Default for Recent {
 }
 
 impl Recent {
-    fn events(&self) -> MutexGuard<'_, VecDeque<Arc<Event>>> {
+    fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of events that are durable.
     pub(crate) fn note(&self, events: &[Arc<Event>]) {
-        let (Some(first), mut kept) = (events.first(), self.events()) else { return };
-        if kept.back().is_some_and(|last| last.position + 1 != first.position) {
-            kept.clear();
+        let (Some(first), mut all) = (events.first(), self.events()) else { return };
+        if all.kept.back().is_some_and(|last| last.position + 1 != first.position) {
+            *all = Events::default();
         }
-        kept.extend(events.iter().skip(events.len().saturating_sub(EVENTS_MAX)).cloned());
-        let more = kept.len().saturating_sub(EVENTS_MAX);
-        kept.drain(..more);
+        events.iter().for_each(|event| all.push(event));
     }
 
     /// The event at `position`, if it is at hand.
     pub(crate) fn event(&self, position: i64) -> Option<Arc<Event>> {
-        let kept = self.events();
-        let place = usize::try_from(position - kept.front()?.position).ok()?;
-        kept.get(place).cloned()
+        let all = self.events();
+        let place = usize::try_from(position - all.kept.front()?.position).ok()?;
+        all.kept.get(place).cloned()
     }
 
     /// The events of the type `kind` after the position `after` and up to `to`, if all of them are at hand.
     pub(crate) fn events_between(&self, kind: &EventType, after: i64, to: i64) -> Option<Vec<Arc<Event>>> {
-        let kept = self.events();
+        let all = self.events();
+        let kept = &all.kept;
         if kept.front()?.position > after + 1 || kept.back()?.position < to {
             return None;
         }

@@ -53,3 +53,21 @@ fn the_oldest_events_go() {
     assert!(recent.event(1).is_none());
     assert_eq!(recent.event(max + 1).map(|found| found.position), Some(max + 1));
 }
+
+#[test]
+fn large_events_push_the_older_ones_out() {
+    let recent = Recent::default();
+    let large = |position| {
+        let text = (rapport_model::Name::new("body").unwrap(), Value::text(&"x".repeat(EVENT_BYTES_MAX / 2)));
+        let mut event = (*event(position, "order.paid")).clone();
+        event.body = Some(Body::Data(vec![text]));
+        Arc::new(event)
+    };
+    recent.note(&[event(1, "order.paid"), large(2)]);
+    assert!(recent.event(1).is_some());
+    recent.note(&[large(3)]);
+    assert!(recent.event(1).is_none() && recent.event(2).is_none());
+    assert!(recent.event(3).is_some());
+    recent.note(&[event(4, "order.paid")]);
+    assert_eq!(recent.events().bytes, [3, 4].iter().map(|n| bytes_of(&recent.event(*n).unwrap())).sum::<usize>());
+}

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use rapport_model::run::run_id;
 use rapport_model::{Digest, Run, RunId, RunStatus};
 use rapport_store::{
-    Activation, Artifact, ArtifactKind, AutomationChange, EventQuery, JournalStep, RunQuery, RunUpdate, Store, StoreError, Triggers,
-    UnitOfWork,
+    Activation, Artifact, ArtifactKind, AutomationChange, EventQuery, JournalStep, RunQuery, RunUpdate, Store,
+    StoreError, Triggers, UnitOfWork,
 };
 
 use crate::world::*;
@@ -120,11 +120,8 @@ async fn what_was_woken_without_a_commit_steps_on_from_where_it_waits(world: Wor
     assert!(moved(store.commit(woken(RunStatus::Completed, RunStatus::Waiting, run.digest)).await.map(drop)));
     // It waits again, with another version.
     let other = Digest::of(b"other");
-    let again = UnitOfWork {
-        run_digest: Some(other),
-        journal: JournalStep::WaitsAgain,
-        ..step(run.id, RunStatus::Waiting)
-    };
+    let again =
+        UnitOfWork { run_digest: Some(other), journal: JournalStep::WaitsAgain, ..step(run.id, RunStatus::Waiting) };
     store.commit(again).await.unwrap();
     assert!(moved(store.commit(woken(RunStatus::Completed, RunStatus::Waiting, run.digest)).await.map(drop)));
     store.commit(woken(RunStatus::Completed, RunStatus::Waiting, other)).await.unwrap();
