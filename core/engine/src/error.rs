@@ -17,6 +17,15 @@ pub struct FieldProblem {
     pub message: String,
 }
 
+impl std::fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pointer.as_str() {
+            "" => f.write_str(&self.message),
+            pointer => write!(f, "{pointer}: {}", self.message),
+        }
+    }
+}
+
 /// Why the engine did not do what was asked. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -75,7 +84,7 @@ pub enum EngineError {
         what: String,
     },
     /// A field of the request is wrong.
-    #[error("{}", .0.iter().map(|p| format!("{}: {}", p.pointer, p.message)).collect::<Vec<_>>().join("; "))]
+    #[error("{}", .0.iter().map(FieldProblem::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldProblem>),
     /// A rule cannot be read.
     #[error("line {}, column {}: {}{}", .0.line, .0.column, .0.message, hint(&.0.help))]

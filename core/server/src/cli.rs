@@ -251,6 +251,25 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 mod tests {
     use super::*;
 
+    /// An argument that is called like a common one is read in its place, and not as what it is.
+    #[test]
+    fn no_command_calls_an_argument_like_a_common_one() {
+        fn look(command: &clap::Command, common: &[String]) {
+            for below in command.get_subcommands() {
+                for argument in below.get_arguments() {
+                    let own = argument.get_id().as_str();
+                    assert!(!common.iter().any(|id| id == own), "{}: {own}", below.get_name());
+                }
+                look(below, common);
+            }
+        }
+        let cli = Cli::command();
+        let common = cli.get_arguments().filter(|a| a.is_global_set()).map(|a| a.get_id().to_string());
+        let common: Vec<String> = common.collect();
+        assert!(common.len() > 3, "{common:?}");
+        look(&cli, &common);
+    }
+
     #[test]
     fn the_tree_of_commands_is_sound() {
         Cli::command().debug_assert();

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::{Database, TestApp, eventually, on_both, order_paid, project};
+use crate::process::rapport;
 
 on_both!(
     a_message_is_made_from_its_template_and_captured,
@@ -124,6 +125,9 @@ async fn a_template_is_previewed_without_sending(database: Database) {
     assert_eq!(app.post(path, body).await.expect(200).json()["text"], "You paid 7.");
     let refused = app.post(path, json!({ "to": "customer/customer_no:1" })).await.expect(422).json();
     assert!(refused["detail"].as_str().unwrap().contains("amount"), "{refused}");
+    let shown = ["template", "preview", "thanks", "--to", "customer/customer_no:1", "--with", "{\"amount\": 7}"];
+    let shown = rapport(&shown).to(&app, &app.folder.path().join("key")).run().expect(0);
+    assert!(shown.output.contains("You paid 7."), "{}", shown.output);
     app.post("/v1/templates/thnaks/preview", json!({})).await.expect(404);
     assert!(messages(&app, "").await.is_empty());
 }

@@ -43,7 +43,7 @@ pub(super) enum TemplateCommand {
         to: Option<String>,
         /// The data that it would be sent with, as a JSON object.
         #[arg(long, default_value = "{}")]
-        data: String,
+        with: String,
     },
 }
 
@@ -134,8 +134,8 @@ pub(super) fn messages(common: &Common, command: &MessageCommand) -> Outcome {
 }
 
 pub(super) fn template(common: &Common, command: &TemplateCommand) -> Outcome {
-    let TemplateCommand::Preview { name, to, data } = command;
-    let data: Json = serde_json::from_str(data).map_err(|e| Failure::Usage(format!("--data: {e}")))?;
+    let TemplateCommand::Preview { name, to, with } = command;
+    let data: Json = serde_json::from_str(with).map_err(|e| Failure::Usage(format!("--with: {e}")))?;
     let mut body = json!({ "data": data });
     if let Some(to) = to {
         body["to"] = to.as_str().into();

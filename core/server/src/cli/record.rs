@@ -41,6 +41,14 @@ pub(super) enum RecordCommand {
         #[arg(long)]
         limit: Option<u32>,
     },
+    /// Creates a record.
+    Create {
+        /// The object, such as `customer`.
+        object: String,
+        /// Fields with their values: `city=Paris`, `points:=12` (JSON).
+        #[arg(value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
     /// Sets fields of a record; one named by a unique field is created if it is missing.
     Set {
         /// The object, such as `customer`.
@@ -95,6 +103,11 @@ pub(super) fn run(common: &Common, command: RecordCommand) -> Outcome {
                 .query("limit", limit.map(|n| n.to_string()).as_deref())
                 .text();
             common.output().show(&common.client()?.get(&path)?, explain::history);
+            Ok(ExitCode::SUCCESS)
+        }
+        RecordCommand::Create { object, fields } => {
+            let path = Address::of(&["v1", "records", &object]).text();
+            common.output().one(&common.client()?.post(&path, &Json::Object(assignments(&fields)?))?);
             Ok(ExitCode::SUCCESS)
         }
         RecordCommand::Set { object, key, fields } => {
