@@ -115,7 +115,9 @@ impl Recent {
         if all.kept.back().is_some_and(|last| last.position + 1 != first.position) {
             *all = Events::default();
         }
-        events.iter().for_each(|event| all.push(event));
+        for event in events {
+            all.push(event);
+        }
     }
 
     /// The event at `position`, if it is at hand.

@@ -43,7 +43,7 @@ fn asking_more() -> String {
 fn right_last(text: &str) -> String {
     let (head, settings) = text.split_once("[settings]").unwrap();
     let settings: Vec<&str> = settings.lines().filter(|l| !l.is_empty()).collect();
-    let inline: Vec<String> = settings.iter().map(|l| l.to_string()).collect();
+    let inline: Vec<String> = settings.iter().map(ToString::to_string).collect();
     format!("settings = {{ {} }}\n{head}", inline.join(", "))
 }
 

@@ -4,6 +4,7 @@
 mod checks;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod limits;

@@ -195,7 +195,7 @@ fn of_tls(error: &SmtpError) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
     let within = |e: &(dyn std::error::Error + 'static)| {
         let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        e.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+        e.is::<rustls::Error>() || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
     };
     error.is_tls() || std::iter::successors(Some(first), |e| e.source()).any(within)
 }
