@@ -35,7 +35,15 @@ macro_rules! export {
 #[macro_export]
 macro_rules! export_role {
     (on_event, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_on_event() {
+            let _ = <$plugin as $crate::OnEvent>::on_event;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::on_event::exports::rapport::plugin::on_event::Guest for Component {
@@ -45,12 +53,20 @@ macro_rules! export_role {
                     <$plugin as $crate::OnEvent>::on_event(event.into()).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::on_event::export_on_event!(Component with_types_in $crate::bindings::on_event);
         };
     };
     (on_schedule, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_on_schedule() {
+            let _ = <$plugin as $crate::OnSchedule>::on_schedule;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::on_schedule::exports::rapport::plugin::on_schedule::Guest for Component {
@@ -60,12 +76,20 @@ macro_rules! export_role {
                     <$plugin as $crate::OnSchedule>::on_schedule(event.into()).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::on_schedule::export_on_schedule!(Component with_types_in $crate::bindings::on_schedule);
         };
     };
     (on_action, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_on_action() {
+            let _ = <$plugin as $crate::OnAction>::on_action;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::on_action::exports::rapport::plugin::on_action::Guest for Component {
@@ -77,12 +101,20 @@ macro_rules! export_role {
                     output.map(|json| json.to_string()).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::on_action::export_on_action!(Component with_types_in $crate::bindings::on_action);
         };
     };
     (on_request, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_on_request() {
+            let _ = <$plugin as $crate::OnRequest>::on_request;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::on_request::exports::rapport::plugin::on_request::Guest for Component {
@@ -96,12 +128,20 @@ macro_rules! export_role {
                     answer.map(::std::convert::Into::into).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::on_request::export_on_request!(Component with_types_in $crate::bindings::on_request);
         };
     };
     (validate, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_validate() {
+            let _ = <$plugin as $crate::Validator>::validate;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::validator::exports::rapport::plugin::validator::Guest for Component {
@@ -111,12 +151,20 @@ macro_rules! export_role {
                     <$plugin as $crate::Validator>::validate(change.into()).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::validator::export_validator!(Component with_types_in $crate::bindings::validator);
         };
     };
     (compensate, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_compensate() {
+            let _ = <$plugin as $crate::Compensator>::compensate;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::compensator::exports::rapport::plugin::compensator::Guest for Component {
@@ -126,12 +174,20 @@ macro_rules! export_role {
                     <$plugin as $crate::Compensator>::compensate(undone.into()).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::compensator::export_compensator!(Component with_types_in $crate::bindings::compensator);
         };
     };
     (migrate, $plugin:ty) => {
+        // Natively nobody calls it, and it is not to be called unused.
+        #[cfg(not(target_family = "wasm"))]
+        #[doc(hidden)]
+        pub fn rapport_native_migrate() {
+            let _ = <$plugin as $crate::Migrator>::migrate;
+        }
+
         const _: () = {
+            #[allow(dead_code)]
             struct Component;
 
             impl $crate::bindings::migrator::exports::rapport::plugin::migrator::Guest for Component {
@@ -144,7 +200,7 @@ macro_rules! export_role {
                     <$plugin as $crate::Migrator>::migrate(step.into()).map_err(::std::convert::Into::into)
                 }
             }
-
+            #[cfg(target_family = "wasm")]
     $crate::bindings::migrator::export_migrator!(Component with_types_in $crate::bindings::migrator);
         };
     };
