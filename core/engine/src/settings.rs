@@ -273,16 +273,12 @@ fn unknown(declaration: &Declaration, name: &str) -> String {
 
 /// Where `value` does not fit its setting: its schema, or the kind of its default where there is none.
 fn misfits(def: &SettingDef, value: &Json) -> Vec<FieldProblem> {
-    match &def.schema {
-        Some(schema) => {
-            let found = schema.misfits(value).into_iter();
-            found.map(|misfit| FieldProblem { pointer: misfit.pointer, message: misfit.message }).collect()
-        }
-        None => {
-            let want = of_other_kind(def, value).map(|want| format!("expected {want}, got {value}"));
-            want.map(|message| FieldProblem { pointer: String::new(), message }).into_iter().collect()
-        }
+    if let Some(schema) = &def.schema {
+        let found = schema.misfits(value).into_iter();
+        return found.map(|misfit| FieldProblem { pointer: misfit.pointer, message: misfit.message }).collect();
     }
+    let want = of_other_kind(def, value).map(|want| format!("expected {want}, got {value}"));
+    want.map(|message| FieldProblem { pointer: String::new(), message }).into_iter().collect()
 }
 
 /// What `value` would have to be to fit, if it does not: the kind of the default is the kind of the setting.

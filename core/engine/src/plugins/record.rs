@@ -98,7 +98,7 @@ impl Inner {
             let trusted = matches!(record.get("trusted"), Value::Bool(true));
             match text_of(&record, "key").parse() {
                 Ok(key) => {
-                    drop(publishers.insert(text_of(&record, "name"), Publisher { record: record.id, key, trusted }))
+                    publishers.insert(text_of(&record, "name"), Publisher { record: record.id, key, trusted });
                 }
                 Err(error) => tracing::error!(record.id = %record.id, "a publisher's key does not read: {error}"),
             }
