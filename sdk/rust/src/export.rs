@@ -43,8 +43,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::on_event::exports::rapport::plugin::on_event::Guest for Component {
                 fn handle(
@@ -66,8 +67,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::on_schedule::exports::rapport::plugin::on_schedule::Guest for Component {
                 fn handle(
@@ -89,8 +91,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::on_action::exports::rapport::plugin::on_action::Guest for Component {
                 fn handle(
@@ -114,8 +117,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::on_request::exports::rapport::plugin::on_request::Guest for Component {
                 fn handle(
@@ -141,8 +145,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::validator::exports::rapport::plugin::validator::Guest for Component {
                 fn validate(
@@ -164,8 +169,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::compensator::exports::rapport::plugin::compensator::Guest for Component {
                 fn compensate(
@@ -187,8 +193,9 @@ macro_rules! export_role {
         }
 
         const _: () = {
-            #[allow(dead_code)]
             struct Component;
+            #[cfg(not(target_family = "wasm"))]
+            const _: Component = Component;
 
             impl $crate::bindings::migrator::exports::rapport::plugin::migrator::Guest for Component {
                 fn migrate(

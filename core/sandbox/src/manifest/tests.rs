@@ -418,9 +418,8 @@ fn two_routes_for_one_request_are_refused() {
 
 #[test]
 fn lists_and_texts_have_limits() {
-    let rights: Vec<String> =
-        (0..201).map(|i| format!("[[capabilities]]\nright = \"o{i}:read\"\nreason = \"x\"\n")).collect();
-    let rights = rights.concat();
+    let one = |i| format!("[[capabilities]]\nright = \"o{i}:read\"\nreason = \"x\"\n");
+    let rights = (0..201).map(one).collect::<Vec<String>>().concat();
     assert!(problem(&format!("{HEAD}{TRIGGER}{rights}")).contains("there are 201 `[[capabilities]]`, 200 are allowed"));
     let title = format!("title = \"{}\"\n", "x".repeat(201));
     assert!(problem(&format!("{HEAD}{title}{TRIGGER}")).contains("`title` is longer than 200 characters"));
