@@ -439,7 +439,9 @@ mod tests {
     fn a_wait_that_began_earlier_is_looked_through_from_there() {
         let waits = Waits::default();
         waits.register(&paid(), &journal::subject_field(), 50);
+        assert_eq!(waits.open().0.remove(0).1.seen, 50);
         waits.seen(&paid(), 50, 80);
+        waits.again(&paid());
         assert_eq!(waits.open().0.remove(0).1.seen, 80);
         waits.register(&paid(), &journal::subject_field(), 60);
         waits.seen(&paid(), 80, 90);
