@@ -5,7 +5,7 @@ use std::time::Duration;
 use rapport_model::Timestamp;
 use rapport_test_support::{Answer, HttpSink};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::client::Request;
 use crate::harness::{Database, TestApp, event, eventually, on_both, order_paid};
@@ -64,6 +64,32 @@ async fn a_stranger_who_holds_the_write_lock_delays_and_loses_nothing() {
             async move { client.send(Request::new("POST", "/v1/events").json(&order_paid("2", "1", "5"))).await },
         );
     // The first is due, the second is posted, and neither can be committed.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let (waits, done) = (app.runs("status=waiting").await.len(), app.runs("status=completed").await.len());
+    stranger.close().await.unwrap();
+    assert_eq!(waits + done, 1, "reads go on, and the second has not begun");
+    let reply = posted.await.unwrap();
+    assert!([202, 503].contains(&reply.status), "{}", reply.text());
+    app.post("/v1/events", order_paid("2", "1", "5")).await.expect(202);
+    completed(&app, 2).await;
+    assert_eq!(app.customer_field("1", "woken").await, 2, "each woke once");
+}
+
+/// The same on PostgreSQL, where the lock is on the row that says how far the log goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_who_holds_the_head_of_the_log_delays_and_loses_nothing() {
+    let script = SLEEPER.replace("2 hours", "300 milliseconds");
+    let app = TestApp::on(Database::Postgres).script("sleeper", &script).start().await;
+    app.customer("1").await;
+    app.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    waiting(&app, 1).await;
+    let mut stranger = PgConnection::connect(&app.database_url()).await.unwrap();
+    stranger.execute("begin; select * from log_head for update").await.unwrap();
+    let client = app.with_key(app.key.as_ref().unwrap());
+    let posted =
+        tokio::spawn(
+            async move { client.send(Request::new("POST", "/v1/events").json(&order_paid("2", "1", "5"))).await },
+        );
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let (waits, done) = (app.runs("status=waiting").await.len(), app.runs("status=completed").await.len());
     stranger.close().await.unwrap();
