@@ -11,6 +11,8 @@ fn main() {
         println!("cargo::rerun-if-changed={folder}/logs/HEAD");
     }
     println!("cargo::rerun-if-changed=build.rs");
+    // What `rapport plugin new` writes is inside the program.
+    println!("cargo::rerun-if-changed=../../sdk");
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

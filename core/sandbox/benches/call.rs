@@ -125,7 +125,8 @@ fn calls(criterion: &mut Criterion) {
     let empty = "on(\"order.created\"); fn run(event) { }";
     let empty = runtime.block_on(sandbox.load_script("empty.rhai", empty)).expect("a script");
     let built =
-        author::build_plugin(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/tiers")).expect("a plugin");
+        author::build_plugin(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/tiers"), author::Care::Full)
+            .expect("a plugin");
     let bytes = std::fs::read(built).expect("a component");
     let plugin = runtime.block_on(sandbox.load_component(&bytes)).expect("a component");
     let mut time = |name: &str, program: &Program, event: GuestEvent| {

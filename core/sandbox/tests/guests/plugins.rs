@@ -1,7 +1,7 @@
 //! Components: the tiers plugin, and one that misbehaves in every way it can.
 
 use rapport_model::Value;
-use rapport_sandbox::author::{Package, build_plugin, check_component, read_manifest};
+use rapport_sandbox::author::{Care, Package, build_plugin, check_component, read_manifest};
 use rapport_sandbox::{GuestFailure, HostError, Manifest, Program, Sandbox, SandboxConfig, SandboxError};
 
 use crate::host::{Recorder, built, component, data, points, record, sandbox, tiers, tiers_host, with_limits};
@@ -247,8 +247,8 @@ fn a_plugin_that_does_not_build_shows_what_cargo_says() {
     std::fs::write(folder.path().join("Cargo.toml"), cargo).unwrap();
     std::fs::create_dir(folder.path().join("src")).unwrap();
     std::fs::write(folder.path().join("src/lib.rs"), "fn broken( {}").unwrap();
-    assert!(build_plugin(folder.path()).unwrap_err().to_string().contains("building the plugin failed"));
+    assert!(build_plugin(folder.path(), Care::Full).unwrap_err().to_string().contains("building the plugin failed"));
     std::fs::write(folder.path().join("src/lib.rs"), "").unwrap();
-    let component = build_plugin(folder.path()).unwrap();
+    let component = build_plugin(folder.path(), Care::Full).unwrap();
     assert!(component.ends_with("wasm32-wasip2/release/broken.wasm"), "{}", component.display());
 }

@@ -1,6 +1,8 @@
 //! `rapport plugin`: builds, checks, tests, packs and signs plugins without a server; installs and steers them on one.
 
+mod dev;
 mod install;
+mod new;
 mod package;
 mod show;
 
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use rapport_sandbox::author::{self, Package};
+use rapport_sandbox::author::{self, Care, Package};
 use rapport_sandbox::{Sandbox, SandboxError};
 use serde_json::{Value as Json, json};
 use ureq::http::Method;
@@ -21,10 +23,19 @@ use crate::client::{Address, Call};
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    /// Makes a folder with a new plugin, which builds and passes its test.
+    New(new::NewArgs),
     /// Builds the plugin in a folder, checks it, and leaves `<id>.wasm` beside its manifest.
     Build {
         /// The folder with `plugin.toml`.
         dir: PathBuf,
+    },
+    /// Builds and tests a plugin again whenever a file of it is saved. A server with `serve --watch` takes up what is built.
+    Dev {
+        /// The folder with `plugin.toml`.
+        dir: PathBuf,
+        #[command(flatten)]
+        options: test::Options,
     },
     /// Checks a plugin: its manifest, what its component imports, and that it declares no more than the manifest.
     Check {
@@ -111,7 +122,9 @@ pub(super) enum PluginCommand {
 pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
     match command {
         PluginCommand::Test { dir, options } => return test::plugin(common, dir, *options),
-        PluginCommand::Build { dir } => check_folder(common, dir, Some(build(dir)?))?,
+        PluginCommand::New(args) => new::run(common, args)?,
+        PluginCommand::Dev { dir, options } => return dev::run(common, dir, *options),
+        PluginCommand::Build { dir } => check_folder(common, dir, Some(build(dir, Care::Full)?))?,
         PluginCommand::Check { dir } => check_folder(common, dir, None)?,
         PluginCommand::Keygen { out } => package::keygen(common, out)?,
         PluginCommand::Pack(args) => package::pack(common, args)?,
@@ -173,9 +186,9 @@ fn check_folder(common: &Common, dir: &Path, built: Option<PathBuf>) -> Result<(
 }
 
 /// Builds the plugin in `dir`; gives the path of the component beside the manifest.
-fn build(dir: &Path) -> Result<PathBuf, Failure> {
+fn build(dir: &Path, care: Care) -> Result<PathBuf, Failure> {
     let manifest = author::read_manifest(dir).map_err(|e| failed(&e))?;
-    let component = author::build_plugin(dir).map_err(|e| failed(&e))?;
+    let component = author::build_plugin(dir, care).map_err(|e| failed(&e))?;
     let place = dir.join(format!("{}.wasm", manifest.id));
     // A server that watches the folder must never see half a component.
     let beside = dir.join(format!(".{}.wasm.new", manifest.id));
