@@ -1,6 +1,6 @@
 //! The one error of the engine's border: facts with names in them, each with a stable code.
 
-use rapport_model::AutomationId;
+use rapport_model::{AutomationId, RunId};
 use rapport_model::actor::Actor;
 use rapport_model::image::Unfit;
 use rapport_model::name::Name;
@@ -82,6 +82,24 @@ pub enum EngineError {
     NotFound {
         /// What was looked for.
         what: String,
+    },
+    /// There is no such action.
+    #[error("{0}")]
+    UnknownAction(String),
+    /// The plugin does not let this action be called from here.
+    #[error("{0}")]
+    NotCallable(String),
+    /// The run of an action died, or was cancelled.
+    #[error("`{action}` failed: {code}: {message}")]
+    ActionFailed {
+        /// The action.
+        action: String,
+        /// Its run; none of an action that only reads.
+        run: Option<RunId>,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
     },
     /// A field of the request is wrong.
     #[error("{}", .0.iter().map(FieldProblem::to_string).collect::<Vec<_>>().join("; "))]
@@ -179,6 +197,9 @@ impl EngineError {
             Self::UnknownEventType { .. } => "unknown_event_type",
             Self::ReservedEventType(_) => "reserved_event_type",
             Self::NotFound { .. } => "not_found",
+            Self::UnknownAction(_) => "unknown_action",
+            Self::NotCallable(_) => "not_callable",
+            Self::ActionFailed { .. } => "action_failed",
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",

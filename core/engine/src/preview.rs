@@ -17,6 +17,7 @@ use rapport_store::Match;
 
 use crate::buffer::Buffer;
 use crate::bulk::{Batch, PreviewLine, Row, RowOutcome, outcome, refused};
+use crate::actions;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::execute::host;
@@ -139,7 +140,7 @@ impl Engine {
         host.buffer = std::mem::take(&mut trial.buffer);
         host.buffer.start_slice();
         let guest_event = GuestEvent { event: event.clone(), record: next.record.clone() };
-        let (report, mut host) = self.inner.sandbox.call(&version.program, guest_event, host).await;
+        let (report, mut host) = self.inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
         let line = trial.lines.entry(found.automation.to_string()).or_default();
         line.automation = found.automation.to_string();
         line.runs += 1;

@@ -1,11 +1,13 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
+mod action;
 mod order;
 mod outbound;
 mod question;
 mod refusal;
 mod shown;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,9 +19,9 @@ use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
+use rapport_model::{AutomationId, EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel, Outgoing,
     Question, RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
@@ -75,6 +77,8 @@ pub(crate) struct SliceHost {
     pub(crate) live: Arc<Snapshot>,
     /// The package that the automation came in, if it did.
     pub(crate) plugin: Option<Arc<Installed>>,
+    /// All plugins that came in packages.
+    pub(crate) packed: Arc<HashMap<AutomationId, Arc<Installed>>>,
     /// What the run results in, for the one that invoked it.
     pub(crate) reply: Json,
 }
@@ -118,13 +122,7 @@ impl SliceHost {
 
     /// The record that `key` names, as the slice sees it.
     async fn locate(&self, object: &ObjectDef, key: &str) -> Answer<Option<Arc<Record>>> {
-        match key::parse(object, key).map_err(refusal)? {
-            Key::Id(id) => match self.buffer.get(&object.name, id) {
-                Some(known) => Ok(known),
-                None => self.store.record(&object.name, id).await.map_err(store_failure),
-            },
-            Key::Field(field, value) => self.locate_by(object, &field, &value).await,
-        }
+        self.find_record(object, key::parse(object, key).map_err(refusal)?).await
     }
 
     async fn locate_by(&self, object: &ObjectDef, field: &Name, value: &Value) -> Answer<Option<Arc<Record>>> {
@@ -134,6 +132,17 @@ impl SliceHost {
         let found = self.lookup.by_key(&self.store, &object.name, field, value).await.map_err(refusal)?;
         // The slice may have deleted it or given it another value since.
         Ok(found.filter(|record| !self.buffer.is_touched(record.id)))
+    }
+
+    /// The record of that key, as the slice sees it.
+    pub(crate) async fn find_record(&self, object: &ObjectDef, key: Key) -> Answer<Option<Arc<Record>>> {
+        match key {
+            Key::Id(id) => match self.buffer.get(&object.name, id) {
+                Some(known) => Ok(known),
+                None => self.store.record(&object.name, id).await.map_err(store_failure),
+            },
+            Key::Field(field, value) => self.locate_by(object, &field, &value).await,
+        }
     }
 
     async fn must_locate(&self, object: &ObjectDef, key: &str) -> Answer<Arc<Record>> {
@@ -486,6 +495,14 @@ impl Host for SliceHost {
 
     async fn invoke(&mut self, _: &str, _: &str) -> Answer<String> {
         waits_here()
+    }
+
+    async fn start_job(&mut self, job: JobRequest) -> Answer<String> {
+        let started = Instant::now();
+        let about = format!("{} {}", job.action, job.input.chars().take(200).collect::<String>());
+        let answer = self.do_start_job(job).await;
+        self.trace.call("start_job", &about, &outcome(&answer, Clone::clone), started);
+        answer
     }
 }
 
