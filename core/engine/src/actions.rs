@@ -8,6 +8,7 @@
 //! under the rights of its plugin, on the lane of the record that its input names, if the action says so. What goes in and out is
 //! held against the action's schemas.
 
+mod alone;
 mod call;
 mod reading;
 
@@ -24,6 +25,7 @@ use rapport_sandbox::work::ActionCall;
 use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport, Work};
 use serde_json::{Map, Value as Json};
 
+pub use self::alone::call_alone;
 pub use self::call::{ActionAnswer, ActionOptions};
 pub(crate) use self::reading::ReadingHost;
 use crate::error::FieldProblem;

@@ -66,7 +66,7 @@ mod versions;
 mod waits;
 mod watchdog;
 
-pub use actions::{ActionAnswer, ActionOptions};
+pub use actions::{ActionAnswer, ActionOptions, call_alone};
 pub use automations::Activated;
 pub use backtest::{Against, Candidate, NewBacktest};
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};
