@@ -101,6 +101,16 @@ pub enum EngineError {
         /// Why.
         message: String,
     },
+    /// A plugin could not take back what its run did.
+    #[error("the compensator of `{plugin}` failed: {code}: {message}")]
+    Compensator {
+        /// The plugin.
+        plugin: AutomationId,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
+    },
     /// A field of the request is wrong.
     #[error("{}", .0.iter().map(FieldProblem::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldProblem>),
@@ -200,6 +210,7 @@ impl EngineError {
             Self::UnknownAction(_) => "unknown_action",
             Self::NotCallable(_) => "not_callable",
             Self::ActionFailed { .. } => "action_failed",
+            Self::Compensator { .. } => "compensator_failed",
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",

@@ -24,8 +24,8 @@ use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
-use self::landing::{commit, sent};
-pub(crate) use self::landing::{moved, settle};
+use self::landing::commit;
+pub(crate) use self::landing::{moved, sent, settle};
 use crate::actions;
 use crate::buffer::Buffer;
 use crate::engine::Inner;
@@ -281,7 +281,7 @@ fn time_of(inner: &Inner, run: &Run, event: &Event) -> Timestamp {
 }
 
 /// The subject's record as it is now, and whether it is: one that was deleted since is shown as it last was known to the event.
-async fn subject_record(inner: &Inner, event: &Event) -> Result<(Option<Arc<Record>>, bool), EngineError> {
+pub(crate) async fn subject_record(inner: &Inner, event: &Event) -> Result<(Option<Arc<Record>>, bool), EngineError> {
     let Some(subject) = &event.subject else { return Ok((None, false)) };
     if let Some(record) = inner.store.record(&subject.object, subject.id).await? {
         return Ok((Some(record), true));

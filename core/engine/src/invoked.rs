@@ -9,6 +9,8 @@
 //! The child's id follows from the parent's and the number of the call, and the version that it runs is the one that was live
 //! when it was called: what is taken out of service between call and commit still runs.
 
+use std::sync::Arc;
+
 use rapport_model::event::{Body, Fields, NewEvent};
 use rapport_model::limits::{INVOKE_BYTES_MAX, JSON_DEPTH_MAX};
 use rapport_model::nearest::nearest;
@@ -49,6 +51,17 @@ pub(crate) fn invocation(version: &Version, child: RunId, input: Json, time: Tim
         ("input", Value::Json(input.into())),
     ];
     core_event(INVOKED, data, time)
+}
+
+/// The event that starts a run, as one of `version`.
+pub(crate) fn of_version(event: &Arc<Event>, version: &Version) -> Arc<Event> {
+    let digest = version.digest.to_string();
+    let mut event = (**event).clone();
+    if let Some(Body::Data(data)) = &mut event.body {
+        let named = data.iter_mut().filter(|(name, _)| name.as_str() == "digest");
+        named.for_each(|(_, value)| *value = Value::text(&digest));
+    }
+    Arc::new(event)
 }
 
 /// The event that tells how a run that was invoked has ended.

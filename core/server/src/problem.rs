@@ -75,6 +75,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_package", 422, "The file is no package, or was changed"),
     ("untrusted_package", 422, "The package may not come in"),
     ("action_failed", 422, "The run of the action failed"),
+    ("compensator_failed", 422, "The plugin could not take back what its run did"),
     ("internal", 500, "The server failed"),
     ("unavailable", 503, "The server cannot do this now"),
     ("disk_full", 507, "The disk is full"),

@@ -3,6 +3,8 @@
 //! Each runs on SQLite and on PostgreSQL. They were written from the text, not from the code.
 
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
 mod automations;
 #[cfg(test)]
 mod backtest_schedules;

@@ -25,6 +25,7 @@ use super::together::Exposure;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::execute;
+use crate::invoked;
 use crate::lanes::{Item, lane_of};
 use crate::registry::Version;
 use crate::replay::{Released, Replay};
@@ -137,12 +138,20 @@ impl<'a> Player<'a> {
 
     /// Has an event committed with the next group; what must come before it is played.
     pub(super) async fn give(&mut self, event: Arc<Event>) -> Result<(), EngineError> {
+        let Some(event) = self.called(event) else { return Ok(()) };
         if !self.released.is_empty() || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
             self.flush().await?;
         }
         self.lanes.insert(event.lane);
         self.given.push(event);
         Ok(())
+    }
+
+    /// The event, if it is no call of an automation that is not played; a call is one of the version that is.
+    fn called(&self, event: Arc<Event>) -> Option<Arc<Event>> {
+        let Some(found) = invoked::started_by(&event) else { return Some(event) };
+        let version = self.parts.versions.get(&found.automation)?;
+        Some(invoked::of_version(&event, version))
     }
 
     /// Follows what the log says of versions.
