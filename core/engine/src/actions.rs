@@ -85,7 +85,8 @@ impl Callee {
     /// Why callers of this kind may not call it, if they may not.
     pub(crate) fn bars(&self, kind: CallerKind) -> Option<String> {
         let (word, name) = (if kind == CallerKind::Api { "api" } else { kind_word(kind) }, &self.name);
-        let why = || format!("`{name}` cannot be called from here: its `callers` in plugin.toml do not name \"{word}\"");
+        let why =
+            || format!("`{name}` cannot be called from here: its `callers` in plugin.toml do not name \"{word}\"");
         (!self.action().may_be_called_by(kind)).then(why)
     }
 
@@ -229,7 +230,7 @@ pub(crate) fn plugin_of(invokes: &str) -> Option<AutomationId> {
 }
 
 /// An action as it is shown.
-pub(crate) fn to_json(callee: &Callee, state: &str) -> Json {
+pub(crate) fn to_json(callee: &Callee) -> Json {
     let action = callee.action();
     let schema = |schema: &Option<JsonSchema>| schema.as_ref().map_or(Json::Null, |schema| schema.source().clone());
     let mut shown = Map::new();
@@ -239,7 +240,6 @@ pub(crate) fn to_json(callee: &Callee, state: &str) -> Json {
     shown.insert("readonly".into(), action.readonly.into());
     shown.insert("callers".into(), action.callers.iter().map(|kind| Json::from(kind_word(*kind))).collect());
     shown.insert("lane".into(), action.lane.as_ref().map_or(Json::Null, |lane| lane.as_str().into()));
-    shown.insert("state".into(), state.into());
     shown.insert("input".into(), schema(&action.input));
     shown.insert("output".into(), schema(&action.output));
     Json::Object(shown)

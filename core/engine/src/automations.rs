@@ -440,7 +440,8 @@ impl Inner {
 /// What a plugin declares that this host would not do: it is not installed, lest somebody relies on it.
 fn unanswered(declaration: &Declaration) -> Vec<String> {
     let routes = "`[[routes]]`: this host does not answer requests in the name of plugins yet".to_owned();
-    let hooks = "`[[hooks]]`: this host does not ask plugins before a change yet, so that each would go through".to_owned();
+    let hooks =
+        "`[[hooks]]`: this host does not ask plugins before a change yet, so that each would go through".to_owned();
     let asked = [(declaration.routes.is_empty(), routes), (declaration.hooks.is_empty(), hooks)];
     asked.into_iter().filter(|(none, _)| !none).map(|(_, why)| why).collect()
 }

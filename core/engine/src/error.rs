@@ -1,10 +1,10 @@
 //! The one error of the engine's border: facts with names in them, each with a stable code.
 
-use rapport_model::{AutomationId, RunId};
 use rapport_model::actor::Actor;
 use rapport_model::image::Unfit;
 use rapport_model::name::Name;
 use rapport_model::rule::RuleError;
+use rapport_model::{AutomationId, RunId};
 use rapport_sandbox::{Diagnostic, SandboxError};
 use rapport_store::StoreError;
 

@@ -15,9 +15,9 @@ use rapport_model::{Actor, EventType, Record, Run, RunStatus, Timestamp, image};
 use rapport_sandbox::GuestEvent;
 use rapport_store::Match;
 
+use crate::actions;
 use crate::buffer::Buffer;
 use crate::bulk::{Batch, PreviewLine, Row, RowOutcome, outcome, refused};
-use crate::actions;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::execute::host;

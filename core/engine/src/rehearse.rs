@@ -126,7 +126,8 @@ impl Inner {
         let mut host = JournaledHost::new(host(self, run, &event, version.clone()), journal, Woken::Time, events);
         host.rehearsal = Rehearsal::Begun;
         let record = host.first_record(&event, None);
-        let (report, host) = self.sandbox.call(&version.program, actions::work(GuestEvent { event, record }), host).await;
+        let (report, host) =
+            self.sandbox.call(&version.program, actions::work(GuestEvent { event, record }), host).await;
         Ok(difference(&host, calls, report.outcome))
     }
 }

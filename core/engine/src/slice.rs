@@ -21,8 +21,8 @@ use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{AutomationId, EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel, Outgoing,
-    Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel,
+    Outgoing, Question, RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
 use serde_json::Value as Json;

@@ -41,12 +41,7 @@ impl Sandbox {
     ///
     /// # Panics
     /// Only if the host panics.
-    pub async fn call_beside<H: Host>(
-        &self,
-        program: &Program,
-        work: impl Into<Work>,
-        host: H,
-    ) -> (SliceReport, H) {
+    pub async fn call_beside<H: Host>(&self, program: &Program, work: impl Into<Work>, host: H) -> (SliceReport, H) {
         let _permit = self.shared().beside_permit().await;
         self.call_permitted(program, work.into(), host).await
     }

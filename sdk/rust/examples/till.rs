@@ -1,8 +1,8 @@
 //! A plugin of actions: it spends a customer's points, tells how many there are, and takes back what it did by entries of its own.
 
 use rapport_sdk::{
-    Call, Compensator, Error, Fields, Json, OnAction, Reference, Timestamp, Undone, clock, events, flow, jobs, messages,
-    records,
+    Call, Compensator, Error, Fields, Json, OnAction, Reference, Timestamp, Undone, clock, events, flow, jobs,
+    messages, records,
 };
 use serde_json::json;
 

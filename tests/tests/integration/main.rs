@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod actions_back;
+#[cfg(test)]
 mod automations;
 #[cfg(test)]
 mod backtest_schedules;

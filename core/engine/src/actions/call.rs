@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::execute;
 use crate::gate::{Act, Caller};
 use crate::invoked;
+use crate::plugins::State;
 use crate::records::IDEMPOTENCY_MICROS;
 
 /// How an action is called.
@@ -52,7 +53,7 @@ pub enum ActionAnswer {
 }
 
 impl Engine {
-    /// The actions of all plugins that `caller` may know of, in the order of their names, with their schemas.
+    /// The actions of all live plugins, in the order of their names, with their schemas.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`].
@@ -61,7 +62,7 @@ impl Engine {
         let live = self.inner.snapshot.load();
         let mut found: Vec<Callee> = all(&live).collect();
         found.sort_by(|a, b| a.name().cmp(b.name()));
-        Ok(found.iter().map(|callee| self.inner.shown(callee)).collect())
+        Ok(found.iter().map(to_json).collect())
     }
 
     /// One action, with its schemas.
@@ -70,7 +71,7 @@ impl Engine {
     /// [`EngineError::Forbidden`]; [`EngineError::UnknownAction`] with the nearest name.
     pub fn action(&self, caller: &Caller, name: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
-        Ok(self.inner.shown(&self.inner.callee(name)?))
+        Ok(to_json(&self.inner.callee(name)?))
     }
 
     /// Calls the action `name` with `input`, waits for the end of its run as long as `options` say, and gives its output. An action
@@ -180,17 +181,14 @@ impl Inner {
     fn callee(&self, name: &str) -> Result<Callee, EngineError> {
         let found = Callee::find(&self.snapshot.load(), name);
         found.map_err(|why| match super::plugin_of(name).and_then(|id| self.plugins.find(&id)) {
-            // It may be there and not live yet, or not any more.
-            Some(plugin) if plugin.live.is_none() || plugin.is_stopped() => {
-                EngineError::UnknownAction(format!("{why}; the plugin `{}` is {}", plugin.name, plugin.state.as_str()))
+            // It may be there and not live yet, or switched off.
+            Some(plugin) if matches!(plugin.state, State::Waiting | State::Disabled) => {
+                let verb = if plugin.state == State::Waiting { "grant" } else { "enable" };
+                let (id, state) = (&plugin.name, plugin.state.as_str());
+                EngineError::Conflict(format!("the plugin `{id}` is {state}: `rapport plugin {verb} {id}`"))
             }
             _ => EngineError::UnknownAction(why),
         })
-    }
-
-    fn shown(&self, callee: &Callee) -> Json {
-        let held = self.plugins.held(&callee.name().plugin).is_some();
-        to_json(callee, if held { "disabled" } else { "live" })
     }
 
     /// The input with its defaults, if `callee` can be called with it from outside at present.

@@ -58,9 +58,7 @@ impl SliceHost {
         (self.buffer, self.rows_read) = (host.inner.buffer, host.inner.rows_read);
         let SliceReport { outcome, output, .. } = report;
         let output = outcome.and_then(|()| match output {
-            Output::Json(text) => {
-                actions::read_output(Some(callee.action()), callee.action().name.as_str(), &text)
-            }
+            Output::Json(text) => actions::read_output(Some(callee.action()), callee.action().name.as_str(), &text),
             _ => Ok(Json::Null),
         });
         output.map_err(|failure| of_action(callee, &failure))

@@ -96,8 +96,7 @@ async fn attempt(inner: &Inner, run: &Run, refused: &Refused) -> Result<(UnitOfW
     (unit.reads, unit.puts) = planner.buffer.into_parts();
     (unit.events, unit.locks) = (events, locks.taken());
     unit.triggers = triggers(&request);
-    unit.effects =
-        report.called_off.iter().map(|effect| called_off(effect, now, "its run was undone")).collect();
+    unit.effects = report.called_off.iter().map(|effect| called_off(effect, now, "its run was undone")).collect();
     unit.effects.extend(effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))));
     unit.run_state = Some(ended(inner, run, RunStatus::Completed, Some(trace(&target, &report))));
     Ok((unit, locks))

@@ -40,7 +40,7 @@ pub(super) struct ActionArgs {
 
 pub(super) fn run(common: &Common, args: &ActionArgs) -> Outcome {
     let Some(name) = &args.name else {
-        let columns = ["name", "title", "readonly", "callers", "state"];
+        let columns = ["name", "title", "readonly", "callers"];
         common.output().list(&common.client()?.get("/v1/actions")?, &columns);
         return Ok(ExitCode::SUCCESS);
     };

@@ -96,7 +96,8 @@ fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
         for preference in text.split(',').map(str::trim) {
             let Some(wanted) = preference.strip_prefix("wait=") else { continue };
             let known = wanted.parse().ok().filter(|seconds| *seconds <= WAIT_SECONDS_MAX);
-            let wrong = || Problem::header("prefer", format!("`wait` takes whole seconds from 0 to {WAIT_SECONDS_MAX}"));
+            let wrong =
+                || Problem::header("prefer", format!("`wait` takes whole seconds from 0 to {WAIT_SECONDS_MAX}"));
             seconds = known.ok_or_else(wrong)?;
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn read(step: &Members<'_>) -> Read<Call> {
     if OWN.iter().filter(|name| expect.get(name).is_some()).count() > 1 {
         return wrong(&expect.pointer, format!("a call comes to one of {}", OWN.join(", ")));
     }
-    let rest: Map<String, Json> = expect.map.iter().filter(|(name, _)| !OWN.contains(&name.as_str())).map(owned).collect();
+    let rest: Map<String, Json> =
+        expect.map.iter().filter(|(name, _)| !OWN.contains(&name.as_str())).map(owned).collect();
     if !rest.is_empty() {
         read.expect = Some(read_expect(&Members { map: &rest, pointer: expect.pointer.clone() })?);
     }
