@@ -48,7 +48,8 @@ fn customer(call: &Call) -> Result<Option<Reference>, Error> {
 
 /// What entries of this call say that they come from.
 fn cause(call: &Call) -> String {
-    format!("event {}", call.event_position)
+    let key = call.input["key"].as_str().map(str::to_owned);
+    key.unwrap_or_else(|| format!("event {}", call.event_position))
 }
 
 fn points(call: &Call) -> i64 {
@@ -88,7 +89,10 @@ fn hold(call: &Call) -> Result<Json, Error> {
 
 /// Has it paid later.
 fn later(call: &Call) -> Result<Json, Error> {
-    let input = json!({ "customer": call.input["customer"], "points": call.input["points"] });
+    let mut input = json!({ "customer": call.input["customer"], "points": call.input["points"] });
+    if call.input["key"].is_string() {
+        input["key"] = call.input["key"].clone();
+    }
     let run = match call.input["seconds"].as_i64() {
         Some(seconds) => jobs::start_at("pay", &input, Timestamp(clock::now().0 + seconds * 1_000_000))?,
         None => jobs::start(call.input["action"].as_str().unwrap_or("pay"), &input)?,

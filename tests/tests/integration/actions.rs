@@ -53,7 +53,7 @@ name = "pay"
 title = "Takes points"
 lane = "customer"
 callers = ["api", "scripts", "plugins"]
-input = { type = "object", required = ["customer", "points"], additionalProperties = false, properties = { customer = { type = "string" }, points = { type = "integer", minimum = 1 }, stubborn = { type = "boolean" } } }
+input = { type = "object", required = ["customer", "points"], additionalProperties = false, properties = { customer = { type = "string" }, points = { type = "integer", minimum = 1 }, key = { type = "string" }, stubborn = { type = "boolean" } } }
 output = { type = "object", required = ["result"], properties = { result = { enum = ["ok", "rejected_balance", "rejected_unknown"] }, left = { type = "integer" } } }
 [[actions]]
 name = "balance"

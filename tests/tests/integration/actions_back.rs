@@ -112,12 +112,14 @@ async fn calls_are_played_again_by_a_backtest(database: Database) {
     let story = Story { app, clock };
     customer(&story.app, 30).await;
     for points in [1, 2, 100] {
-        call(&story.app, "till.pay", pay(points)).await.expect(200);
+        let mut input = pay(points);
+        input["key"] = format!("k{points}").into();
+        call(&story.app, "till.pay", input).await.expect(200);
         story.app.settle().await;
     }
     let hold = crate::client::Request::new("POST", "/v1/actions/till.hold").header("prefer", "wait=0");
-    story.app.send(hold.json(&json!({ "customer": ADA, "points": 4, "span": "1 day" }))).await.expect(202);
-    let job = json!({ "customer": ADA, "points": 8, "seconds": 7200 });
+    story.app.send(hold.json(&json!({ "customer": ADA, "points": 4, "span": "1 day", "key": "h" }))).await.expect(202);
+    let job = json!({ "customer": ADA, "points": 8, "seconds": 7200, "key": "j" });
     call(&story.app, "till.later", job).await.expect(200);
     story.app.settle().await;
     story.at(3).await;
