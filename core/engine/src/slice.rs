@@ -1,6 +1,7 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
 mod action;
+mod locate;
 mod order;
 mod outbound;
 mod question;
@@ -118,36 +119,6 @@ impl SliceHost {
             return Ok(());
         }
         Err(limit("writes", "wrote or emitted", self.limits.writes_max, "records and events"))
-    }
-
-    /// The record that `key` names, as the slice sees it.
-    async fn locate(&self, object: &ObjectDef, key: &str) -> Answer<Option<Arc<Record>>> {
-        self.find_record(object, key::parse(object, key).map_err(refusal)?).await
-    }
-
-    async fn locate_by(&self, object: &ObjectDef, field: &Name, value: &Value) -> Answer<Option<Arc<Record>>> {
-        if let Some(found) = self.buffer.find_unique(&object.name, field, value) {
-            return Ok(Some(found));
-        }
-        let found = self.lookup.by_key(&self.store, &object.name, field, value).await.map_err(refusal)?;
-        // The slice may have deleted it or given it another value since.
-        Ok(found.filter(|record| !self.buffer.is_touched(record.id)))
-    }
-
-    /// The record of that key, as the slice sees it.
-    pub(crate) async fn find_record(&self, object: &ObjectDef, key: Key) -> Answer<Option<Arc<Record>>> {
-        match key {
-            Key::Id(id) => match self.buffer.get(&object.name, id) {
-                Some(known) => Ok(known),
-                None => self.store.record(&object.name, id).await.map_err(store_failure),
-            },
-            Key::Field(field, value) => self.locate_by(object, &field, &value).await,
-        }
-    }
-
-    async fn must_locate(&self, object: &ObjectDef, key: &str) -> Answer<Arc<Record>> {
-        let missing = || HostError::permanent("not_found", format!("there is no {} `{key}`", object.name));
-        self.locate(object, key).await?.ok_or_else(missing)
     }
 
     /// Types the fields of a guest by the object's definition.
@@ -334,20 +305,6 @@ impl SliceHost {
             data: typed,
         });
         Ok(())
-    }
-
-    async fn subject(&self, subject: &str, optional: bool) -> Answer<Option<Arc<Record>>> {
-        if subject.is_empty() && optional {
-            return Ok(None);
-        }
-        let (object, key) = key::split_subject(subject).ok_or_else(|| {
-            HostError::permanent(
-                "invalid",
-                format!("`{subject}` is no subject: write OBJECT/KEY, such as customer/customer_no:1"),
-            )
-        })?;
-        let object = self.object(object)?;
-        Ok(Some(self.must_locate(&object, key).await?))
     }
 }
 
