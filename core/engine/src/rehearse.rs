@@ -67,12 +67,14 @@ impl Engine {
         let next = runs.last().filter(|_| runs.len() >= limit as usize).map(|run| run.id);
         let rehearsed = futures::stream::iter(runs.clone()).map(|run| {
             let (inner, version) = (self.inner.clone(), version.clone());
-            async move { inner.rehearse(&run, &version).await }
+            // A task each: on threads of their own.
+            tokio::spawn(async move { inner.rehearse(&run, &version).await })
         });
-        let found: Vec<Result<Option<Difference>, EngineError>> = rehearsed.buffered(AT_ONCE).collect().await;
+        let found: Vec<Result<_, _>> = rehearsed.buffered(AT_ONCE).collect().await;
         let text = self.inner.text_of(&version).await?;
         let mut differ = Vec::new();
         for (run, found) in runs.iter().zip(found) {
+            let found = found.map_err(|e| EngineError::Internal(format!("a rehearsal broke off: {e}")))?;
             let Some(Difference { call, made, why }) = found? else { continue };
             let lines = made.filter(|_| text.is_script()).map(|name| lines_calling(&text.text, &name));
             differ.push(json!({

@@ -116,6 +116,7 @@ impl Committer {
         let cap = self.shared.config.group_units_max.max(1);
         let mut waiting: Vec<Work> = Vec::with_capacity(cap);
         let mut company = Company::default();
+        self.limit_lock_waits().await;
         while queue.recv_many(&mut waiting, cap).await > 0 {
             Company::gather(&mut waiting, &mut queue, cap).await;
             // Without a sync to disk there is nothing that units could share by waiting.

@@ -37,6 +37,8 @@ mod graph;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod imports;
 #[cfg(test)]
 mod invoke;

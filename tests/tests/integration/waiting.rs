@@ -22,6 +22,8 @@ on_both!(
     a_question_needs_its_right,
     a_plugin_waits_as_a_script_does,
     a_journal_that_is_too_long_ends_the_run_and_says_so,
+    a_journal_of_too_many_bytes_ends_the_run_and_says_so,
+    a_journal_that_is_half_full_is_told_on_the_run,
     a_damaged_journal_ends_its_run_and_holds_up_no_other,
     a_damaged_row_is_left_alone_and_holds_up_no_other,
     a_run_that_was_cancelled_while_it_waited_is_woken_by_nothing,
@@ -356,6 +358,45 @@ async fn two_wait_and_one_is_damaged(database: Database, damage: &str) -> TestAp
     assert_eq!(app.customer_field("2", "notes").await, "order b of 500.00");
     assert_eq!(app.customer_field("1", "notes").await, Value::Null);
     app
+}
+
+async fn a_journal_of_too_many_bytes_ends_the_run_and_says_so(database: Database) {
+    let script = r#"//! Reads its customer, who has long notes, until they fill the journal, and then sleeps.
+on("order.paid");
+uses("customer:read", "customer.name:write");
+fn run(event) {
+    update(event.record, #{ name: "kept?" });
+    for n in 0..90 { get("customer", event.record.id); }
+    sleep("1 day");
+}
+"#;
+    let app = TestApp::on(database).script("reader", script).start().await;
+    let notes = "x".repeat(12_000);
+    app.post("/v1/records/customer", json!({ "customer_no": "1", "notes": notes })).await.expect(201);
+    app.expect_dead(1);
+    app.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    let run = eventually("the run to die", || async { app.runs("status=dead").await.into_iter().next() }).await;
+    let error = run["error"].to_string();
+    assert!(error.contains("journal_full") && error.contains("1048576"), "{run}");
+    assert_eq!(app.customer_field("1", "name").await, Value::Null, "nothing of the slice is kept");
+}
+
+async fn a_journal_that_is_half_full_is_told_on_the_run(database: Database) {
+    let script = r#"//! Counts often, and then sleeps.
+on("order.paid");
+uses("customer:read");
+fn run(event) {
+    for n in 0..600 { count("customer", "name == 'x'"); }
+    sleep("1 day");
+}
+"#;
+    let app = TestApp::on(database).script("counter", script).start().await;
+    app.customer("1").await;
+    app.post("/v1/events", order_paid("1", "1", "5")).await.expect(202);
+    waiting(&app, 1).await;
+    let run = app.runs("status=waiting").await.remove(0);
+    let shown = app.get(&format!("/v1/runs/{}", run["id"].as_str().unwrap())).await.expect(200).text();
+    assert!(shown.contains("the journal is half full: 600 of 1000 entries, "), "{shown}");
 }
 
 async fn a_damaged_journal_ends_its_run_and_holds_up_no_other(database: Database) {

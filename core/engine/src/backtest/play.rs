@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! given events ─▶ committed together, a lane once ─┐            the recorded order decides:
-//! caused events ─▶ name the runs that work now ────┴─▶ flush    a run works where its first event was recorded
+//! caused events ─▶ name the runs that work now ────┴─▶ flush    a run works where its first event was recorded on its lane
 //! ```
 //! A run of which the log knows nothing (the candidate's, or one that wrote nothing) works as soon as its event is there. So the
 //! versions that were live meet what they met then; what the candidate does differently is all that differs.
@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{Body, NewEvent};
+use rapport_model::fan_out::EACH;
 use rapport_model::record::{Change, Put, PutKind};
+use rapport_model::schedule::DUE;
 use rapport_model::time::SetClock;
 use rapport_model::{AutomationId, Clock as _, Digest, Event, Name, RecordId, RunId, Schema};
 use rapport_store::{Stamp, UnitOfWork};
@@ -32,8 +34,8 @@ use crate::replay::{Released, Replay};
 
 /// Given events committed together at most.
 const BATCH_MAX: usize = 500;
-/// Lanes that work at one time: as many as the sandbox keeps warm instances of one script, and few beside a live server.
-const LANES_MAX: usize = 16;
+/// Lanes that work at one time: enough that their slices share commits, and few beside a live server.
+const LANES_MAX: usize = 32;
 
 /// What came of a replay, beyond what the scratch workspace tells.
 #[derive(Debug, Default)]
@@ -58,7 +60,10 @@ pub(super) struct Player<'a> {
     /// The versions that were live then, whatever is played.
     pub(super) then: BTreeMap<AutomationId, Digest>,
     pub(super) given: Vec<Arc<Event>>,
-    pub(super) lanes: HashSet<Option<RecordId>>,
+    /// The lanes of the group: of the events given, and of the runs that have their turn.
+    lanes: HashSet<Option<RecordId>>,
+    /// A run of the group is on no lane.
+    unlaned: bool,
     /// Recorded runs whose turn it is, each with which of its slices.
     pub(super) released: Vec<(RunId, usize)>,
     pub(super) exposure: Exposure,
@@ -84,7 +89,7 @@ impl<'a> Player<'a> {
         let then = parts.recording.bounds.then.clone();
         let (given, lanes, released) = (Vec::new(), HashSet::new(), Vec::new());
         let (exposure, scheduled) = (Exposure::default(), Scheduled::default());
-        Self { parts, played: Played::default(), then, given, lanes, released, exposure, scheduled }
+        Self { parts, played: Played::default(), then, given, lanes, unlaned: false, released, exposure, scheduled }
     }
 
     /// Plays the whole stretch, and lets everything that it set off end.
@@ -122,7 +127,7 @@ impl<'a> Player<'a> {
             Source::Core => self.switch(event).await?,
             Source::Caused => {
                 if let Some(run) = event.run.filter(|run| self.released.last().is_none_or(|(last, _)| last != run)) {
-                    self.released.push((run, 0));
+                    self.release(run, 0);
                 }
             }
             Source::Given => {
@@ -137,12 +142,18 @@ impl<'a> Player<'a> {
     }
 
     /// Has an event committed with the next group; what must come before it is played.
+    ///
+    /// A run that has its turn in the group works after all that is given in it. It met only what came before it then: a run on
+    /// a lane did not see what came later on its lane, and one on no lane is followed by nothing in its group.
     pub(super) async fn give(&mut self, event: Arc<Event>) -> Result<(), EngineError> {
         let Some(event) = self.called(event) else { return Ok(()) };
-        if !self.released.is_empty() || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
+        let follows = !self.released.is_empty() && (self.unlaned || event.lane.is_none());
+        if follows || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
             self.flush().await?;
         }
-        self.lanes.insert(event.lane);
+        if self.may_start(&event) {
+            self.lanes.insert(event.lane);
+        }
         self.given.push(event);
         Ok(())
     }
@@ -152,6 +163,24 @@ impl<'a> Player<'a> {
         let Some(found) = invoked::started_by(&event) else { return Some(event) };
         let version = self.parts.versions.get(&found.automation)?;
         Some(invoked::of_version(&event, version))
+    }
+
+    /// Whether some automation is started by events of this type, or by this one alone: what starts nobody may stand in one group with what follows it.
+    fn may_start(&self, event: &Event) -> bool {
+        if invoked::started_by(event).is_some() || matches!(event.kind.as_str(), DUE | EACH) {
+            return true;
+        }
+        let mut triggers = self.parts.versions.values().flat_map(|version| &version.declaration.triggers);
+        triggers.any(|trigger| trigger.matches_type(&event.kind))
+    }
+
+    /// Has a run work with the next group: its turn has come.
+    pub(super) fn release(&mut self, run: RunId, place: usize) {
+        match self.parts.replay.recorded(run).and_then(|recorded| recorded.lane) {
+            Some(lane) => drop(self.lanes.insert(Some(lane))),
+            None => self.unlaned = true,
+        }
+        self.released.push((run, place));
     }
 
     /// Follows what the log says of versions.
@@ -189,6 +218,7 @@ impl<'a> Player<'a> {
             return Ok(());
         }
         self.lanes.clear();
+        self.unlaned = false;
         let given = std::mem::take(&mut self.given);
         self.feed(given).await?;
         let released = std::mem::take(&mut self.released);

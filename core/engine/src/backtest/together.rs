@@ -100,7 +100,7 @@ impl Player<'_> {
         let waits =
             self.parts.recording.bounds.waiting.contains(automation) || self.exposure.waiting.contains(automation);
         if !waits && !self.is_exposed() {
-            self.released.push((run, place));
+            self.release(run, place);
             return Ok(());
         }
         self.flush().await?;

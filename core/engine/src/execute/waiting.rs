@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rapport_model::limits::{JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
 use rapport_model::{Event, Run, RunId, RunStatus, Timestamp};
-use rapport_sandbox::{GuestEvent, GuestFailure, RecordData, SliceReport};
+use rapport_sandbox::{GuestEvent, GuestFailure, LogLevel, RecordData, SliceReport};
 use rapport_store::{JournalStep, UnitOfWork};
 use serde_json::Value as Json;
 
@@ -200,7 +200,7 @@ fn suspended(
     inner: &Inner,
     run: &Run,
     report: &SliceReport,
-    (host, suspension, slice, size): (JournaledHost, Suspension, i64, (usize, usize)),
+    (mut host, suspension, slice, size): (JournaledHost, Suspension, i64, (usize, usize)),
 ) -> Done {
     let (entries, bytes) = host.size(size);
     if entries > JOURNAL_ENTRIES_MAX || bytes > JOURNAL_BYTES_MAX {
@@ -211,7 +211,9 @@ fn suspended(
         return failed(inner, run, "journal_full", why);
     }
     if entries > JOURNAL_ENTRIES_MAX / 2 || bytes > JOURNAL_BYTES_MAX / 2 {
-        tracing::warn!(run.id = %run.id, "the journal of run {} is half full: {entries} entries, {bytes} bytes", run.id);
+        let of = format!("{entries} of {JOURNAL_ENTRIES_MAX} entries, {bytes} of {JOURNAL_BYTES_MAX} bytes");
+        tracing::warn!(run.id = %run.id, "the journal of run {} is half full: {of}", run.id);
+        host.inner.trace.log(LogLevel::Warn, &format!("the journal is half full: {of}"));
     }
     let step = JournalStep::Append { slice, entries: host.entries(), waits: suspension.waits };
     let mut done = success_unit(inner, run, report, host.inner);

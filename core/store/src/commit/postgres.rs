@@ -7,12 +7,16 @@ use crate::db::{Conn, DbError, Query, Statement};
 use crate::error::StoreError;
 use crate::head::{self, Head};
 use crate::registry;
+use crate::rule_sql::Dialect;
 
 /// The advisory lock of a workspace: one session of one process holds it. Locks are apart for each database.
 const TRY_LOCK: &str = "select case when pg_try_advisory_lock(7020670261) then 1::bigint else 0::bigint end";
 /// A killed process's session ends a moment after it; so long a new one waits for the lock.
 const LOCK_TRIES: u32 = 30;
 const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// So long a commit waits for a stranger's lock before it is tried again: reads that must show what is durable wait for the try.
+const LIMIT_LOCK_WAITS: &str = "set lock_timeout = '2s'";
 
 /// Takes the workspace's lock for the session of `conn`.
 ///
@@ -83,6 +87,13 @@ impl Committer {
         }
     }
 
+    /// Has the session give up waiting for locks in time. If it is gone, the next commit finds that out.
+    pub(super) async fn limit_lock_waits(&mut self) {
+        if self.conn.dialect() == Dialect::Postgres {
+            self.conn.raw(LIMIT_LOCK_WAITS).await.ok();
+        }
+    }
+
     /// Opens the connection anew unless it answers.
     pub(super) async fn reconnect_if_gone(&mut self) {
         if self.conn.raw("select 1").await.is_err() {
@@ -95,7 +106,10 @@ impl Committer {
         let opened = Conn::open(&self.shared.config, self.shared.counters.clone()).await;
         let Ok(mut conn) = opened else { return };
         match lock_workspace(&mut conn).await {
-            Ok(()) => (self.conn, self.open) = (conn, false),
+            Ok(()) => {
+                (self.conn, self.open) = (conn, false);
+                self.limit_lock_waits().await;
+            }
             Err(StoreError::Locked { what }) => self.shared.stop(&format!("another process has taken {what}")),
             Err(_) => {}
         }
