@@ -20,7 +20,7 @@ use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{AutomationId, EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
+use rapport_model::{AutomationId, EventType, Name, ObjectDef, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
     Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel,
     Outgoing, Question, RecordData, Reply, WaitRequest,
@@ -34,7 +34,6 @@ use crate::entropy::Stream;
 use crate::error::EngineError;
 use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
-use crate::key::{self, Key};
 use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
 use crate::plugins::Installed;

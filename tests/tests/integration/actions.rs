@@ -22,7 +22,8 @@ on_both!(
     who_may_not_is_refused,
     a_disabled_plugin_does_nothing,
     a_job_is_done_later_and_once,
-    a_call_is_explained_retried_and_undone,
+    a_call_is_explained_and_retried,
+    a_plugin_whose_hooks_nobody_would_ask_is_refused,
 );
 
 /// The till with its actions.
@@ -437,7 +438,7 @@ async fn a_job_is_done_later_and_once(database: Database) {
     }
 }
 
-async fn a_call_is_explained_retried_and_undone(database: Database) {
+async fn a_call_is_explained_and_retried(database: Database) {
     let app = till(database).start().await;
     customer(&app, 30).await;
     let paid = call(&app, "till.pay", pay(10)).await.expect(200);
@@ -453,4 +454,33 @@ async fn a_call_is_explained_retried_and_undone(database: Database) {
     let again = app.get(&format!("/v1/runs/{}", failed["run"].as_str().unwrap())).await.expect(200).json();
     assert_eq!((&again["status"], &again["attempt"]), (&json!("dead"), &json!(1)));
     app.expect_dead(2);
+}
+
+/// A plugin of every role: this host calls some of them.
+const EVERY_ROLE: &str = r#"
+id = "golden"
+version = "0.2.0"
+api = "0.1"
+publisher = "Tests"
+compensate = true
+capabilities = [{ right = "order:read", reason = "looks at orders" }]
+triggers = [{ event = "order.created" }]
+schedules = [{ cron = "0 0 1 1 *", zone = "UTC" }]
+actions = [{ name = "act" }]
+routes = [{ path = "/ask", access = "public" }]
+hooks = [{ object = "order", on_failure = "closed" }]
+migrations = [{ from = "0.1.0", to = "0.2.0" }]
+"#;
+
+async fn a_plugin_whose_hooks_nobody_would_ask_is_refused(database: Database) {
+    let setup = TestApp::on(database);
+    let folder = setup.path("plugins/golden");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("plugin.toml"), EVERY_ROLE).unwrap();
+    let golden = crate::harness::project().join("tests/data/golden/0.1/golden.wasm");
+    std::fs::copy(golden, folder.join("golden.wasm")).unwrap();
+    let app = setup.start().await;
+    assert!(app.get("/v1/automations").await.items().is_empty());
+    let notices = app.notices();
+    assert!(notices.contains("`[[routes]]`") && notices.contains("`[[hooks]]`"), "{notices}");
 }

@@ -95,12 +95,11 @@ async fn undone(inner: &Inner, run: &Run) -> Result<Undone, EngineError> {
     let missing = || EngineError::Internal(format!("event {} of run {} is missing", run.position, run.id));
     let event = event.ok_or_else(missing)?;
     let action = actions::call_in(&event);
-    let event = match action {
-        Some(_) => None,
-        None => {
-            let (record, _) = subject_record(inner, &event).await?;
-            Some(GuestEvent { event, record })
-        }
+    let event = if action.is_some() {
+        None
+    } else {
+        let (record, _) = subject_record(inner, &event).await?;
+        Some(GuestEvent { event, record })
     };
     Ok(Undone { run: run.id.to_string(), automation_digest: run.digest.to_string(), event, action })
 }
