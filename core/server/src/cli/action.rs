@@ -45,16 +45,15 @@ pub(super) fn run(common: &Common, args: &ActionArgs) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     };
     let input = input(args)?;
-    let answer = match &args.plugin {
-        Some(folder) => alone(common, folder, (name, input))?,
-        None => {
-            let body = input.to_string();
-            let mut headers = vec![("prefer", format!("wait={}", args.wait))];
-            headers.extend(args.idempotency_key.clone().map(|key| ("idempotency-key", key)));
-            let path = Address::of(&["v1", "actions", name]).text();
-            let call = Call { path, body: Some(body.as_bytes()), media: "application/json", headers };
-            common.client()?.json(&Method::POST, &call)?
-        }
+    let answer = if let Some(folder) = &args.plugin {
+        alone(common, folder, (name, input))?
+    } else {
+        let body = input.to_string();
+        let mut headers = vec![("prefer", format!("wait={}", args.wait))];
+        headers.extend(args.idempotency_key.clone().map(|key| ("idempotency-key", key)));
+        let path = Address::of(&["v1", "actions", name]).text();
+        let call = Call { path, body: Some(body.as_bytes()), media: "application/json", headers };
+        common.client()?.json(&Method::POST, &call)?
     };
     common.output().show(&answer, |answer| output::plain(&output::members(answer)));
     Ok(ExitCode::SUCCESS)

@@ -57,9 +57,10 @@ async fn call(
 ) -> Answer {
     expect_media(&parts.headers, &["application/json"])?;
     let bytes = read_body(&api, &parts.headers, body, api.limits.body_bytes_max).await?;
-    let input = match bytes.is_empty() {
-        true => json!({}),
-        false => strict_json::parse(&bytes).map_err(|e| Problem::new("invalid_json", e.to_string()))?,
+    let input = if bytes.is_empty() {
+        json!({})
+    } else {
+        strict_json::parse(&bytes).map_err(|e| Problem::new("invalid_json", e.to_string()))?
     };
     let idempotency_key = write_options(&parts, &bytes)?.idempotency_key;
     let options = ActionOptions { idempotency_key, wait: wait(&parts.headers)? };
