@@ -225,7 +225,7 @@ impl Inner {
     ) -> Result<Declaration, EngineError> {
         let examined = self.sandbox.examine_script(path, source).await.map_err(EngineError::Script)?;
         let declaration = check_examined(&self.store.schema(), (path, source), examined)?;
-        let vain = self.vain_rights(&declaration, own);
+        let vain = self.vain_rights(&declaration, (own, AutomationKind::Script));
         if vain.is_empty() { Ok(declaration) } else { Err(at_script(path, source, vain)) }
     }
 
@@ -388,7 +388,8 @@ impl Inner {
     pub(crate) async fn prepare_bundle(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
         let version = self.plugin_version(bundle, digest).await?;
         let mut problems = check_against(&self.store.schema(), &version.declaration).err().unwrap_or_default();
-        problems.extend(self.vain_rights(&version.declaration, Some(&version.id)));
+        problems.extend(self.vain_rights(&version.declaration, (Some(&version.id), AutomationKind::Plugin)));
+        problems.extend(unanswered(&version.declaration));
         problems.extend(self.claimed_by_others(&version));
         problems.extend(version.declaration.budgets.beyond(&self.limits));
         if problems.is_empty() { Ok(version) } else { Err(EngineError::Plugin(problems.join("; "))) }
@@ -434,6 +435,15 @@ impl Inner {
         }
         versions.insert((version.id.clone(), version.digest), version);
     }
+}
+
+/// What a plugin declares that this host would not do: it is not installed, lest somebody relies on it.
+fn unanswered(declaration: &Declaration) -> Vec<String> {
+    let routes = "`[[routes]]`: this host does not answer requests in the name of plugins yet".to_owned();
+    let hooks =
+        "`[[hooks]]`: this host does not ask plugins before a change yet, so that each would go through".to_owned();
+    let asked = [(declaration.routes.is_empty(), routes), (declaration.hooks.is_empty(), hooks)];
+    asked.into_iter().filter(|(none, _)| !none).map(|(_, why)| why).collect()
 }
 
 /// Holds a declaration against the schema as it would be with it.

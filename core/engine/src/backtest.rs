@@ -305,7 +305,7 @@ struct Prepared {
 
 impl Work {
     async fn run(self) {
-        let ended = match self.make().await {
+        let ended = match Box::pin(self.make()).await {
             Ok(result) => State::Done(result),
             Err(_) if self.backtest.progress.cancelled.load(Ordering::Relaxed) => State::Cancelled,
             Err(error) => {

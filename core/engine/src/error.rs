@@ -1,10 +1,10 @@
 //! The one error of the engine's border: facts with names in them, each with a stable code.
 
-use rapport_model::AutomationId;
 use rapport_model::actor::Actor;
 use rapport_model::image::Unfit;
 use rapport_model::name::Name;
 use rapport_model::rule::RuleError;
+use rapport_model::{AutomationId, RunId};
 use rapport_sandbox::{Diagnostic, SandboxError};
 use rapport_store::StoreError;
 
@@ -82,6 +82,34 @@ pub enum EngineError {
     NotFound {
         /// What was looked for.
         what: String,
+    },
+    /// There is no such action.
+    #[error("{0}")]
+    UnknownAction(String),
+    /// The plugin does not let this action be called from here.
+    #[error("{0}")]
+    NotCallable(String),
+    /// The run of an action died, or was cancelled.
+    #[error("`{action}` failed: {code}: {message}")]
+    ActionFailed {
+        /// The action.
+        action: String,
+        /// Its run; none of an action that only reads.
+        run: Option<RunId>,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
+    },
+    /// A plugin could not take back what its run did.
+    #[error("the compensator of `{plugin}` failed: {code}: {message}")]
+    Compensator {
+        /// The plugin.
+        plugin: AutomationId,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
     },
     /// A field of the request is wrong.
     #[error("{}", .0.iter().map(FieldProblem::to_string).collect::<Vec<_>>().join("; "))]
@@ -179,6 +207,10 @@ impl EngineError {
             Self::UnknownEventType { .. } => "unknown_event_type",
             Self::ReservedEventType(_) => "reserved_event_type",
             Self::NotFound { .. } => "not_found",
+            Self::UnknownAction(_) => "unknown_action",
+            Self::NotCallable(_) => "not_callable",
+            Self::ActionFailed { .. } => "action_failed",
+            Self::Compensator { .. } => "compensator_failed",
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",

@@ -19,13 +19,14 @@ use std::time::Duration;
 use rapport_model::fan_out::EACH;
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
-use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunStatus, Timestamp};
+use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
-use self::landing::{commit, sent};
-pub(crate) use self::landing::{moved, settle};
+use self::landing::commit;
+pub(crate) use self::landing::{moved, sent, settle};
+use crate::actions;
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -208,7 +209,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
             return Ok(failure_unit(inner, run, &report, &empty_trace(inner)).into());
         }
     };
-    if version.waits() {
+    if version.waits() || actions::starts_at(&event).is_some() {
         return waiting::slice(inner, (run, &event), version, locks).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
@@ -221,7 +222,8 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
         host.buffer.saw(record);
     }
     let guest_event = GuestEvent { event: event.clone(), record };
-    let (report, mut host) = inner.sandbox.call(&version.program, guest_event, host).await;
+    let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
+    actions::judge(&version, &event, &mut report, &mut host.reply);
     inner.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
@@ -238,13 +240,18 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
 
 /// The host of a slice of `run`.
 pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version>) -> SliceHost {
+    host_at(inner, (run.id, time_of(inner, run, event)), version)
+}
+
+/// The host of a slice of the run `id` at the instant `time`.
+pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Arc<Version>) -> SliceHost {
     let limits = &inner.limits;
     SliceHost {
         store: inner.store.clone(),
         lookup: inner.lookup.clone(),
         schema: inner.store.schema(),
-        time: time_of(inner, run, event),
-        random: seed(run.id),
+        time,
+        random: seed(id),
         limits: SliceLimits {
             rows_read_max: limits.slice_rows_read_max,
             writes_max: limits.slice_writes_max,
@@ -254,11 +261,12 @@ pub(crate) fn host(inner: &Inner, run: &Run, event: &Event, version: Arc<Version
         events: Vec::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
-        outbound: Outbound::new(inner, run.id, 0),
+        outbound: Outbound::new(inner, id, 0),
         locks: SliceLocks::default(),
-        run: run.id,
+        run: id,
         live: inner.snapshot.load_full(),
         plugin: inner.plugins.find(&version.id),
+        packed: inner.plugins.known(),
         reply: Json::Null,
         version,
     }
@@ -273,7 +281,7 @@ fn time_of(inner: &Inner, run: &Run, event: &Event) -> Timestamp {
 }
 
 /// The subject's record as it is now, and whether it is: one that was deleted since is shown as it last was known to the event.
-async fn subject_record(inner: &Inner, event: &Event) -> Result<(Option<Arc<Record>>, bool), EngineError> {
+pub(crate) async fn subject_record(inner: &Inner, event: &Event) -> Result<(Option<Arc<Record>>, bool), EngineError> {
     let Some(subject) = &event.subject else { return Ok((None, false)) };
     if let Some(record) = inner.store.record(&subject.object, subject.id).await? {
         return Ok((Some(record), true));

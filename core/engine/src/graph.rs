@@ -207,8 +207,10 @@ fn makes(declaration: &Declaration, schema: &Schema) -> BTreeMap<EventType, Touc
 
 /// Whether an automation with this declaration may start runs of `node` by name.
 fn invokes(declaration: &Declaration, node: &Node) -> bool {
-    let may = declaration.uses.iter().any(|right| right.covers(Need::Invoke(node.id.as_str())));
-    may && node.declaration.invocable
+    let may = |name: &str| declaration.uses.iter().any(|right| right.covers(Need::Invoke(name)));
+    let mut acting = node.declaration.actions.iter().filter(|action| !action.readonly);
+    (node.declaration.invocable && may(node.id.as_str()))
+        || acting.any(|action| may(&format!("{}.{}", node.id, action.name)))
 }
 
 /// The type of the event by which runs are started by name.

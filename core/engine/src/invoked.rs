@@ -9,6 +9,8 @@
 //! The child's id follows from the parent's and the number of the call, and the version that it runs is the one that was live
 //! when it was called: what is taken out of service between call and commit still runs.
 
+use std::sync::Arc;
+
 use rapport_model::event::{Body, Fields, NewEvent};
 use rapport_model::limits::{INVOKE_BYTES_MAX, JSON_DEPTH_MAX};
 use rapport_model::nearest::nearest;
@@ -20,6 +22,7 @@ use rapport_sandbox::HostError;
 use rapport_store::Match;
 use serde_json::Value as Json;
 
+use crate::actions;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::journal::Journal;
@@ -27,7 +30,7 @@ use crate::journaled::invoke::{CALL, child_in};
 use crate::registry::{AutomationKind, Snapshot, Version};
 
 /// The code with which a call fails whose run has failed.
-const FAILED: &str = "invoked_failed";
+pub(crate) const FAILED: &str = "invoked_failed";
 
 /// The run that `event` starts, if one run has started another with it.
 pub(crate) fn started_by(event: &Event) -> Option<Match> {
@@ -48,6 +51,17 @@ pub(crate) fn invocation(version: &Version, child: RunId, input: Json, time: Tim
         ("input", Value::Json(input.into())),
     ];
     core_event(INVOKED, data, time)
+}
+
+/// The event that starts a run, as one of `version`.
+pub(crate) fn of_version(event: &Arc<Event>, version: &Version) -> Arc<Event> {
+    let digest = version.digest.to_string();
+    let mut event = (**event).clone();
+    if let Some(Body::Data(data)) = &mut event.body {
+        let named = data.iter_mut().filter(|(name, _)| name.as_str() == "digest");
+        named.for_each(|(_, value)| *value = Value::text(&digest));
+    }
+    Arc::new(event)
 }
 
 /// The event that tells how a run that was invoked has ended.
@@ -72,14 +86,14 @@ pub(crate) fn run_field() -> Name {
     Name::new("run").expect("a word of lower-case letters is a name")
 }
 
-fn field<'e>(event: &'e Event, name: &str) -> Option<&'e Value> {
+pub(crate) fn field<'e>(event: &'e Event, name: &str) -> Option<&'e Value> {
     match &event.body {
         Some(Body::Data(data)) => data.iter().find(|(n, _)| n.as_str() == name).map(|(_, value)| value),
         _ => None,
     }
 }
 
-fn text<'e>(event: &'e Event, name: &str) -> Option<&'e str> {
+pub(crate) fn text<'e>(event: &'e Event, name: &str) -> Option<&'e str> {
     field(event, name)?.as_text()
 }
 
@@ -105,20 +119,35 @@ pub(crate) fn failure(automation: &str, run: &str, (status, error): (RunStatus, 
 
 /// Reads what passes between two runs.
 pub(crate) fn read_json(what: &str, text: &str) -> Result<Json, HostError> {
-    let invalid = |why: String| HostError::permanent("invalid", format!("{what} {why}"));
-    if text.len() > INVOKE_BYTES_MAX {
-        let help = "write a record, and pass its id";
-        return Err(invalid(format!("has {} bytes, {INVOKE_BYTES_MAX} at most: {help}", text.len())));
-    }
-    let read: Json = serde_json::from_str(text).map_err(|e| invalid(format!("is no JSON: {e}")))?;
-    if json::depth(&read) > JSON_DEPTH_MAX {
-        return Err(invalid(format!("is nested deeper than {JSON_DEPTH_MAX}")));
-    }
+    let invalid = |why: String| HostError::permanent("invalid", why);
+    within_bytes(what, text.len()).map_err(invalid)?;
+    let read: Json = serde_json::from_str(text).map_err(|e| invalid(format!("{what} is no JSON: {e}")))?;
+    within_depth(what, &read).map_err(invalid)?;
     Ok(read)
 }
 
-/// Why the automation `name` cannot be invoked, as a code and a sentence, if it cannot.
-pub(crate) fn obstacle(live: &Snapshot, name: &str) -> Option<(&'static str, String)> {
+/// Passes if `json` may pass between two runs; says why not.
+pub(crate) fn fits_between_runs(what: &str, json: &Json) -> Result<(), String> {
+    within_depth(what, json)?;
+    within_bytes(what, json.to_string().len())
+}
+
+fn within_bytes(what: &str, bytes: usize) -> Result<(), String> {
+    let help = "write a record, and pass its id";
+    let why = || format!("{what} has {bytes} bytes, {INVOKE_BYTES_MAX} at most: {help}");
+    if bytes > INVOKE_BYTES_MAX { Err(why()) } else { Ok(()) }
+}
+
+fn within_depth(what: &str, json: &Json) -> Result<(), String> {
+    let why = || format!("{what} is nested deeper than {JSON_DEPTH_MAX}");
+    if json::depth(json) > JSON_DEPTH_MAX { Err(why()) } else { Ok(()) }
+}
+
+/// Why the automation or action `name` cannot be invoked by an automation of this kind, as a code and a sentence, if it cannot.
+pub(crate) fn obstacle(live: &Snapshot, name: &str, by: AutomationKind) -> Option<(&'static str, String)> {
+    if actions::is_name(name) {
+        return actions::obstacle(live, name, by);
+    }
     let found = live.active().iter().find(|version| version.id.as_str() == name);
     let Some(version) = found else {
         let near = nearest(name, live.active().iter().map(|version| version.id.as_str()));
@@ -136,13 +165,17 @@ pub(crate) fn obstacle(live: &Snapshot, name: &str) -> Option<(&'static str, Str
 }
 
 impl Inner {
-    /// Whether another run waits for the end of `run`. Runs that were invoked are on no lane of a record.
+    /// Whether somebody waits for the end of `run`, since it was started by name. Such runs are on no lane of a record, but for those
+    /// of actions that say so.
     pub(crate) async fn is_invoked(&self, run: &Run, event: Option<&Event>) -> Result<bool, EngineError> {
-        if run.lane.is_some() {
-            return Ok(false);
-        }
         if let Some(event) = event {
             return Ok(event.kind.as_str() == INVOKED);
+        }
+        if run.lane.is_some()
+            && let Ok(version) = self.version(&run.automation, &run.digest).await
+            && version.declaration.actions.iter().all(|action| action.lane.is_none())
+        {
+            return Ok(false);
         }
         let event = self.store.event(run.position).await?;
         Ok(event.is_some_and(|event| event.kind.as_str() == INVOKED))
@@ -156,11 +189,19 @@ impl Inner {
     }
 
     /// Rights to invoke what cannot be invoked; `own` is the name of the automation itself.
-    pub(crate) fn vain_rights(&self, declaration: &Declaration, own: Option<&AutomationId>) -> Vec<String> {
+    pub(crate) fn vain_rights(
+        &self,
+        declaration: &Declaration,
+        (own, by): (Option<&AutomationId>, AutomationKind),
+    ) -> Vec<String> {
         let live = self.snapshot.load();
         let wanted = declaration.uses.iter().filter_map(|right| Some((right, right.invokes()?)));
-        let others = wanted.filter(|(_, name)| own.is_none_or(|own| own.as_str() != *name));
-        let vain = others.filter_map(|(right, name)| Some(format!("`{right}`: {}", obstacle(&live, name)?.1)));
+        let is_own = |name: &str| {
+            let action = name.split_once('.').map_or(name, |(plugin, _)| plugin);
+            own.is_some_and(|own| own.as_str() == action)
+        };
+        let others = wanted.filter(|(_, name)| !is_own(name));
+        let vain = others.filter_map(|(right, name)| Some(format!("`{right}`: {}", obstacle(&live, name, by)?.1)));
         vain.collect()
     }
 }

@@ -4,6 +4,7 @@
 //! A call that differs from its journal ends the slice before it has any effect. A call that waits ends it too: the slice is
 //! committed, and the call is answered when the run has been woken.
 
+mod action;
 mod any;
 mod host;
 pub(crate) mod invoke;

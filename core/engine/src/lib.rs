@@ -8,6 +8,7 @@
 //! ingest, records, bulk ─▶ Store::commit ─▶ hooks: which runs? ─▶ lanes ─▶ execute: slice ─▶ Store::commit
 //! ```
 
+mod actions;
 mod automations;
 mod backtest;
 mod buffer;
@@ -65,6 +66,7 @@ mod versions;
 mod waits;
 mod watchdog;
 
+pub use actions::{ActionAnswer, ActionOptions, call_alone};
 pub use automations::Activated;
 pub use backtest::{Against, Candidate, NewBacktest};
 pub use bulk::{BulkOptions, BulkOutcome, PreviewLine, Reaction, RowOutcome};

@@ -167,6 +167,11 @@ impl Plugins {
         self.known.load().get(id).cloned()
     }
 
+    /// All plugins that came in packages, as they are known now.
+    pub(crate) fn known(&self) -> Arc<HashMap<AutomationId, Arc<Installed>>> {
+        self.known.load_full()
+    }
+
     /// The plugins in the order of their names.
     pub(crate) fn all(&self) -> Vec<Arc<Installed>> {
         let mut all: Vec<_> = self.known.load().values().cloned().collect();

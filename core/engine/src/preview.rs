@@ -15,6 +15,7 @@ use rapport_model::{Actor, EventType, Record, Run, RunStatus, Timestamp, image};
 use rapport_sandbox::GuestEvent;
 use rapport_store::Match;
 
+use crate::actions;
 use crate::buffer::Buffer;
 use crate::bulk::{Batch, PreviewLine, Row, RowOutcome, outcome, refused};
 use crate::engine::Engine;
@@ -139,7 +140,7 @@ impl Engine {
         host.buffer = std::mem::take(&mut trial.buffer);
         host.buffer.start_slice();
         let guest_event = GuestEvent { event: event.clone(), record: next.record.clone() };
-        let (report, mut host) = self.inner.sandbox.call(&version.program, guest_event, host).await;
+        let (report, mut host) = self.inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
         let line = trial.lines.entry(found.automation.to_string()).or_default();
         line.automation = found.automation.to_string();
         line.runs += 1;

@@ -22,7 +22,7 @@ use crate::slice::read_order;
 /// How often a write is decided anew when others are faster.
 const WRITE_TRIES: u32 = 5;
 /// How long the answer to an idempotency key is kept.
-const IDEMPOTENCY_MICROS: i64 = 24 * 3_600 * 1_000_000;
+pub(crate) const IDEMPOTENCY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
 /// What a list asks for.
 #[derive(Debug, Clone, Default)]

@@ -12,6 +12,7 @@ use rapport_sandbox::{GuestEvent, GuestFailure};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use crate::actions;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::execute::host;
@@ -127,7 +128,8 @@ impl Inner {
         let mut host = JournaledHost::new(host(self, run, &event, version.clone()), journal, Woken::Time, events);
         host.rehearsal = Rehearsal::Begun;
         let record = host.first_record(&event, None);
-        let (report, host) = self.sandbox.call(&version.program, GuestEvent { event, record }, host).await;
+        let (report, host) =
+            self.sandbox.call(&version.program, actions::work(GuestEvent { event, record }), host).await;
         Ok(difference(&host, calls, report.outcome))
     }
 }

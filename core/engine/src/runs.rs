@@ -206,6 +206,9 @@ impl Engine {
         let query = rapport_store::EventQuery { run: Some(run.id), limit: 1_000, ..Default::default() };
         let appended = self.inner.store.events(&query).await?;
         json["events"] = appended.iter().map(|event| event_to_json(event)).collect();
+        if run.status == RunStatus::Completed && self.inner.is_invoked(&run, None).await? {
+            json["result"] = self.inner.result_of(run.id).await?;
+        }
         json["effects"] = self.inner.effects_of(&run).await?.iter().map(effect_to_json).collect();
         json["undone_by"] = json!(self.inner.undo_of(run.id).await?.map(|undo| undo.id));
         Ok(json)

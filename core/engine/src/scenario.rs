@@ -13,6 +13,7 @@
 //! Nothing leaves: messages are taken, HTTP calls are answered as the `http` steps before them say, and one that none of them
 //! matches fails the step in which it was made.
 
+mod call;
 mod compare;
 mod expect;
 mod play;
@@ -86,6 +87,8 @@ enum What {
     Write(Write),
     /// Somebody answers the question that a task asks: the number of the task, from 1 in the order in which they were made.
     Answer(u32, String),
+    /// An action of a plugin is called.
+    Call(Call),
     /// From now on HTTP calls are answered so.
     Http(Stub),
     /// Something must be so.
@@ -101,11 +104,27 @@ impl What {
             Self::Event(_) => "event",
             Self::Write(_) => "write",
             Self::Answer(..) => "answer",
+            Self::Call(_) => "call",
             Self::Http(_) => "http",
             Self::Expect(_) => "expect",
             Self::Crash => "crash",
         }
     }
+}
+
+/// A call of an action, and what it comes to.
+#[derive(Debug, Clone)]
+struct Call {
+    action: String,
+    input: Json,
+    /// What its output is like.
+    output: Option<Json>,
+    /// The code with which it fails.
+    error: Option<String>,
+    /// Whether its run is open when all that is due is done.
+    waits: bool,
+    /// What else is so afterwards.
+    expect: Option<Expect>,
 }
 
 /// A write from outside.

@@ -1,11 +1,14 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
+mod action;
+mod locate;
 mod order;
 mod outbound;
 mod question;
 mod refusal;
 mod shown;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,10 +20,10 @@ use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
+use rapport_model::{AutomationId, EventType, Name, ObjectDef, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
-    Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel,
+    Outgoing, Question, RecordData, Reply, WaitRequest,
 };
 use rapport_store::Store;
 use serde_json::Value as Json;
@@ -31,7 +34,6 @@ use crate::entropy::Stream;
 use crate::error::EngineError;
 use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
-use crate::key::{self, Key};
 use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
 use crate::plugins::Installed;
@@ -75,6 +77,8 @@ pub(crate) struct SliceHost {
     pub(crate) live: Arc<Snapshot>,
     /// The package that the automation came in, if it did.
     pub(crate) plugin: Option<Arc<Installed>>,
+    /// All plugins that came in packages.
+    pub(crate) packed: Arc<HashMap<AutomationId, Arc<Installed>>>,
     /// What the run results in, for the one that invoked it.
     pub(crate) reply: Json,
 }
@@ -114,31 +118,6 @@ impl SliceHost {
             return Ok(());
         }
         Err(limit("writes", "wrote or emitted", self.limits.writes_max, "records and events"))
-    }
-
-    /// The record that `key` names, as the slice sees it.
-    async fn locate(&self, object: &ObjectDef, key: &str) -> Answer<Option<Arc<Record>>> {
-        match key::parse(object, key).map_err(refusal)? {
-            Key::Id(id) => match self.buffer.get(&object.name, id) {
-                Some(known) => Ok(known),
-                None => self.store.record(&object.name, id).await.map_err(store_failure),
-            },
-            Key::Field(field, value) => self.locate_by(object, &field, &value).await,
-        }
-    }
-
-    async fn locate_by(&self, object: &ObjectDef, field: &Name, value: &Value) -> Answer<Option<Arc<Record>>> {
-        if let Some(found) = self.buffer.find_unique(&object.name, field, value) {
-            return Ok(Some(found));
-        }
-        let found = self.lookup.by_key(&self.store, &object.name, field, value).await.map_err(refusal)?;
-        // The slice may have deleted it or given it another value since.
-        Ok(found.filter(|record| !self.buffer.is_touched(record.id)))
-    }
-
-    async fn must_locate(&self, object: &ObjectDef, key: &str) -> Answer<Arc<Record>> {
-        let missing = || HostError::permanent("not_found", format!("there is no {} `{key}`", object.name));
-        self.locate(object, key).await?.ok_or_else(missing)
     }
 
     /// Types the fields of a guest by the object's definition.
@@ -326,20 +305,6 @@ impl SliceHost {
         });
         Ok(())
     }
-
-    async fn subject(&self, subject: &str, optional: bool) -> Answer<Option<Arc<Record>>> {
-        if subject.is_empty() && optional {
-            return Ok(None);
-        }
-        let (object, key) = key::split_subject(subject).ok_or_else(|| {
-            HostError::permanent(
-                "invalid",
-                format!("`{subject}` is no subject: write OBJECT/KEY, such as customer/customer_no:1"),
-            )
-        })?;
-        let object = self.object(object)?;
-        Ok(Some(self.must_locate(&object, key).await?))
-    }
 }
 
 #[async_trait]
@@ -486,6 +451,14 @@ impl Host for SliceHost {
 
     async fn invoke(&mut self, _: &str, _: &str) -> Answer<String> {
         waits_here()
+    }
+
+    async fn start_job(&mut self, job: JobRequest) -> Answer<String> {
+        let started = Instant::now();
+        let about = format!("{} {}", job.action, job.input.chars().take(200).collect::<String>());
+        let answer = self.do_start_job(job).await;
+        self.trace.call("start_job", &about, &outcome(&answer, Clone::clone), started);
+        answer
     }
 }
 

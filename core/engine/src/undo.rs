@@ -13,6 +13,7 @@
 //! run is undone: it would do the same again. With `with_caused` the runs that it caused are undone themselves, newest
 //! first, and no automation is started, since all that would react has been taken back as well.
 
+mod compensate;
 mod guard;
 mod net;
 mod plan;
@@ -302,7 +303,7 @@ impl Inner {
     /// Says what undoing `runs` in their order would do.
     pub(crate) async fn dry_run(&self, runs: &[Arc<Run>], options: &UndoOptions) -> Result<Json, EngineError> {
         let refused = plan::Refused::new();
-        let mut planner = plan::Planner::new(self, self.clock.now(), &refused);
+        let mut planner = plan::Planner::new(self, (self.clock.now(), None), &refused);
         let mut shown = Vec::with_capacity(runs.len());
         for run in runs {
             let report = planner.plan(run).await?;

@@ -241,6 +241,8 @@ fn imports_waits(engine: &Engine, component: &Component) -> bool {
             .exports(engine)
             .any(|(call, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)) && !WITHOUT_WAIT.contains(&call)),
         _ if name.starts_with("rapport:plugin/http@") => true,
+        // A run that is started for later waits for its instant.
+        _ if name.starts_with("rapport:plugin/jobs@") => true,
         _ => false,
     })
 }

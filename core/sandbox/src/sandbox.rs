@@ -127,6 +127,8 @@ pub(crate) struct Shared {
     working: Semaphore,
     /// Permits of their own for templates, which are filled in while a slice holds one of the others.
     rendering: Semaphore,
+    /// Likewise for calls that a slice waits for.
+    beside: Semaphore,
 }
 
 pub(crate) struct Interpreter {
@@ -138,10 +140,16 @@ pub(crate) struct Interpreter {
 
 /// Templates filled in at one time.
 const RENDERING_MAX: usize = 2;
+/// Calls at one time for which slices wait.
+const BESIDE_MAX: usize = 8;
 /// What stands for the number of a script where instances fill in templates.
 pub(crate) const TEMPLATES: u64 = u64::MAX;
 
 impl Shared {
+    pub(crate) async fn beside_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.beside.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
+    }
+
     pub(crate) async fn rendering_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.rendering.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
     }
@@ -186,8 +194,9 @@ impl Sandbox {
             loading: tokio::sync::Mutex::new(()),
             pool: Arc::new(Pool::new(config.warm_per_script_max, warm_max, recycle_bytes)),
             scripts: AtomicU64::new(0),
-            working: Semaphore::new(instances.saturating_sub(warm_max + RENDERING_MAX).max(1)),
+            working: Semaphore::new(instances.saturating_sub(warm_max + RENDERING_MAX + BESIDE_MAX).max(1)),
             rendering: Semaphore::new(RENDERING_MAX),
+            beside: Semaphore::new(BESIDE_MAX),
             limits: Arc::new(config.limits),
         })))
     }

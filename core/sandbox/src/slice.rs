@@ -32,14 +32,28 @@ impl Sandbox {
     /// # Panics
     /// Only if the host panics.
     pub async fn call<H: Host>(&self, program: &Program, work: impl Into<Work>, host: H) -> (SliceReport, H) {
-        let (report, host) = self.call_dyn(program, work.into(), Box::new(host)).await;
+        let _permit = self.permit().await;
+        self.call_permitted(program, work.into(), host).await
+    }
+
+    /// As [`Sandbox::call`], for what a slice waits for that has an instance itself: it waits for no place that such a slice holds.
+    /// What is called so calls nothing so in turn.
+    ///
+    /// # Panics
+    /// Only if the host panics.
+    pub async fn call_beside<H: Host>(&self, program: &Program, work: impl Into<Work>, host: H) -> (SliceReport, H) {
+        let _permit = self.shared().beside_permit().await;
+        self.call_permitted(program, work.into(), host).await
+    }
+
+    async fn call_permitted<H: Host>(&self, program: &Program, work: Work, host: H) -> (SliceReport, H) {
+        let (report, host) = self.call_dyn(program, work, Box::new(host)).await;
         let host: Box<dyn Any> = host;
         // It is the box that was made two lines above.
         (report, *host.downcast::<H>().expect("a slice gives back the host that it was given"))
     }
 
     async fn call_dyn(&self, program: &Program, work: Work, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
-        let _permit = self.permit().await;
         let _ticking = self.shared().runtime.ticking();
         let started = Instant::now();
         let (mut report, host) = match program.body() {

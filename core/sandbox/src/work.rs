@@ -81,7 +81,11 @@ impl Role {
         match self {
             Self::OnEvent => !declaration.triggers.is_empty() || declaration.invocable,
             Self::OnSchedule => !declaration.schedules.is_empty(),
-            _ => false,
+            Self::OnAction => !declaration.actions.is_empty(),
+            Self::OnRequest => !declaration.routes.is_empty(),
+            Self::Validator => !declaration.hooks.is_empty(),
+            Self::Compensator => declaration.compensate,
+            Self::Migrator => !declaration.migrations.is_empty(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::config::{self, Flags, Loaded};
 use crate::output::Output;
 
+mod action;
 mod audit;
 mod automation;
 mod backtest;
@@ -121,6 +122,8 @@ enum Command {
     /// Works on plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Lists the actions of plugins, and calls one with its input from the standard input.
+    Action(action::ActionArgs),
     /// Plays scenarios: stories about automations, told in JSON. Needs no server.
     Test(test::TestArgs),
     /// Makes, lists and revokes keys.
@@ -200,6 +203,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Template(command) => effect::template(&common, &command),
         Command::Script(command) => script::run(&common, &command),
         Command::Plugin(command) => plugin::run(&common, &command),
+        Command::Action(args) => action::run(&common, &args),
         Command::Test(args) => test::run(&common, &args),
         Command::Key(command) => key::run(&common, command),
         Command::Secret(command) => secret::run(&common, command),

@@ -22,6 +22,7 @@ use tower_service::Service as _;
 use crate::config::ServerConfig;
 use crate::problem::Problem;
 
+mod actions;
 mod audit;
 mod automations;
 mod backtests;
@@ -240,6 +241,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(automations::routes());
     all.extend(versions::routes());
     all.extend(plugins::routes());
+    all.extend(actions::routes());
     all.extend(backtests::routes());
     all.extend(effects::routes());
     all.extend(runs::routes());

@@ -51,8 +51,10 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_event", 400, "The event's envelope is not acceptable"),
     ("unauthenticated", 401, "No valid key was given"),
     ("forbidden", 403, "The key may not do this"),
+    ("not_callable", 403, "The action cannot be called from here"),
     ("not_found", 404, "There is no such thing"),
     ("unknown_object", 404, "There is no such object"),
+    ("unknown_action", 404, "There is no such action"),
     ("method_not_allowed", 405, "This address does not know the method"),
     ("request_timeout", 408, "The request took too long to arrive"),
     ("conflict", 409, "The record changed meanwhile"),
@@ -72,6 +74,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_plugin", 422, "The plugin is not acceptable"),
     ("invalid_package", 422, "The file is no package, or was changed"),
     ("untrusted_package", 422, "The package may not come in"),
+    ("action_failed", 422, "The run of the action failed"),
+    ("compensator_failed", 422, "The plugin could not take back what its run did"),
     ("internal", 500, "The server failed"),
     ("unavailable", 503, "The server cannot do this now"),
     ("disk_full", 507, "The disk is full"),
@@ -249,6 +253,10 @@ impl From<EngineError> for Problem {
         let mut problem = Self::new(code, error.to_string());
         for field in error.pointers() {
             problem.0.errors.push(BadField { pointer: field.pointer, detail: field.message });
+        }
+        if let EngineError::ActionFailed { run, code, message, .. } = &error {
+            problem.0.extra.insert("error".into(), json!({ "code": code, "message": message }));
+            problem.0.extra.insert("run".into(), json!(run));
         }
         if let EngineError::VersionMismatch { current } = &error {
             problem.0.extra.insert("current_version".into(), (*current).into());

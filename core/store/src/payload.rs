@@ -172,6 +172,9 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("run", FieldKind::Text),
             ("automation", FieldKind::Text),
             ("digest", FieldKind::Text),
+            // Of a call of an action: which one, and when its run is to begin at the earliest.
+            ("action", FieldKind::Text),
+            ("at", FieldKind::Timestamp),
             ("input", FieldKind::Json),
         ],
         ENDED => &[

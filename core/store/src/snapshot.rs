@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use rapport_model::fan_out::EACH;
+use rapport_model::run::INVOKED;
 use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
 use rapport_model::{Event, ObjectDef, Record, RecordId, Schema, Timestamp};
@@ -72,8 +73,8 @@ impl Snapshot {
     /// [`StoreError::Unavailable`].
     pub async fn span(&mut self, since: Timestamp, until: Timestamp) -> Result<Option<(i64, i64)>, StoreError> {
         let quoted = |names: Vec<String>| names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
-        // That an instant of a schedule has come, or has come for a record, is a fact.
-        let core = CORE_TYPES.iter().filter(|kind| !matches!(**kind, DUE | EACH));
+        // That an instant of a schedule has come, or has come for a record, is a fact; and that somebody has called an action.
+        let core = CORE_TYPES.iter().filter(|kind| !matches!(**kind, DUE | EACH | INVOKED));
         let core = quoted(core.map(ToString::to_string).collect());
         let system = self.schema.objects.values().filter(|object| object.origin == Origin::System);
         let own = quoted(system.map(|object| object.name.to_string()).collect());

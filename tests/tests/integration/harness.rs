@@ -300,6 +300,17 @@ impl Setup {
         self
     }
 
+    /// Installs the SDK's example of a plugin of actions as the plugin `id`; `rest` is what its manifest says beside its head.
+    pub(crate) fn till_plugin(self, id: &str, rest: &str) -> Self {
+        let folder = self.folder.path().join("plugins").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        let head =
+            format!("id = \"{id}\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"A till\"\n");
+        std::fs::write(folder.join("plugin.toml"), format!("{head}compensate = true\n{rest}")).unwrap();
+        std::fs::copy(env!("TILL_COMPONENT"), folder.join(format!("{id}.wasm"))).unwrap();
+        self
+    }
+
     /// A path in the folder of the workspace.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

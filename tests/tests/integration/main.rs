@@ -3,6 +3,10 @@
 //! Each runs on SQLite and on PostgreSQL. They were written from the text, not from the code.
 
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
+mod actions_back;
+#[cfg(test)]
 mod automations;
 #[cfg(test)]
 mod backtest_schedules;

@@ -59,6 +59,15 @@ fn package(manifest: &str, more: &[(&str, &str)]) -> Package {
     Package::new(files.into_iter().map(|(name, content)| (name.parse().unwrap(), content))).unwrap()
 }
 
+/// The till in a package: what its manifest says beside its head.
+pub(crate) fn till_package(rest: &str) -> Package {
+    let component = std::fs::read(env!("TILL_COMPONENT")).unwrap();
+    let head = "id = \"till\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"A till\"\n";
+    let manifest = format!("{head}compensate = true\n{rest}").into_bytes();
+    let files = [("plugin.toml", manifest), ("till.wasm", component)];
+    Package::new(files.into_iter().map(|(name, content)| (name.parse().unwrap(), content))).unwrap()
+}
+
 fn signed(manifest: &str) -> Vec<u8> {
     let mut package = package(manifest, &[]);
     package.sign("Rapport", &key(1), Vec::new()).unwrap();

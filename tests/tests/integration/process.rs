@@ -44,6 +44,12 @@ impl Call {
         self
     }
 
+    /// Has it read the file at `path` as its standard input.
+    pub(crate) fn reading(mut self, path: &Path) -> Self {
+        self.0.stdin(std::fs::File::open(path).unwrap());
+        self
+    }
+
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.0.current_dir(folder);
         self

@@ -396,7 +396,7 @@ fn run(event) {
     waiting(&app, 1).await;
     let run = app.runs("status=waiting").await.remove(0);
     let shown = app.get(&format!("/v1/runs/{}", run["id"].as_str().unwrap())).await.expect(200).text();
-    assert!(shown.contains("the journal is half full: 600 of 1000 entries, "), "{shown}");
+    assert!(shown.contains("the journal is half full: 603 of 1000 entries, "), "{shown}");
 }
 
 async fn a_damaged_journal_ends_its_run_and_holds_up_no_other(database: Database) {

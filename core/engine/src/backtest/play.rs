@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{Body, NewEvent};
+use rapport_model::fan_out::EACH;
 use rapport_model::record::{Change, Put, PutKind};
+use rapport_model::schedule::DUE;
 use rapport_model::time::SetClock;
 use rapport_model::{AutomationId, Clock as _, Digest, Event, Name, RecordId, RunId, Schema};
 use rapport_store::{Stamp, UnitOfWork};
@@ -25,6 +27,7 @@ use super::together::Exposure;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::execute;
+use crate::invoked;
 use crate::lanes::{Item, lane_of};
 use crate::registry::Version;
 use crate::replay::{Released, Replay};
@@ -143,6 +146,7 @@ impl<'a> Player<'a> {
     /// A run that has its turn in the group works after all that is given in it. It met only what came before it then: a run on
     /// a lane did not see what came later on its lane, and one on no lane is followed by nothing in its group.
     pub(super) async fn give(&mut self, event: Arc<Event>) -> Result<(), EngineError> {
+        let Some(event) = self.called(event) else { return Ok(()) };
         let follows = !self.released.is_empty() && (self.unlaned || event.lane.is_none());
         if follows || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
             self.flush().await?;
@@ -154,8 +158,18 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Whether some automation is started by events of this type: what starts nobody may stand in one group with what follows it.
+    /// The event, if it is no call of an automation that is not played; a call is one of the version that is.
+    fn called(&self, event: Arc<Event>) -> Option<Arc<Event>> {
+        let Some(found) = invoked::started_by(&event) else { return Some(event) };
+        let version = self.parts.versions.get(&found.automation)?;
+        Some(invoked::of_version(&event, version))
+    }
+
+    /// Whether some automation is started by events of this type, or by this one alone: what starts nobody may stand in one group with what follows it.
     fn may_start(&self, event: &Event) -> bool {
+        if invoked::started_by(event).is_some() || matches!(event.kind.as_str(), DUE | EACH) {
+            return true;
+        }
         let mut triggers = self.parts.versions.values().flat_map(|version| &version.declaration.triggers);
         triggers.any(|trigger| trigger.matches_type(&event.kind))
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{Body, Fields, RecordChange};
+use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
 use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, RecordId, RunId, Schema, Timestamp, Value};
@@ -267,12 +268,22 @@ fn field<'a>(fields: &'a Fields, name: &Name) -> Option<&'a Value> {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
+/// Whether the core says with events of this type what has happened: an instant of a schedule has come, a run was started by name, or
+/// one that was has ended.
+fn is_fact(event: &Event) -> bool {
+    match event.kind.as_str() {
+        DUE | INVOKED => true,
+        // That an operator has cancelled a run is no fact of the business.
+        ENDED => event.run.is_some(),
+        _ => false,
+    }
+}
+
 /// Whether an event is about what the business has, and not about the host's own objects, the registry or automations.
 pub(super) fn is_of_business(schema: &Schema, event: &Event) -> bool {
     match &event.subject {
         Some(subject) => schema.object(subject.object.as_str()).is_some_and(|o| o.origin != Origin::System),
-        // That an instant of a schedule has come is a fact like others.
-        None => event.kind.as_str() == DUE || schema.event_type(event.kind.as_str()).is_some(),
+        None => is_fact(event) || schema.event_type(event.kind.as_str()).is_some(),
     }
 }
 

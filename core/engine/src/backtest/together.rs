@@ -23,6 +23,7 @@ use super::play::Player;
 use super::recording::{Source, page};
 use crate::error::EngineError;
 use crate::graph::kinds_made;
+use crate::invoked;
 use crate::replay::Released;
 
 /// What the automations of a replay may bring about among themselves.
@@ -128,6 +129,9 @@ impl Player<'_> {
         let inner = &self.parts.scratch.inner;
         let live = inner.snapshot.load();
         let waits = |id: &AutomationId| live.version(id).is_some_and(|version| version.waits());
+        if let Some(found) = invoked::started_by(event) {
+            return waits(&found.automation);
+        }
         let created = created(&inner.store.schema(), event);
         if matches!(event.body, Some(Body::Change(_))) && created.is_none() {
             // Conditions look at the record as it will be, which is not known yet.

@@ -55,7 +55,7 @@ pub(crate) async fn moved(inner: &Inner, run: &Run) {
 }
 
 /// Has what a committed slice sent carried out.
-pub(super) fn sent(inner: &Inner, run: &Run, effects: &[EffectStep]) {
+pub(crate) fn sent(inner: &Inner, run: &Run, effects: &[EffectStep]) {
     let added = || effects.iter().filter_map(EffectStep::added);
     if let Some(when) = added().filter_map(|effect| effect.next_at).min() {
         inner.effects.due_at(when);

@@ -10,14 +10,16 @@
 use std::sync::Arc;
 
 use rapport_model::limits::{JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX};
-use rapport_model::{Event, Run, RunId, RunStatus};
+use rapport_model::{Event, Run, RunId, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, LogLevel, RecordData, SliceReport};
 use rapport_store::{JournalStep, UnitOfWork};
+use serde_json::Value as Json;
 
 use super::{
     Done, Sliced, conditions_hold, empty_trace, failure_unit, host, no_report, skipped, subject_record, success_unit,
-    unit, update,
+    time_of, unit, update,
 };
+use crate::actions;
 use crate::engine::Inner;
 use crate::entropy::Stream;
 use crate::error::EngineError;
@@ -43,6 +45,9 @@ pub(super) async fn slice(
     if slices == 0 && !conditions_hold(inner, &version, event, record.as_deref()).await? {
         return Ok(skipped(inner, run, event).into());
     }
+    if let Some(at) = actions::starts_at(event).filter(|at| slices == 0 && *at > time_of(inner, run, event)) {
+        return Ok(later(inner, run, at).into());
+    }
     let (events, woken) = what_woke(inner, run, &journal).await?;
     let mut slice_host = host(inner, run, event, version.clone());
     slice_host.locks = locks;
@@ -60,7 +65,8 @@ pub(super) async fn slice(
         journaled.inner.buffer.saw(record);
     }
     let guest_event = GuestEvent { event: event.clone(), record: first };
-    let (report, mut journaled) = inner.sandbox.call(&version.program, guest_event, journaled).await;
+    let (mut report, mut journaled) = inner.sandbox.call(&version.program, actions::work(guest_event), journaled).await;
+    actions::judge(&version, event, &mut report, &mut journaled.inner.reply);
     inner.counters.fuel.fetch_add(report.fuel, std::sync::atomic::Ordering::Relaxed);
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
@@ -180,6 +186,16 @@ async fn what_woke(inner: &Inner, run: &Run, journal: &Journal) -> Result<(Vec<A
     Ok((events, woken))
 }
 
+/// Lets a run wait that is not to begin before `at`: with an empty slice, as one that was cut off.
+fn later(inner: &Inner, run: &Run, at: Timestamp) -> Done {
+    let mut unit = unit(run, inner.clock.now());
+    let mut state = update(inner, run, RunStatus::Waiting, Some(at), None);
+    state.attempt = 0;
+    unit.run_state = Some(state);
+    unit.journal = JournalStep::Append { slice: 0, entries: "[]".to_owned(), waits: Vec::new() };
+    Done { unit, touched: Vec::new(), status: RunStatus::Waiting, wake_at: Some(at), reply: Json::Null }
+}
+
 fn suspended(
     inner: &Inner,
     run: &Run,
@@ -218,7 +234,7 @@ fn paused(inner: &Inner, run: &Run, report: &SliceReport, (host, why): (&Journal
     let mut state = update(inner, run, RunStatus::Paused, None, Some(host.inner.trace.finish(report)));
     state.error = Some(format!("{DIFFERS} {why}"));
     unit.run_state = Some(state);
-    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None, reply: serde_json::Value::Null }
+    Done { unit, touched: Vec::new(), status: RunStatus::Paused, wake_at: None, reply: Json::Null }
 }
 
 fn failed(inner: &Inner, run: &Run, code: &'static str, message: String) -> Done {

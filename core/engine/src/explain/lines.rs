@@ -53,9 +53,12 @@ fn is_quoted(line: &str, name: &str) -> bool {
 
 fn words(event: &Event) -> Vec<Word> {
     let Some(change) = event.change() else {
-        let invoked = crate::invoked::started_by(event).map(|found| found.automation.to_string());
+        let invoked = crate::invoked::started_by(event).map(|found| match crate::actions::call_in(event) {
+            Some(call) => format!("{}.{}", found.automation, call.action),
+            None => found.automation.to_string(),
+        });
         return match invoked {
-            Some(automation) => vec![Word::Call(&["invoke("], automation)],
+            Some(name) => vec![Word::Call(&["invoke("], name)],
             None => vec![Word::Call(&["emit("], event.kind.as_str().to_owned())],
         };
     };

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
-    Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel,
+    Outgoing, Question, RecordData, Reply, WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
@@ -274,6 +274,18 @@ impl Host for JournaledHost {
     // No part of the journal: a handler that begins anew says it again.
     fn reply(&mut self, value: &str) -> Answer<()> {
         self.inner.reply(value)
+    }
+
+    async fn start_job(&mut self, job: JobRequest) -> Answer<String> {
+        let arguments = json!([job.action, job.input, job.at.map(Timestamp::micros)]);
+        journaled!(
+            self,
+            "start_job",
+            arguments,
+            self.inner.start_job(job).await,
+            |run: &String| json!(run),
+            |_: &Self, json: &Json| json.as_str().unwrap_or_default().to_owned()
+        )
     }
 
     async fn wait_any(&mut self, alternatives: Vec<WaitRequest>, timeout: &str) -> Answer<Option<Arrival>> {

@@ -9,8 +9,10 @@ use rapport_sandbox::HostError;
 use rapport_store::{EventQuery, WaitFor};
 use serde_json::{Value as Json, json};
 
+use super::action::Invoked;
 use super::host::failure;
 use super::{Answer, JournaledHost, Step, Suspension, WAITING, Woken, ends};
+use crate::actions;
 use crate::invoked;
 use crate::waits::{self, Wanted};
 
@@ -40,28 +42,43 @@ impl JournaledHost {
                 });
                 result.map(|result| result.to_string())
             }
-            Step::Live => match self.invoke_live(automation, input) {
-                Ok(request) => {
+            Step::Live => match self.begin(automation, input).await {
+                Ok(Invoked::Started(request)) => {
                     let suspension = self.until_ended(&request)?;
                     self.suspend((CALL, &arguments), &request, suspension)
+                }
+                Ok(Invoked::Answered(output)) => {
+                    let noted = self.noted(CALL, &arguments, Ok(output), |output| json!({ "result": output }));
+                    noted.map(|output| output.to_string())
                 }
                 Err(error) => self.noted(CALL, &arguments, Err(error), |_| Json::Null),
             },
         }
     }
 
+    async fn begin(&mut self, name: &str, input: &str) -> Answer<Invoked> {
+        if actions::is_name(name) {
+            return self.call_live(name, input).await;
+        }
+        self.invoke_live(name, input).map(Invoked::Started)
+    }
+
+    /// The number of the call that is being made. With that of the slice: one that was sent back to this call starts another run.
+    pub(super) fn call_number(&self) -> u64 {
+        let call = u64::try_from(self.known + self.fresh.len()).unwrap_or(u64::MAX);
+        self.inner.outbound.slice_number() << 32 | call
+    }
+
     fn invoke_live(&mut self, automation: &str, input: &str) -> Answer<Json> {
         self.inner.allow(Need::Invoke(automation))?;
-        if let Some((code, message)) = invoked::obstacle(&self.inner.live, automation) {
+        if let Some((code, message)) = invoked::obstacle(&self.inner.live, automation, self.inner.version.kind) {
             return Err(HostError::permanent(code, message));
         }
         let input = invoked::read_json(&format!("the input of `{automation}`"), input)?;
         self.inner.count_writes()?;
         let live = self.inner.live.active().iter().find(|version| version.id.as_str() == automation);
         let Some(version) = live else { return Err(HostError::permanent("unknown_automation", automation)) };
-        // With the number of the slice: one that was sent back to this call starts another run.
-        let call = u64::try_from(self.known + self.fresh.len()).unwrap_or(u64::MAX);
-        let child = invoked_run_id(self.inner.run, self.inner.outbound.slice_number() << 32 | call);
+        let child = invoked_run_id(self.inner.run, self.call_number());
         self.inner.events.push(invoked::invocation(version, child, input, self.inner.time));
         let mut request = Wanted::to_json(&ended_kind()?, "", &[]);
         request["run"] = json!(child.to_string());
@@ -97,6 +114,6 @@ impl JournaledHost {
     }
 }
 
-fn ended_kind() -> Answer<EventType> {
+pub(super) fn ended_kind() -> Answer<EventType> {
     EventType::new(ENDED).map_err(|e| HostError::permanent("invalid", e.to_string()))
 }

@@ -182,7 +182,7 @@ impl Engine {
 }
 
 /// Why a step could not be taken.
-enum Halt {
+pub(super) enum Halt {
     /// It was refused.
     Refused(String),
     /// The workspace itself failed.
@@ -199,12 +199,12 @@ impl From<EngineError> for Halt {
 }
 
 /// A scenario on its way.
-struct Player<'a> {
+pub(super) struct Player<'a> {
     ground: Ground,
     scratch: &'a Scratch,
-    engine: Engine,
-    caller: Caller,
-    began: i64,
+    pub(super) engine: Engine,
+    pub(super) caller: Caller,
+    pub(super) began: i64,
     stubs: Arc<Stubs>,
 }
 
@@ -254,6 +254,7 @@ impl Player<'_> {
             What::Pass => {}
             What::Event(event) => self.send(event).await?,
             What::Write(write) => self.write(write).await?,
+            What::Call(call) => return self.call(call, pointer).await,
             What::Answer(number, choice) => self.answer(*number, choice).await?,
             What::Crash => self.crash().await?,
             What::Http(stub) => self.stubs.tell(stub.clone()),
@@ -268,7 +269,7 @@ impl Player<'_> {
     }
 
     /// A call that nothing answers is a story that was not told to its end.
-    fn check_calls(&self) -> Result<(), Halt> {
+    pub(super) fn check_calls(&self) -> Result<(), Halt> {
         match self.stubs.take_unmatched().first() {
             None => Ok(()),
             Some(call) => Err(Halt::Refused(format!(

@@ -46,6 +46,22 @@ impl Outbound {
 }
 
 impl Outbound {
+    /// That of what is called beside the slice: nothing of its own.
+    pub(crate) fn beside(other: &Self) -> Self {
+        Self {
+            effects: Vec::new(),
+            transport: other.transport.clone(),
+            sandbox: other.sandbox.clone(),
+            replay: other.replay.clone(),
+            run: other.run,
+            slice: other.slice,
+        }
+    }
+
+    pub(crate) const fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     /// The number of the slice in its run, from 0.
     pub(crate) fn slice_number(&self) -> u64 {
         u64::try_from(self.slice).unwrap_or(0)

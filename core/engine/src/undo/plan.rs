@@ -19,6 +19,7 @@ use rapport_model::{
 use rapport_store::{EventQuery, Store};
 use serde_json::{Value as Json, json};
 
+use super::compensate::{Beside, Undoing};
 use super::guard;
 use super::net::{self, FieldNet, NetChange, NetKind};
 use super::since::{Later, Since, Targets};
@@ -64,7 +65,7 @@ pub(super) type Refused = HashMap<(Name, RecordId), String>;
 /// What a plan is made on.
 pub(super) struct Planner<'a> {
     pub(super) store: &'a Store,
-    inner: &'a Inner,
+    pub(super) inner: &'a Inner,
     targets: &'a Targets,
     pub(super) schema: Arc<Schema>,
     pub(super) now: Timestamp,
@@ -73,6 +74,10 @@ pub(super) struct Planner<'a> {
     /// The runs that the plans so far would undo.
     pub(super) undone: HashSet<RunId>,
     pub(super) refused: &'a Refused,
+    /// The run that carries the plan out.
+    pub(super) undo: Undoing,
+    /// What compensators did.
+    pub(super) beside: Beside,
     /// What the plan at hand brings back: references to it are as good as kept.
     returning: HashSet<(Name, RecordId)>,
 }
@@ -93,7 +98,7 @@ pub(super) async fn events_of(store: &Store, run: RunId) -> Result<Vec<Arc<Event
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(inner: &'a Inner, now: Timestamp, refused: &'a Refused) -> Self {
+    pub(super) fn new(inner: &'a Inner, (now, undo): (Timestamp, Undoing), refused: &'a Refused) -> Self {
         Self {
             store: &inner.store,
             inner,
@@ -103,6 +108,8 @@ impl<'a> Planner<'a> {
             buffer: Buffer::default(),
             undone: HashSet::new(),
             refused,
+            undo,
+            beside: Beside::default(),
             returning: HashSet::new(),
         }
     }
@@ -118,6 +125,11 @@ impl<'a> Planner<'a> {
             }
         }
         self.plan_effects(run, &mut report).await?;
+        if let Some(version) = self.compensator(run).await {
+            self.compensate(run, &version, &mut report).await?;
+            self.undone.insert(run.id);
+            return Ok(report);
+        }
         let nets = net::of_events(&events);
         let gone = nets.iter().filter(|net| matches!(net.kind, NetKind::Deleted(_)));
         self.returning = gone.map(|net| (net.object.clone(), net.id)).collect();

@@ -14,16 +14,18 @@ use std::time::Duration;
 use rapport_model::json::to_json;
 use rapport_model::record::{Change, Put};
 use rapport_model::{Actor, AutomationId, Event, RecordId, Run, RunStatus, Value};
-use rapport_store::{RunUpdate, StoreError, Triggers, UnitOfWork};
+use rapport_store::{EffectStep, RunUpdate, StoreError, Triggers, UnitOfWork};
 use serde_json::json;
 
+use super::compensate::Beside;
 use super::plan::{Planner, Refused, Report};
 use super::{text_field, undo_id, undone_run};
-use crate::effects;
+use crate::effects::called_off;
 use crate::engine::Inner;
 use crate::error::EngineError;
-use crate::execute::settle;
+use crate::execute::{sent, settle};
 use crate::lanes::{Held, Item};
+use crate::locks::SliceLocks;
 
 /// Tries after which an undo holds the lanes of all that it touches, and leaves alone what a commit was refused for.
 const TRIES_UNTIL_HOLD: u32 = 3;
@@ -39,9 +41,14 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     let mut held: Option<Held<'_>> = None;
     while !inner.is_stopping() {
         let outcome = match attempt(inner, &item.run, &refused).await {
-            Ok(unit) => {
-                let (puts, touched) = (unit.puts.clone(), touched(&unit));
-                inner.store.commit(unit).await.map_err(|error| (error, puts, touched))
+            Ok((unit, locks)) => {
+                let (puts, touched, effects) = (unit.puts.clone(), touched(&unit), unit.effects.clone());
+                let committed = inner.store.commit(unit).await.map_err(|error| (error, puts, touched));
+                drop(locks);
+                if committed.is_ok() {
+                    sent(inner, &item.run, &effects);
+                }
+                committed
             }
             Err(error @ (EngineError::Unavailable(_) | EngineError::Full)) => {
                 tracing::warn!(run.id = %item.run.id, "the undo {} waits for the database: {error}", item.run.id);
@@ -72,25 +79,27 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
 }
 
 /// Decides, and makes the unit that does it.
-async fn attempt(inner: &Inner, run: &Run, refused: &Refused) -> Result<UnitOfWork, EngineError> {
+async fn attempt(inner: &Inner, run: &Run, refused: &Refused) -> Result<(UnitOfWork, SliceLocks), EngineError> {
     let missing = |what: String| EngineError::Internal(format!("{what} of undo {} is missing", run.id));
     let request = inner.store.event(run.position).await?;
     let request = request.ok_or_else(|| missing(format!("event {}", run.position)))?;
     let target = undone_run(&request).ok_or_else(|| missing("the run to undo".into()))?;
     let target = inner.store.run(target).await?.ok_or_else(|| missing(format!("run {target}")))?;
     let now = inner.clock.now();
-    let mut planner = Planner::new(inner, now, refused);
+    let mut planner = Planner::new(inner, (now, Some(run.id)), refused);
     let report = planner.plan(&target).await?;
     let mut unit = UnitOfWork::new(now, Actor::Automation(undo_id()));
     unit.run = Some(run.id);
     unit.cause = Some(run.position);
     unit.depth = run.depth.saturating_add(1);
+    let Beside { events, effects, locks } = planner.beside;
     (unit.reads, unit.puts) = planner.buffer.into_parts();
+    (unit.events, unit.locks) = (events, locks.taken());
     unit.triggers = triggers(&request);
-    unit.effects =
-        report.called_off.iter().map(|effect| effects::called_off(effect, now, "its run was undone")).collect();
+    unit.effects = report.called_off.iter().map(|effect| called_off(effect, now, "its run was undone")).collect();
+    unit.effects.extend(effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))));
     unit.run_state = Some(ended(inner, run, RunStatus::Completed, Some(trace(&target, &report))));
-    Ok(unit)
+    Ok((unit, locks))
 }
 
 /// Whether automations react to what is taken back: all but the one whose run it was, unless the request says none.

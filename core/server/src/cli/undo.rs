@@ -202,6 +202,7 @@ fn done_line(done: &Json) -> String {
     match done["did"].as_str() {
         Some("subtracted") => format!("  {record}: {field} less {}, {values}", cell(&done["by"])),
         Some("added") => format!("  {record}: {field} more {}, {values}", cell(&done["by"])),
+        Some("set by the plugin") => format!("  {record}: {field} set by the plugin, {values}"),
         Some("put back") => format!("  {record}: {field} put back, {values}"),
         other => format!("  {record}: {}", other.unwrap_or_default()),
     }
