@@ -7,6 +7,8 @@ mod actions;
 #[cfg(test)]
 mod actions_back;
 #[cfg(test)]
+mod authors;
+#[cfg(test)]
 mod automations;
 #[cfg(test)]
 mod backtest_schedules;
