@@ -5,6 +5,7 @@
 //! committed, and the call is answered when the run has been woken.
 
 mod any;
+mod data;
 mod host;
 pub(crate) mod invoke;
 mod outbound;
@@ -69,6 +70,8 @@ pub(crate) struct JournaledHost {
     fresh: Vec<Json>,
     /// How many entries there were when this slice began.
     known: usize,
+    /// Which slice is answered from the journal at present, from 1.
+    played: u32,
     woken: Woken,
     /// Which of the events that the run waited for woke it, from 0.
     pub(crate) woken_index: Option<i64>,
@@ -108,6 +111,7 @@ impl JournaledHost {
         let mut host = Self {
             inner,
             known: journal.len(),
+            played: 0,
             journal,
             fresh,
             woken,
@@ -161,9 +165,12 @@ impl JournaledHost {
 
     fn enter_slice(&mut self) {
         // Several, if the journal was cut right after a slice began.
+        let mut enters = false;
         while let Some(time) = self.journal.pop_time() {
             self.time = time;
+            enters = true;
         }
+        self.played += u32::from(enters);
     }
 
     fn differs(&mut self, message: String) -> HostError {

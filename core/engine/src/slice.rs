@@ -1,5 +1,8 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
+mod around;
+mod bulk;
+mod kv;
 mod order;
 mod outbound;
 mod question;
@@ -19,8 +22,8 @@ use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{EventType, Name, ObjectDef, Record, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, LogLevel, Outgoing,
-    Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, KvEntry,
+    LogLevel, Outgoing, Question, RecordData, Reply, RunContext, Selection, Table, WaitRequest,
 };
 use rapport_store::Store;
 use serde_json::Value as Json;
@@ -52,6 +55,8 @@ pub(crate) struct SliceLimits {
     pub(crate) rows_read_max: u32,
     pub(crate) writes_max: u32,
     pub(crate) effects_max: u32,
+    /// What a plugin may keep for itself, in bytes.
+    pub(crate) kv_bytes_max: usize,
 }
 
 /// The host of one slice.
@@ -66,6 +71,10 @@ pub(crate) struct SliceHost {
     pub(crate) limits: SliceLimits,
     pub(crate) buffer: Buffer,
     pub(crate) events: Vec<NewEvent>,
+    /// What the plugin keeps for itself after this slice, in bytes; none: not asked yet.
+    pub(crate) kv_used: Option<i64>,
+    /// Who caused what is going on.
+    pub(crate) actor: String,
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
     pub(crate) outbound: Outbound,
@@ -449,6 +458,77 @@ impl Host for SliceHost {
 
     async fn http(&mut self, _: HttpRequest) -> Answer<HttpReply> {
         waits_here()
+    }
+
+    async fn select(&mut self, selection: Selection) -> Answer<Table> {
+        let started = Instant::now();
+        let about = format!("{} of {} where {}", selection.fields.join(", "), selection.object, selection.filter);
+        let answer = self.do_select(selection).await;
+        self.trace.call("select", &about, &outcome(&answer, |table| format!("{} rows", table.rows.len())), started);
+        answer
+    }
+
+    async fn aggregate(&mut self, grouping: Grouping) -> Answer<Table> {
+        let started = Instant::now();
+        let about = format!("{} by {} where {}", grouping.object, grouping.group_by.join(", "), grouping.filter);
+        let answer = self.do_aggregate(grouping).await;
+        self.trace.call("aggregate", &about, &outcome(&answer, |table| format!("{} rows", table.rows.len())), started);
+        answer
+    }
+
+    async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
+        let started = Instant::now();
+        let answer = self.do_kv_get(key).await;
+        let shown =
+            |found: &Option<Vec<u8>>| found.as_ref().map_or("none".to_owned(), |v| format!("{} bytes", v.len()));
+        self.trace.call("kv.get", key, &outcome(&answer, shown), started);
+        answer
+    }
+
+    async fn kv_set(&mut self, key: &str, value: Vec<u8>) -> Answer<()> {
+        let started = Instant::now();
+        let answer = self.do_kv_set(key, &value).await;
+        self.trace.call("kv.set", key, &outcome(&answer, |()| format!("{} bytes", value.len())), started);
+        answer
+    }
+
+    async fn kv_delete(&mut self, key: &str) -> Answer<bool> {
+        let started = Instant::now();
+        let answer = self.do_kv_delete(key).await;
+        self.trace.call("kv.delete", key, &outcome(&answer, bool::to_string), started);
+        answer
+    }
+
+    async fn kv_list(&mut self, prefix: &str, after: &str, limit: u32) -> Answer<Vec<KvEntry>> {
+        let started = Instant::now();
+        let answer = self.do_kv_list(prefix, after, limit).await;
+        self.trace.call("kv.list", prefix, &outcome(&answer, |entries| format!("{} entries", entries.len())), started);
+        answer
+    }
+
+    async fn kv_increment(&mut self, key: &str, delta: i64) -> Answer<i64> {
+        let started = Instant::now();
+        let answer = self.do_kv_increment(key, delta).await;
+        self.trace.call("kv.increment", &format!("{key} by {delta}"), &outcome(&answer, i64::to_string), started);
+        answer
+    }
+
+    async fn secret_exists(&mut self, name: &str) -> Answer<bool> {
+        let started = Instant::now();
+        let answer = self.do_secret_exists(name).await;
+        self.trace.call("secrets.exists", name, &outcome(&answer, bool::to_string), started);
+        answer
+    }
+
+    async fn secret_hmac(&mut self, name: &str, message: &[u8]) -> Answer<Vec<u8>> {
+        let started = Instant::now();
+        let answer = self.do_secret_hmac(name, message).await;
+        self.trace.call("secrets.hmac", name, &outcome(&answer, |_| "done".to_owned()), started);
+        answer
+    }
+
+    fn context(&self) -> RunContext {
+        self.running_as()
     }
 
     async fn lock(&mut self, key: &str) -> Answer<()> {
