@@ -45,6 +45,8 @@ mod imports;
 #[cfg(test)]
 mod invoke;
 #[cfg(test)]
+mod keeping;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;
