@@ -156,12 +156,11 @@ impl SliceHost {
         let (text, base64) = written(value);
         let set = |name: &str, value| (field(name), Change::Set(value));
         let mut changes = vec![set("text", text), set("base64", base64), set("size", Value::Int(size))];
-        match before {
-            Some(before) => drop(self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?),
-            None => {
-                changes.push(set("slot", slot));
-                self.new_record(&object, changes)?;
-            }
+        if let Some(before) = before {
+            self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
+        } else {
+            changes.push(set("slot", slot));
+            self.new_record(&object, changes)?;
         }
         Ok(())
     }
