@@ -19,6 +19,7 @@ use std::time::Duration;
 use rapport_model::fan_out::EACH;
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
+use rapport_model::standard::KV_OBJECT;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
@@ -34,7 +35,7 @@ use crate::invoked;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
-use crate::slice::{Outbound, SliceHost, SliceLimits, seed};
+use crate::slice::{Kept, Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
 
 /// Conflicts after which a slice holds the lanes of all records that it touches.
@@ -145,12 +146,21 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
 }
 
 /// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
-const fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
+fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
     match error {
         StoreError::Conflict { .. } | StoreError::LockMoved { .. } => conflicts < CONFLICTS_MAX,
+        error if is_kept(error) => conflicts < CONFLICTS_MAX,
         StoreError::Unique { .. } | StoreError::MissingRecord { .. } | StoreError::ReferenceMissing { .. } => {
             conflicts < 2
         }
+        _ => false,
+    }
+}
+
+/// Whether it is about what a plugin keeps: there another slice was first, and nobody has chosen a value that is taken.
+fn is_kept(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unique { object, .. } | StoreError::MissingRecord { object, .. } => object.as_str() == KV_OBJECT,
         _ => false,
     }
 }
@@ -261,7 +271,7 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
         },
         buffer: Buffer::default(),
         events: Vec::new(),
-        kv_used: None,
+        kv: Kept::default(),
         actor: String::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
@@ -445,6 +455,7 @@ async fn too_deep(inner: &Inner, run: &Run, event: &Event) -> Done {
 fn refused(error: &StoreError) -> GuestFailure {
     let error_text = error.to_string();
     let code = match error {
+        error if is_kept(error) => "conflict",
         StoreError::Unique { .. } => "unique",
         StoreError::Referenced { .. } => "referenced",
         StoreError::ReferenceMissing { .. } | StoreError::Unfit(_) => "invalid",

@@ -47,6 +47,7 @@ use crate::trace::Trace;
 use self::refusal::{limit, refusal, store_failure};
 use self::shown::{about, listed, named, outcome};
 
+pub(crate) use self::kv::Kept;
 pub(crate) use self::order::read_order;
 pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
 
@@ -73,8 +74,8 @@ pub(crate) struct SliceHost {
     pub(crate) limits: SliceLimits,
     pub(crate) buffer: Buffer,
     pub(crate) events: Vec<NewEvent>,
-    /// What the plugin keeps for itself after this slice, in bytes; none: not asked yet.
-    pub(crate) kv_used: Option<i64>,
+    /// What is known of what the plugin keeps for itself.
+    pub(crate) kv: Kept,
     /// Who caused what is going on.
     pub(crate) actor: String,
     pub(crate) trace: Trace,

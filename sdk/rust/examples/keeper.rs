@@ -37,6 +37,13 @@ fn done(call: &[Json]) -> Result<Json, Error> {
             let found = kv::list(text(1), text(2), u32::try_from(number(3)).unwrap_or_default())?;
             found.into_iter().map(|(key, _)| key).collect()
         }
+        "claim" => {
+            let free = kv::get(text(1))?.is_none();
+            if free {
+                kv::set(text(1), "taken")?;
+            }
+            json!(free)
+        }
         "increment" => json!(kv::increment(text(1), number(2))?),
         "select" => page(&select(call).run()?),
         "aggregate" => aggregate(call).run()?.iter().map(row).collect(),

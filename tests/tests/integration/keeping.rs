@@ -47,6 +47,8 @@ async fn what_a_plugin_keeps_is_there_for_its_next_run_and_for_no_other_plugin(d
     let app = TestApp::on(database).keeper_plugin("keeper", &[], "").keeper_plugin("keep", &[], "").start().await;
     let first = json!([
         ["get", "a"],
+        ["set", "a", "x"],
+        ["delete", "a"],
         ["set", "a", "ä"],
         ["get", "a"],
         ["set", "b/2", "2"],
@@ -58,7 +60,8 @@ async fn what_a_plugin_keeps_is_there_for_its_next_run_and_for_no_other_plugin(d
         ["list", "", "", 9],
         ["fill", "raw", 2],
     ]);
-    let answers = json!([null, null, "ä", null, null, ["b/1", "b/2"], 2, true, false, ["a", "b/1", "n"], null]);
+    let answers =
+        json!([null, null, true, null, "ä", null, null, ["b/1", "b/2"], 2, true, false, ["a", "b/1", "n"], null]);
     assert_eq!(asked(&app, "keeper", "1", first).await, answers);
     let second = json!([
         ["get", "a"],
@@ -111,11 +114,21 @@ async fn an_undo_takes_back_what_was_kept(database: Database) {
 
 async fn runs_that_count_at_once_count_each(database: Database) {
     let app = TestApp::on(database).keeper_plugin("keeper", &[], "").start().await;
-    for number in 0..20 {
-        ask(&app, "keeper", &format!("c{number}"), json!([["increment", "n", 1]])).await;
+    // Each key is new to those who meet there: nothing is there yet that has a version.
+    for number in 0..120 {
+        let key = format!("k{}", number / 6);
+        ask(&app, "keeper", &format!("c{number}"), json!([["increment", key, 1], ["claim", format!("of {key}")]]))
+            .await;
     }
     app.run_until_idle().await;
-    assert_eq!(asked(&app, "keeper", "last", json!([["get", "n"]])).await, json!(["20"]));
+    for key in 0..20 {
+        let mut claimed = 0;
+        for number in key * 6..key * 6 + 6 {
+            claimed += usize::from(told(&app, &format!("c{number}")).await[1] == true);
+        }
+        let kept = asked(&app, "keeper", &format!("last{key}"), json!([["get", format!("k{key}")]])).await;
+        assert_eq!((kept, claimed), (json!(["6"]), 1), "k{key}");
+    }
 }
 
 async fn a_run_that_waits_is_told_the_same_again(database: Database) {

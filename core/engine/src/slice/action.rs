@@ -7,7 +7,7 @@ use rapport_sandbox::{GuestFailure, HostError, JobRequest, Output, SliceReport, 
 use serde_json::Value as Json;
 use std::sync::Arc;
 
-use super::{Answer, Outbound, SliceHost, SliceLocks, Stream, Trace};
+use super::{Answer, Kept, Outbound, SliceHost, SliceLocks, Stream, Trace};
 use crate::actions::{self, Callee, ReadingHost};
 use crate::error::FieldProblem;
 use crate::invoked;
@@ -77,7 +77,7 @@ impl SliceHost {
             limits: self.limits,
             buffer: self.buffer.clone(),
             events: Vec::new(),
-            kv_used: None,
+            kv: Kept::default(),
             actor: self.actor.clone(),
             trace: Trace::new(0, 0),
             rows_read: self.rows_read,

@@ -1,5 +1,8 @@
 //! What a plugin keeps for itself under keys of its own: records of a system object, written with the slice like all others.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rapport_model::record::Change;
@@ -13,7 +16,6 @@ use rapport_store::{Direction, GroupQuery, Measure};
 use super::{Answer, SliceHost, refusal, store_failure};
 use crate::query::{self, SliceQuery};
 use crate::registry::AutomationKind;
-use std::sync::Arc;
 
 use rapport_model::automation::Need;
 use rapport_model::limits::PAGE_ROWS_MAX;
@@ -26,6 +28,15 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 const LAST: char = '\u{10ffff}';
 /// Finds the keys of a plugin that begin with a prefix.
 const RULE: &str = "slot > after && slot >= first && slot < last";
+
+/// What a slice knows of what its plugin keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// The bytes after this slice; none: not asked yet.
+    used: Option<i64>,
+    /// The slots in which the slice saw nothing. They stay empty for it: what another one puts there meanwhile makes it begin anew.
+    absent: HashSet<Arc<str>>,
+}
 
 fn field(name: &str) -> Name {
     Name::new(name).expect("the standard names are valid: a test reads them all")
@@ -83,9 +94,18 @@ impl SliceHost {
         Ok(Value::Text(format!("{}:{key}", self.version.id).into()))
     }
 
-    async fn entry(&self, object: &ObjectDef, key: &str) -> Answer<(Value, Option<Arc<Record>>)> {
+    async fn entry(&mut self, object: &ObjectDef, key: &str) -> Answer<(Value, Option<Arc<Record>>)> {
         let slot = self.slot(key)?;
+        let text: Arc<str> = slot.as_text().unwrap_or_default().into();
+        if self.kv.absent.contains(&text) {
+            // Nothing has a version that the commit could compare: that the slot is still empty shows when it is filled.
+            let own = self.buffer.find_unique(&object.name, &field("slot"), &slot);
+            return Ok((slot, own));
+        }
         let found = self.locate_by(object, &field("slot"), &slot).await?;
+        if found.is_none() {
+            self.kv.absent.insert(text);
+        }
         Ok((slot, found))
     }
 
@@ -98,7 +118,7 @@ impl SliceHost {
 
     /// Counts `more` bytes, if the quota allows them. What other slices write at the same moment is not counted.
     async fn claim(&mut self, object: &Arc<ObjectDef>, more: i64) -> Answer<()> {
-        let used = match self.kv_used {
+        let used = match self.kv.used {
             Some(used) => used,
             None => self.kv_committed(object).await?,
         };
@@ -110,7 +130,7 @@ impl SliceHost {
             let message = format!("`{}` would keep {after} bytes, more than its {quota}", self.version.id);
             return Err(HostError::permanent("quota", message));
         }
-        self.kv_used = Some(after);
+        self.kv.used = Some(after);
         Ok(())
     }
 
