@@ -74,7 +74,7 @@ async fn ended(app: &TestApp, id: &str) -> Value {
 }
 
 /// The result of a backtest of `source` as `id`.
-async fn backtest(app: &TestApp, id: &str, source: &str, period: (&str, &str)) -> Value {
+pub(crate) async fn backtest(app: &TestApp, id: &str, source: &str, period: (&str, &str)) -> Value {
     let begun = start(app, id, source, period).await.expect(202).json();
     let ended = ended(app, begun["id"].as_str().unwrap()).await;
     assert_eq!(ended["state"], "done", "{ended:#}");
@@ -106,7 +106,7 @@ async fn trade(app: &TestApp, numbers: std::ops::Range<usize>) {
     app.run_until_idle().await;
 }
 
-fn assert_exact(result: &Value) {
+pub(crate) fn assert_exact(result: &Value) {
     assert_eq!(result["records_differing"], 0, "{result:#}");
     assert_eq!((&result["events_left_out"], &result["remarks"]), (&json!(0), &json!([])), "{result:#}");
     for write in result["writes"].as_array().unwrap() {

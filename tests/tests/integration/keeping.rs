@@ -14,6 +14,7 @@ on_both!(
     an_undo_takes_back_what_was_kept,
     runs_that_count_at_once_count_each,
     a_run_that_waits_is_told_the_same_again,
+    a_backtest_begins_with_what_was_kept_then,
     what_is_kept_outlives_an_uninstall,
     rows_are_read_page_by_page,
     groups_are_as_counted_one_by_one,
@@ -162,6 +163,26 @@ async fn a_run_that_waits_is_told_the_same_again(database: Database) {
         [json!(1), json!(["n"]), json!([[0]]), json!({ "rows": [["1"]], "next": null })]
     );
     assert_eq!((&told[4][3], &told[6], &told[7], &told[8][3]), (&json!(1), &json!(12), &json!([[1]]), &json!(2)));
+}
+
+async fn a_backtest_begins_with_what_was_kept_then(database: Database) {
+    let app = TestApp::on(database).keeper_plugin("keeper", &[], "").start().await;
+    asked(&app, "keeper", "0", json!([["set", "n", "7"], ["set", "gone", "x"], ["set", "old", "x"]])).await;
+    let since = app.log().await.last().unwrap()["time"].as_str().unwrap().to_owned();
+    let since: rapport_model::Timestamp = since.parse().unwrap();
+    let since = since.plus_micros(1).to_string();
+    let told = asked(
+        &app,
+        "keeper",
+        "1",
+        json!([["increment", "n", 1], ["get", "gone"], ["delete", "gone"], ["set", "new", "x"]]),
+    );
+    assert_eq!(told.await, json!([8, "x", true, null]));
+    asked(&app, "keeper", "2", json!([["increment", "n", 1], ["list", "", "", 9]])).await;
+    let idle = "//! Does nothing.\non(\"order.created\");\nfn run(event) {}\n";
+    let result = crate::backtests::backtest(&app, "idle", idle, (&since, "2100-01-01T00:00:00Z")).await;
+    crate::backtests::assert_exact(&result);
+    assert_eq!(result["events"], 2, "{result:#}");
 }
 
 fn signed(rights: &[&str]) -> Vec<u8> {

@@ -8,6 +8,7 @@ use rapport_model::event::{Body, Fields, RecordChange};
 use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
+use rapport_model::standard::KV_OBJECT;
 use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, RecordId, RunId, Schema, Timestamp, Value};
 use rapport_store::{EventQuery, Snapshot, Stamp};
 
@@ -282,6 +283,8 @@ fn is_fact(event: &Event) -> bool {
 /// Whether an event is about what the business has, and not about the host's own objects, the registry or automations.
 pub(super) fn is_of_business(schema: &Schema, event: &Event) -> bool {
     match &event.subject {
+        // What plugins keep for themselves decides what they do, as records do.
+        Some(subject) if subject.object.as_str() == KV_OBJECT => true,
         Some(subject) => schema.object(subject.object.as_str()).is_some_and(|o| o.origin != Origin::System),
         None => is_fact(event) || schema.event_type(event.kind.as_str()).is_some(),
     }
