@@ -81,7 +81,7 @@ fn calls(criterion: &mut Criterion) {
     let without = |b: &mut Bencher<'_>| b.to_async(&runtime).iter(|| preview(&engine, "customer", &rows));
     group.bench_function("customers without automation", without);
     let tiers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/tiers");
-    rapport_sandbox::author::build_plugin(&tiers).unwrap();
+    rapport_sandbox::author::build_plugin(&tiers, rapport_sandbox::author::Care::Full).unwrap();
     runtime.block_on(engine.activate_plugin(&caller, &tiers)).unwrap();
     assert_eq!(runtime.block_on(preview(&engine, "customer", &rows)), ROWS as u64);
     group.bench_function("customers with the plugin tiers", without);

@@ -241,7 +241,7 @@ impl Engine {
         self.inner.backtests.keep(backtest.clone())?;
         let shown = backtest.shown();
         let work = Work { live: self.inner.clone(), new, candidate, backtest };
-        let task = tokio::spawn(work.run());
+        let task = tokio::task::spawn_blocking(|| on_a_thread_of_its_own(work));
         let mut tasks = self.inner.backtests.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
         tasks.push(task);
@@ -275,6 +275,18 @@ impl Engine {
         };
         self.check_script(&candidate.path, &candidate.source).await?;
         Ok(Arc::new(self.inner.script_with_settings(&id, &candidate.path, &candidate.source).await?))
+    }
+}
+
+/// Plays on one thread, apart from those that serve. What a slice needs comes from memory nearly always, so that handing its parts
+/// from thread to thread would take longer than the work, and a live server keeps the other threads to itself.
+fn on_a_thread_of_its_own(work: Work) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work.run()),
+        Err(error) => {
+            tracing::warn!("a backtest has no thread of its own: {error}");
+            tokio::runtime::Handle::current().block_on(work.run());
+        }
     }
 }
 

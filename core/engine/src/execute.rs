@@ -218,6 +218,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
     }
     let mut host = host(inner, run, &event, version.clone());
     host.locks = locks;
+    host.actor = event.actor.to_string();
     if let (Some(record), true) = (&record, current) {
         host.buffer.saw(record);
     }
@@ -256,9 +257,12 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
             rows_read_max: limits.slice_rows_read_max,
             writes_max: limits.slice_writes_max,
             effects_max: limits.slice_effects_max,
+            kv_bytes_max: limits.plugin_kv_bytes_max,
         },
         buffer: Buffer::default(),
         events: Vec::new(),
+        kv_used: None,
+        actor: String::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
         outbound: Outbound::new(inner, id, 0),

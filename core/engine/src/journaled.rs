@@ -6,6 +6,7 @@
 
 mod action;
 mod any;
+mod data;
 mod host;
 pub(crate) mod invoke;
 mod outbound;
@@ -70,6 +71,8 @@ pub(crate) struct JournaledHost {
     fresh: Vec<Json>,
     /// How many entries there were when this slice began.
     known: usize,
+    /// Which slice is answered from the journal at present, from 1.
+    played: u32,
     woken: Woken,
     /// Which of the events that the run waited for woke it, from 0.
     pub(crate) woken_index: Option<i64>,
@@ -109,6 +112,7 @@ impl JournaledHost {
         let mut host = Self {
             inner,
             known: journal.len(),
+            played: 0,
             journal,
             fresh,
             woken,
@@ -162,9 +166,12 @@ impl JournaledHost {
 
     fn enter_slice(&mut self) {
         // Several, if the journal was cut right after a slice began.
+        let mut enters = false;
         while let Some(time) = self.journal.pop_time() {
             self.time = time;
+            enters = true;
         }
+        self.played += u32::from(enters);
     }
 
     fn differs(&mut self, message: String) -> HostError {

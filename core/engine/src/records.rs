@@ -379,7 +379,7 @@ fn written(record: &Record, created: bool) -> Written {
     Written { json: record_to_json(record), version: record.version, id: record.id, created, replayed: false }
 }
 
-fn value_of(record: &Record, name: &Name) -> Value {
+pub(crate) fn value_of(record: &Record, name: &Name) -> Value {
     record.system(name.as_str()).unwrap_or_else(|| record.get(name.as_str()).clone())
 }
 
@@ -388,7 +388,7 @@ fn described(request: &ListRequest) -> [&str; 3] {
     [&request.object, request.filter.as_deref().unwrap_or_default(), request.order.as_deref().unwrap_or_default()]
 }
 
-fn read_cursor(
+pub(crate) fn read_cursor(
     object: &ObjectDef,
     order: &[(Name, Direction)],
     values: &[Json],

@@ -1,6 +1,10 @@
 //! The host as one slice sees it: every call passes the gate, writes go to the buffer, and the trace notes all of it.
 
 mod action;
+mod around;
+mod bulk;
+mod calls;
+mod kv;
 mod locate;
 mod order;
 mod outbound;
@@ -14,16 +18,16 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use rapport_model::automation::Need;
-use rapport_model::event::{NewEvent, Subject};
+use rapport_model::event::NewEvent;
 use rapport_model::json::{fit_value, to_json};
 use rapport_model::limits::PAGE_ROWS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
-use rapport_model::{AutomationId, EventType, Name, ObjectDef, RunId, Schema, Timestamp, Value};
+use rapport_model::{AutomationId, Name, ObjectDef, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel,
-    Outgoing, Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
+    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, Selection, Table, WaitRequest,
 };
 use rapport_store::Store;
 use serde_json::Value as Json;
@@ -31,13 +35,12 @@ use serde_json::Value as Json;
 use crate::buffer::Buffer;
 use crate::draft::known_field;
 use crate::entropy::Stream;
-use crate::error::EngineError;
 use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
 use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
 use crate::plugins::Installed;
-use crate::query::{self, SliceQuery};
+use crate::query::SliceQuery;
 use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
 
@@ -54,6 +57,8 @@ pub(crate) struct SliceLimits {
     pub(crate) rows_read_max: u32,
     pub(crate) writes_max: u32,
     pub(crate) effects_max: u32,
+    /// What a plugin may keep for itself, in bytes.
+    pub(crate) kv_bytes_max: usize,
 }
 
 /// The host of one slice.
@@ -68,6 +73,10 @@ pub(crate) struct SliceHost {
     pub(crate) limits: SliceLimits,
     pub(crate) buffer: Buffer,
     pub(crate) events: Vec<NewEvent>,
+    /// What the plugin keeps for itself after this slice, in bytes; none: not asked yet.
+    pub(crate) kv_used: Option<i64>,
+    /// Who caused what is going on.
+    pub(crate) actor: String,
     pub(crate) trace: Trace,
     pub(crate) rows_read: u32,
     pub(crate) outbound: Outbound,
@@ -179,132 +188,6 @@ impl SliceHost {
         let limit = if request.limit == 0 { PAGE_ROWS_MAX } else { request.limit.min(PAGE_ROWS_MAX) };
         Ok(SliceQuery { object, rule, params, now: self.time, order, after, limit })
     }
-
-    async fn do_get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
-        self.allow(Need::Read(object))?;
-        let object = self.object(object)?;
-        let found = self.locate(&object, key).await?;
-        self.count_rows(1)?;
-        if let Some(record) = found.as_ref().filter(|r| !self.buffer.is_touched(r.id)) {
-            self.buffer.saw(record);
-        }
-        Ok(found)
-    }
-
-    async fn do_find(&mut self, request: FindRequest) -> Answer<Vec<RecordData>> {
-        let query = self.query(request)?;
-        let rows = query::find(&self.store, &self.buffer, &query).await.map_err(refusal)?;
-        self.count_rows(rows.len())?;
-        Ok(rows)
-    }
-
-    async fn do_count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
-        let request = FindRequest { object: object.into(), filter: filter.into(), params, ..FindRequest::default() };
-        let query = self.query(request)?;
-        self.count_rows(1)?;
-        query::count(&self.store, &self.buffer, &query).await.map_err(refusal)
-    }
-
-    async fn do_create(&mut self, object: &str, fields: GuestFields) -> Answer<RecordData> {
-        self.allow(Need::Create(object))?;
-        let object = self.object(object)?;
-        let changes = self.changes(&object, fields).await?;
-        self.new_record(&object, changes)
-    }
-
-    async fn do_update(&mut self, object: &str, key: &str, fields: GuestFields) -> Answer<()> {
-        let object = self.object(object)?;
-        let changes = self.changes(&object, fields).await?;
-        self.allow_writes(&object, &changes)?;
-        self.count_writes()?;
-        let before = self.must_locate(&object, key).await?;
-        self.guard_question(&before, Some(&changes)).await?;
-        self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
-        Ok(())
-    }
-
-    async fn do_increment(&mut self, object: &str, key: &str, field: &str, delta: Value) -> Answer<()> {
-        self.allow(Need::Write(object, field))?;
-        let object = self.object(object)?;
-        let field = known_field(&object, field).map_err(refusal)?.name.clone();
-        self.count_writes()?;
-        let before = self.must_locate(&object, key).await?;
-        let changes = vec![(field, Change::Increment(delta))];
-        self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
-        Ok(())
-    }
-
-    async fn do_upsert(&mut self, object: &str, by: &str, fields: GuestFields) -> Answer<RecordData> {
-        let object = self.object(object)?;
-        let by = known_field(&object, by).map_err(refusal)?;
-        if !by.unique {
-            return Err(HostError::permanent(
-                "invalid",
-                format!("`{}` is not unique: upsert needs one that is", by.name),
-            ));
-        }
-        let changes = self.changes(&object, fields).await?;
-        let value = changes.iter().find_map(|(name, change)| match change {
-            Change::Set(value) if *name == by.name && !value.is_null() => Some(value.clone()),
-            _ => None,
-        });
-        let value = value.ok_or_else(|| HostError::permanent("invalid", format!("give a value for `{}`", by.name)))?;
-        match self.locate_by(&object, &by.name, &value).await? {
-            None => {
-                self.allow(Need::Create(object.name.as_str()))?;
-                self.new_record(&object, changes)
-            }
-            Some(before) => {
-                let others: Vec<_> = changes.into_iter().filter(|(name, _)| *name != by.name).collect();
-                self.allow_writes(&object, &others)?;
-                self.count_writes()?;
-                self.guard_question(&before, Some(&others)).await?;
-                self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))
-            }
-        }
-    }
-
-    async fn do_delete(&mut self, object: &str, key: &str) -> Answer<bool> {
-        self.allow(Need::Delete(object))?;
-        let object = self.object(object)?;
-        self.count_writes()?;
-        let Some(record) = self.locate(&object, key).await? else { return Ok(false) };
-        self.guard_question(&record, None).await?;
-        self.buffer.delete(&record);
-        Ok(true)
-    }
-
-    async fn do_emit(&mut self, kind: &str, subject: &str, data: GuestFields) -> Answer<()> {
-        self.allow(Need::Emit(kind))?;
-        self.count_writes()?;
-        let def = self.schema.event_type(kind).cloned().ok_or_else(|| {
-            let nearest = nearest(kind, self.schema.event_types.keys().map(EventType::as_str));
-            refusal(EngineError::UnknownEventType { kind: kind.chars().take(64).collect(), nearest })
-        })?;
-        let found = self.subject(subject, def.subject_optional).await?;
-        let mut typed = Vec::with_capacity(data.len());
-        for (name, value) in data {
-            let field = def.fields.iter().find(|f| f.name.as_str() == name);
-            let field =
-                field.ok_or_else(|| HostError::permanent("invalid", format!("`{kind}` has no field `{name}`")))?;
-            let wrong = |why| HostError::permanent("invalid", format!("`{name}`: {why}"));
-            typed.push((field.name.clone(), fit_value(&field.kind, value).map_err(wrong)?));
-        }
-        if let Some(field) =
-            def.fields.iter().find(|f| f.required && !typed.iter().any(|(n, v)| *n == f.name && !v.is_null()))
-        {
-            return Err(HostError::permanent("invalid", format!("`{kind}` needs `{}`", field.name)));
-        }
-        self.events.push(NewEvent {
-            origin: None,
-            kind: def.name.clone(),
-            lane: found.as_ref().map(|record| record.lane()),
-            subject: found.map(|record| Subject { object: record.object.name.clone(), id: record.id }),
-            time: self.time,
-            data: typed,
-        });
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -414,6 +297,77 @@ impl Host for SliceHost {
 
     async fn http(&mut self, _: HttpRequest) -> Answer<HttpReply> {
         waits_here()
+    }
+
+    async fn select(&mut self, selection: Selection) -> Answer<Table> {
+        let started = Instant::now();
+        let about = format!("{} of {} where {}", selection.fields.join(", "), selection.object, selection.filter);
+        let answer = self.do_select(selection).await;
+        self.trace.call("select", &about, &outcome(&answer, |table| format!("{} rows", table.rows.len())), started);
+        answer
+    }
+
+    async fn aggregate(&mut self, grouping: Grouping) -> Answer<Table> {
+        let started = Instant::now();
+        let about = format!("{} by {} where {}", grouping.object, grouping.group_by.join(", "), grouping.filter);
+        let answer = self.do_aggregate(grouping).await;
+        self.trace.call("aggregate", &about, &outcome(&answer, |table| format!("{} rows", table.rows.len())), started);
+        answer
+    }
+
+    async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
+        let started = Instant::now();
+        let answer = self.do_kv_get(key).await;
+        let shown =
+            |found: &Option<Vec<u8>>| found.as_ref().map_or("none".to_owned(), |v| format!("{} bytes", v.len()));
+        self.trace.call("kv.get", key, &outcome(&answer, shown), started);
+        answer
+    }
+
+    async fn kv_set(&mut self, key: &str, value: Vec<u8>) -> Answer<()> {
+        let started = Instant::now();
+        let answer = self.do_kv_set(key, &value).await;
+        self.trace.call("kv.set", key, &outcome(&answer, |()| format!("{} bytes", value.len())), started);
+        answer
+    }
+
+    async fn kv_delete(&mut self, key: &str) -> Answer<bool> {
+        let started = Instant::now();
+        let answer = self.do_kv_delete(key).await;
+        self.trace.call("kv.delete", key, &outcome(&answer, bool::to_string), started);
+        answer
+    }
+
+    async fn kv_list(&mut self, prefix: &str, after: &str, limit: u32) -> Answer<Vec<KvEntry>> {
+        let started = Instant::now();
+        let answer = self.do_kv_list(prefix, after, limit).await;
+        self.trace.call("kv.list", prefix, &outcome(&answer, |entries| format!("{} entries", entries.len())), started);
+        answer
+    }
+
+    async fn kv_increment(&mut self, key: &str, delta: i64) -> Answer<i64> {
+        let started = Instant::now();
+        let answer = self.do_kv_increment(key, delta).await;
+        self.trace.call("kv.increment", &format!("{key} by {delta}"), &outcome(&answer, i64::to_string), started);
+        answer
+    }
+
+    async fn secret_exists(&mut self, name: &str) -> Answer<bool> {
+        let started = Instant::now();
+        let answer = self.do_secret_exists(name).await;
+        self.trace.call("secrets.exists", name, &outcome(&answer, bool::to_string), started);
+        answer
+    }
+
+    async fn secret_hmac(&mut self, name: &str, message: &[u8]) -> Answer<Vec<u8>> {
+        let started = Instant::now();
+        let answer = self.do_secret_hmac(name, message).await;
+        self.trace.call("secrets.hmac", name, &outcome(&answer, |_| "done".to_owned()), started);
+        answer
+    }
+
+    fn context(&self) -> RunContext {
+        self.running_as()
     }
 
     async fn lock(&mut self, key: &str) -> Answer<()> {

@@ -207,6 +207,8 @@ pub struct InvalidCapability(String);
 pub enum Need<'a> {
     /// Reads records of an object.
     Read(&'a str),
+    /// Reads a field of an object's records in bulk.
+    ReadField(&'a str, &'a str),
     /// Creates a record of an object.
     Create(&'a str),
     /// Changes a field of an object's record.
@@ -231,6 +233,7 @@ impl Need<'_> {
     pub fn as_capability(&self) -> String {
         match self {
             Self::Read(object) => format!("{object}:read"),
+            Self::ReadField(object, field) => format!("{object}.{field}:read"),
             Self::Create(object) => format!("{object}:create"),
             Self::Write(object, field) => format!("{object}.{field}:write"),
             Self::Delete(object) => format!("{object}:delete"),
@@ -250,6 +253,10 @@ impl Capability {
         let (resource, action) = (&*self.resource, &*self.action);
         match need {
             Need::Read(object) => resource == object && action == "read",
+            Need::ReadField(object, field) => {
+                let (held, only) = resource.split_once('.').unwrap_or((resource, field));
+                held == object && only == field && action == "read"
+            }
             Need::Create(object) => resource == object && matches!(action, "create" | "write"),
             Need::Delete(object) => resource == object && matches!(action, "delete" | "write"),
             Need::Write(object, field) => match resource.split_once('.') {

@@ -7,6 +7,9 @@ use crate::name::{EventType, Name};
 use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
 
+/// The system object of what plugins keep for themselves.
+pub const KV_OBJECT: &str = "plugin_kv";
+
 fn name(text: &str) -> Name {
     Name::new(text).expect("the standard names are valid: a test reads them all")
 }
@@ -230,6 +233,7 @@ fn system_objects() -> Vec<ObjectDef> {
         plugin(),
         publisher(),
         blocked_package(),
+        plugin_kv(),
         object(
             "history_load",
             Origin::System,
@@ -319,6 +323,13 @@ fn plugin() -> ObjectDef {
             instant("granted_at"),
         ],
     )
+}
+
+/// What each plugin keeps for itself: `slot` is `PLUGIN:KEY`; the value stands in `text`, or in `base64` if it is none.
+fn plugin_kv() -> ObjectDef {
+    let fields =
+        vec![required(unique(text("slot"))), text("text"), text("base64"), required(field("size", FieldKind::Integer))];
+    object(KV_OBJECT, Origin::System, None, fields)
 }
 
 /// The key of each publisher, as the first package or an admin named it.

@@ -183,6 +183,25 @@ impl Transport for Outbound {
             other => Err(unknown_channel(other)),
         }
     }
+
+    async fn secret_exists(&self, name: &str) -> Result<bool, Failure> {
+        let name = name.to_owned();
+        self.reading(move |secrets| match secrets.read(&name) {
+            Ok(_) => Ok(true),
+            Err(SecretError::Missing { .. }) => Ok(false),
+            Err(error) => Err(permanent("unknown_secret", error.to_string())),
+        })
+        .await
+    }
+
+    async fn secret_hmac(&self, name: &str, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (name, message) = (name.to_owned(), message.to_vec());
+        self.reading(move |secrets| {
+            let secret = secrets.read(&name).map_err(|e| permanent("unknown_secret", e.to_string()))?;
+            Ok(secret.hmac(&message))
+        })
+        .await
+    }
 }
 
 fn unknown_channel(channel: &str) -> Failure {

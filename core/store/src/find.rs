@@ -1,5 +1,7 @@
 //! Reads records: by id, by unique values, by rules.
 
+mod groups;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -47,7 +47,7 @@ pub use hooks::{Hooks, Match, NoHooks};
 pub use invariants::{CountOff, Kept, WatchedRun};
 pub use listing::{DamagedRun, ListedRun};
 pub use payload::UNDO_REQUESTED;
-pub use query::{Direction, EventQuery, RecordQuery, RunCount, RunQuery};
+pub use query::{Direction, EventQuery, GroupQuery, Measure, RecordQuery, RunCount, RunQuery};
 pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;

@@ -41,6 +41,38 @@ impl RecordQuery {
     }
 }
 
+/// What is measured of a group of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Measure {
+    /// How many records there are.
+    Count,
+    /// The sum of a number field; null if none of them has a value.
+    Sum(Name),
+    /// The least value of a field that has an order; null likewise.
+    Min(Name),
+    /// The greatest value, likewise.
+    Max(Name),
+}
+
+/// Groups of records of one object, and what is measured of each.
+#[derive(Debug, Clone)]
+pub struct GroupQuery {
+    /// The object.
+    pub object: Name,
+    /// Only those for which this holds.
+    pub rule: Option<Rule>,
+    /// The parameters of the rule.
+    pub params: Params,
+    /// The present instant, for rules that read the clock.
+    pub now: Timestamp,
+    /// The fields whose values make a group; none: all records are one, even if there is no record.
+    pub group_by: Vec<Name>,
+    /// What is measured.
+    pub measures: Vec<Measure>,
+    /// The most groups to return.
+    pub limit: u32,
+}
+
 /// Which events, in which order. All conditions must hold.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {

@@ -19,7 +19,7 @@ use crate::head::list_counts;
 use crate::hooks::Hooks;
 use crate::migrate;
 use crate::open;
-use crate::query::{EventQuery, RecordQuery, RunCount, RunQuery};
+use crate::query::{EventQuery, GroupQuery, RecordQuery, RunCount, RunQuery};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::StoreStats;
@@ -193,6 +193,15 @@ impl Store {
     /// As for [`Store::find`].
     pub async fn count(&self, query: &RecordQuery) -> Result<u64, StoreError> {
         self.0.shared.count(query).await
+    }
+
+    /// One row for each group that `query` makes, ordered by what makes the groups: these values, then the measures. Sums are exact.
+    ///
+    /// # Errors
+    /// As for [`Store::find`]; [`StoreError::Invalid`] for a field that cannot be grouped by or measured so, and for a sum that is no
+    /// whole number of 64 bits.
+    pub async fn groups(&self, query: &GroupQuery) -> Result<Vec<Vec<Value>>, StoreError> {
+        self.0.shared.groups(query).await
     }
 
     /// The events that `query` asks for, in its order.

@@ -211,6 +211,16 @@ impl TestApp {
     }
 }
 
+/// What the manifest of the keeper says: it does what the notes of new customers of its country say.
+pub(crate) fn keeper_manifest(id: &str, rights: &[&str], rest: &str) -> String {
+    let head = format!("id = \"{id}\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"Keeps\"\n");
+    let trigger = format!("[[triggers]]\nevent = \"customer.created\"\ncondition = \"country == '{id}'\"\n");
+    let right = |right: &&str| format!("[[capabilities]]\nright = \"{right}\"\nreason = \"it keeps\"\n");
+    let own = ["customer:read", "customer.postcode:write"];
+    let rights: String = own.iter().chain(rights).map(right).collect();
+    format!("{head}{trigger}{rights}{rest}")
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         let Some(app) = self.app.take() else { return };
@@ -268,6 +278,15 @@ impl Setup {
         let head = "id = \"ticker\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"Ticks\"\n";
         std::fs::write(folder.join("plugin.toml"), format!("{head}{rest}")).unwrap();
         std::fs::copy(env!("TICKER_COMPONENT"), folder.join("ticker.wasm")).unwrap();
+        self
+    }
+
+    /// Installs the SDK's example of a plugin that keeps something and reads in bulk, under the name `id` with these rights.
+    pub(crate) fn keeper_plugin(self, id: &str, rights: &[&str], rest: &str) -> Self {
+        let folder = self.folder.path().join("plugins").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("plugin.toml"), keeper_manifest(id, rights, rest)).unwrap();
+        std::fs::copy(env!("KEEPER_COMPONENT"), folder.join(format!("{id}.wasm"))).unwrap();
         self
     }
 

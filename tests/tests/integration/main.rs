@@ -7,6 +7,8 @@ mod actions;
 #[cfg(test)]
 mod actions_back;
 #[cfg(test)]
+mod authors;
+#[cfg(test)]
 mod automations;
 #[cfg(test)]
 mod backtest_schedules;
@@ -42,6 +44,8 @@ mod hostile;
 mod imports;
 #[cfg(test)]
 mod invoke;
+#[cfg(test)]
+mod keeping;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

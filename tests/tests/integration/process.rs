@@ -55,6 +55,12 @@ impl Call {
         self
     }
 
+    /// With this in its environment.
+    pub(crate) fn with(mut self, name: &str, value: &Path) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
     pub(crate) fn run(mut self) -> Outcome {
         let done = self.0.output().unwrap();
         let output = String::from_utf8_lossy(&done.stdout).into_owned();

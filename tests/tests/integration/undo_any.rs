@@ -94,7 +94,12 @@ fn histories(count: usize) -> Vec<Vec<Vec<Step>>> {
         vec![Step("stock", 0, 1), Step("stock", 0, 5)],
         vec![Step("add", 0, 4), Step("add", 0, 0)],
     ];
-    std::iter::once(back_and_forth).chain(any).collect()
+    // A unique value changes hands from a record that was touched later to one that was touched before.
+    let handed_on = vec![
+        vec![Step("create", 0, 0), Step("create", 2, 2)],
+        vec![Step("add", 2, 2), Step("stock", 0, 0), Step("delete", 0, 2), Step("rename", 2, 0)],
+    ];
+    [back_and_forth, handed_on].into_iter().chain(any).collect()
 }
 
 async fn any_history_undone_newest_first_is_as_if_it_had_not_been(database: Database) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rapport_model::automation::Declaration;
 use rapport_model::name::RecordEventKind;
 use rapport_model::schema::{Origin, SchemaChange};
+use rapport_model::standard::KV_OBJECT;
 use rapport_model::{Actor, AutomationId, Digest, Event, EventType, FieldKind, Name, ObjectDef, Record, Schema, Value};
 use rapport_store::{Direction, EventQuery, Snapshot, UnitOfWork};
 
@@ -13,7 +14,7 @@ use super::Progress;
 use super::recording::{Before, ChangeKind, PAGE, Recording, change_of, key};
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
-use crate::registry::Version;
+use crate::registry::{AutomationKind, Version};
 use crate::schema::changes_of;
 use crate::settings::elsewhere;
 
@@ -105,7 +106,9 @@ pub(super) fn reach<'a>(
 ) -> HashSet<Name> {
     use RecordEventKind::{Created, Deleted, Updated};
     let mut open: Vec<Name> = Vec::new();
+    let mut plugins = false;
     for version in versions {
+        plugins |= version.kind == AutomationKind::Plugin;
         let declaration = &version.declaration;
         let rights = declaration.uses.iter().map(ToString::to_string);
         let named = rights.filter_map(|right| Name::new(right.split([':', '.']).next()?).ok());
@@ -128,7 +131,9 @@ pub(super) fn reach<'a>(
             );
         }
     }
-    let mut reached = HashSet::new();
+    // What plugins keep for themselves, as far as any is played.
+    let keeps = plugins && schema.object(KV_OBJECT).is_some();
+    let mut reached: HashSet<Name> = keeps.then(|| Name::new(KV_OBJECT).ok()).flatten().into_iter().collect();
     while let Some(name) = open.pop() {
         let object = schema.object(name.as_str()).filter(|object| object.origin != Origin::System);
         let Some(object) = object.filter(|_| !reached.contains(&name)) else { continue };

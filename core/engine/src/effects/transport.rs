@@ -114,6 +114,27 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Failure`] if there is no such channel, or `to` is no address of it: the run is told at once.
     fn route(&self, channel: &str, to: &str) -> Result<Route, Failure>;
+
+    /// Whether a secret of that name is stored.
+    ///
+    /// # Errors
+    /// [`Failure`] if that cannot be told here.
+    async fn secret_exists(&self, name: &str) -> Result<bool, Failure> {
+        Err(no_secrets(name))
+    }
+
+    /// HMAC-SHA-256 of `message` with the secret as its key.
+    ///
+    /// # Errors
+    /// [`Failure`] `unknown_secret` if there is none of that name.
+    async fn secret_hmac(&self, name: &str, _message: &[u8]) -> Result<Vec<u8>, Failure> {
+        Err(no_secrets(name))
+    }
+}
+
+fn no_secrets(name: &str) -> Failure {
+    let message = format!("the secret `{name}` cannot be used: there are no secrets here");
+    Failure { code: "captured".into(), message, retryable: false, retry_after: None }
 }
 
 /// Lets nothing leave: messages are taken, HTTP calls fail. The engine's default.

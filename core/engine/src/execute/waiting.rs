@@ -51,6 +51,7 @@ pub(super) async fn slice(
     let (events, woken) = what_woke(inner, run, &journal).await?;
     let mut slice_host = host(inner, run, event, version.clone());
     slice_host.locks = locks;
+    slice_host.actor = event.actor.to_string();
     if slices > 0 {
         // A slice draws ids and random numbers of its own: those of the slices before are taken.
         let seed = [run.id.0.as_bytes().as_slice(), &slices.to_be_bytes()].concat();

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    Arrival, FindRequest, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest, LogLevel,
-    Outgoing, Question, RecordData, Reply, WaitRequest,
+    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
+    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, Selection, Table, WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
+use super::data::{bytes_json, entries_json, read_bytes, read_entries, read_table, table_json};
 use super::{Answer, JournaledHost, Step};
 use crate::journal;
 
@@ -265,6 +266,100 @@ impl Host for JournaledHost {
         // A lock of a slice that is answered from the journal was let go when that slice ended.
         let arguments = json!([key]);
         journaled!(self, "lock", arguments, self.inner.lock(key).await, |()| Json::Null, |_: &Self, _| ())
+    }
+
+    async fn select(&mut self, asked: Selection) -> Answer<Table> {
+        let params = written_fields(&asked.params);
+        let arguments =
+            json!([asked.object, asked.fields, asked.filter, params, asked.order, asked.limit, asked.cursor]);
+        journaled!(self, "select", arguments, self.inner.select(asked).await, table_json, |_: &Self, json| {
+            read_table(json)
+        })
+    }
+
+    async fn aggregate(&mut self, asked: Grouping) -> Answer<Table> {
+        let params = written_fields(&asked.params);
+        let measures: Vec<Json> = asked.measures.iter().map(|m| json!([m.kind, m.field])).collect();
+        let arguments = json!([asked.object, asked.filter, params, asked.group_by, measures]);
+        journaled!(self, "aggregate", arguments, self.inner.aggregate(asked).await, table_json, |_: &Self, json| {
+            read_table(json)
+        })
+    }
+
+    async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
+        journaled!(
+            self,
+            "kv.get",
+            json!([key]),
+            self.inner.kv_get(key).await,
+            |found: &Option<Vec<u8>>| found.as_deref().map_or(Json::Null, bytes_json),
+            |_: &Self, json: &Json| (!json.is_null()).then(|| read_bytes(json))
+        )
+    }
+
+    async fn kv_set(&mut self, key: &str, value: Vec<u8>) -> Answer<()> {
+        let arguments = json!([key, bytes_json(&value)]);
+        journaled!(self, "kv.set", arguments, self.inner.kv_set(key, value).await, |()| Json::Null, |_: &Self, _| ())
+    }
+
+    async fn kv_delete(&mut self, key: &str) -> Answer<bool> {
+        journaled!(
+            self,
+            "kv.delete",
+            json!([key]),
+            self.inner.kv_delete(key).await,
+            |done: &bool| json!(done),
+            |_: &Self, json: &Json| json.as_bool().unwrap_or(false)
+        )
+    }
+
+    async fn kv_list(&mut self, prefix: &str, after: &str, limit: u32) -> Answer<Vec<KvEntry>> {
+        journaled!(
+            self,
+            "kv.list",
+            json!([prefix, after, limit]),
+            self.inner.kv_list(prefix, after, limit).await,
+            |entries: &Vec<KvEntry>| entries_json(entries),
+            |_: &Self, json| read_entries(json)
+        )
+    }
+
+    async fn kv_increment(&mut self, key: &str, delta: i64) -> Answer<i64> {
+        journaled!(
+            self,
+            "kv.increment",
+            json!([key, delta]),
+            self.inner.kv_increment(key, delta).await,
+            |sum: &i64| json!(sum),
+            |_: &Self, json: &Json| json.as_i64().unwrap_or(0)
+        )
+    }
+
+    async fn secret_exists(&mut self, name: &str) -> Answer<bool> {
+        journaled!(
+            self,
+            "secrets.exists",
+            json!([name]),
+            self.inner.secret_exists(name).await,
+            |known: &bool| json!(known),
+            |_: &Self, json: &Json| json.as_bool().unwrap_or(false)
+        )
+    }
+
+    async fn secret_hmac(&mut self, name: &str, message: &[u8]) -> Answer<Vec<u8>> {
+        journaled!(
+            self,
+            "secrets.hmac",
+            json!([name, bytes_json(message)]),
+            self.inner.secret_hmac(name, message).await,
+            |mac: &Vec<u8>| bytes_json(mac),
+            |_: &Self, json| read_bytes(json)
+        )
+    }
+
+    fn context(&self) -> RunContext {
+        let live = self.inner.running_as();
+        if self.is_played() { live } else { RunContext { slice: self.played, ..live } }
     }
 
     async fn invoke(&mut self, automation: &str, input: &str) -> Answer<String> {

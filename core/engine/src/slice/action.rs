@@ -77,6 +77,8 @@ impl SliceHost {
             limits: self.limits,
             buffer: self.buffer.clone(),
             events: Vec::new(),
+            kv_used: None,
+            actor: self.actor.clone(),
             trace: Trace::new(0, 0),
             rows_read: self.rows_read,
             outbound: Outbound::beside(&self.outbound),

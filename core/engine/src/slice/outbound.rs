@@ -62,6 +62,11 @@ impl Outbound {
         &self.sandbox
     }
 
+    /// What uses secrets, which the slice never sees.
+    pub(crate) fn transport(&self) -> &dyn Transport {
+        &*self.transport
+    }
+
     /// The number of the slice in its run, from 0.
     pub(crate) fn slice_number(&self) -> u64 {
         u64::try_from(self.slice).unwrap_or(0)

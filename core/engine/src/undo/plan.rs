@@ -59,6 +59,35 @@ impl Report {
     }
 }
 
+/// Whether a change that another record stands against is left, or waits for what is taken back after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Insist {
+    NotYet,
+    OnAnAnswer,
+}
+
+/// What came of a try to take back what happened to one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The report says what.
+    Answered,
+    /// Nothing: another record stands against it, which may still be changed.
+    Blocked,
+}
+
+impl Insist {
+    /// Another record stands against a change: it is left, if it need not wait any more.
+    fn leave(self, report: &mut Report, left: Json) -> Outcome {
+        match self {
+            Self::NotYet => Outcome::Blocked,
+            Self::OnAnAnswer => {
+                report.left.push(left);
+                Outcome::Answered
+            }
+        }
+    }
+}
+
 /// Records that are left alone, since a commit was refused for their sake, and why.
 pub(super) type Refused = HashMap<(Name, RecordId), String>;
 
@@ -133,9 +162,7 @@ impl<'a> Planner<'a> {
         let nets = net::of_events(&events);
         let gone = nets.iter().filter(|net| matches!(net.kind, NetKind::Deleted(_)));
         self.returning = gone.map(|net| (net.object.clone(), net.id)).collect();
-        for net in nets.iter().rev() {
-            self.take_back(net, &mut report).await?;
-        }
+        self.take_back_all(nets.iter().rev().collect(), &mut report).await?;
         self.undone.insert(run.id);
         Ok(report)
     }
@@ -159,11 +186,33 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    async fn take_back(&mut self, net: &NetChange, report: &mut Report) -> Result<(), EngineError> {
+    /// Takes back changes in this order. What stands in the way of one may be taken back after it (a value that changed hands, a
+    /// reference), so it is tried again as long as others come through; only then is it left.
+    async fn take_back_all(&mut self, mut nets: Vec<&NetChange>, report: &mut Report) -> Result<(), EngineError> {
+        let mut insist = Insist::NotYet;
+        while !nets.is_empty() {
+            let mut blocked = Vec::new();
+            for net in &nets {
+                if self.take_back(net, insist, report).await? == Outcome::Blocked {
+                    blocked.push(*net);
+                }
+            }
+            insist = if blocked.len() == nets.len() { Insist::OnAnAnswer } else { Insist::NotYet };
+            nets = blocked;
+        }
+        Ok(())
+    }
+
+    async fn take_back(
+        &mut self,
+        net: &NetChange,
+        insist: Insist,
+        report: &mut Report,
+    ) -> Result<Outcome, EngineError> {
         let about = format!("{}/{}", net.object, net.id);
         if let Some(why) = self.refused.get(&(net.object.clone(), net.id)) {
             report.left.push(left(&about, None, why.clone(), None));
-            return Ok(());
+            return Ok(Outcome::Answered);
         }
         // The record first, what happened to it second: if a change comes between, the versions differ at the commit.
         let current = self.record(&net.object, net.id).await?;
@@ -177,9 +226,13 @@ impl<'a> Planner<'a> {
             (NetKind::Erased, _) => {
                 report.left.push(left(&about, None, "what happened to it has been erased from the log", None));
             }
-            (NetKind::Created(values), Some(record)) => self.remove(&record, values, &since, report).await?,
-            (NetKind::Deleted(values), None) => self.bring_back(net, values, report).await?,
-            (NetKind::Updated(fields), Some(record)) => self.restore(&record, fields, &since, report).await?,
+            (NetKind::Created(values), Some(record)) => {
+                return self.remove(&record, values, (&since, insist), report).await;
+            }
+            (NetKind::Deleted(values), None) => return self.bring_back(net, values, insist, report).await,
+            (NetKind::Updated(fields), Some(record)) => {
+                return self.restore(&record, fields, (&since, insist), report).await;
+            }
             (NetKind::Created(_) | NetKind::Updated(_), None) => {
                 report.left.push(left(&about, None, "it has been deleted since", since.last()));
             }
@@ -187,7 +240,7 @@ impl<'a> Planner<'a> {
                 report.left.push(left(&about, None, "it is there again already", since.last()));
             }
         }
-        Ok(())
+        Ok(Outcome::Answered)
     }
 
     async fn record(&self, object: &Name, id: RecordId) -> Result<Option<Arc<Record>>, EngineError> {
@@ -202,27 +255,32 @@ impl<'a> Planner<'a> {
         &mut self,
         record: &Arc<Record>,
         values: &Fields,
-        since: &Since,
+        (since, insist): (&Since, Insist),
         report: &mut Report,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Outcome, EngineError> {
         let about = about(record);
         if since.last().is_some() || !is_as_left(record, values) {
             report.left.push(left(&about, None, "it has been changed since it was created", since.last()));
-            return Ok(());
+            return Ok(Outcome::Answered);
         }
         if let Some(why) = guard::referrer(self, record).await? {
-            report.left.push(left(&about, None, why, None));
-            return Ok(());
+            return Ok(insist.leave(report, left(&about, None, why, None)));
         }
         self.buffer.delete(record);
         report.done.push(json!({ "did": "removed", "record": about }));
-        Ok(())
+        Ok(Outcome::Answered)
     }
 
     /// Creates a record again that the run deleted, with its id and values.
-    async fn bring_back(&mut self, net: &NetChange, values: &Fields, report: &mut Report) -> Result<(), EngineError> {
+    async fn bring_back(
+        &mut self,
+        net: &NetChange,
+        values: &Fields,
+        insist: Insist,
+        report: &mut Report,
+    ) -> Result<Outcome, EngineError> {
         let about = format!("{}/{}", net.object, net.id);
-        let Some(object) = self.schema.object(net.object.as_str()).cloned() else { return Ok(()) };
+        let Some(object) = self.schema.object(net.object.as_str()).cloned() else { return Ok(Outcome::Answered) };
         let added = self.fields_added_since(&object, net.last).await?;
         let mut changes: Vec<(Name, Change)> = Vec::with_capacity(object.fields.len());
         for field in object.fields.iter().filter(|f| !added.contains(&f.name)) {
@@ -236,12 +294,11 @@ impl<'a> Planner<'a> {
             Err(unfit) => Some(unfit.to_string()),
         };
         if let Some(why) = against {
-            report.left.push(left(&about, None, why, None));
-            return Ok(());
+            return Ok(insist.leave(report, left(&about, None, why, None)));
         }
         self.buffer.create(&object, net.id, self.now, changes)?;
         report.done.push(json!({ "did": "brought back", "record": about }));
-        Ok(())
+        Ok(Outcome::Answered)
     }
 
     /// The fields of `object` that were declared after the position `after`: a record from before has their defaults.
@@ -266,10 +323,10 @@ impl<'a> Planner<'a> {
         &mut self,
         record: &Arc<Record>,
         fields: &[(Name, FieldNet)],
-        since: &Since,
+        (since, insist): (&Since, Insist),
         report: &mut Report,
-    ) -> Result<(), EngineError> {
-        let about = about(record);
+    ) -> Result<Outcome, EngineError> {
+        let (about, known) = (about(record), report.left.len());
         let mut changes: Vec<(Name, Change)> = Vec::new();
         for (name, net) in fields {
             match inverse(record, name, net, since) {
@@ -282,14 +339,17 @@ impl<'a> Planner<'a> {
         }
         while let Some(after) = image::changed(record, self.now, &changes)? {
             let Some((field, why)) = guard::against(self, Some(record), &after).await? else { break };
-            report.left.push(left(&about, Some(&field), why, None));
+            if insist.leave(report, left(&about, Some(&field), why, None)) == Outcome::Blocked {
+                report.left.truncate(known);
+                return Ok(Outcome::Blocked);
+            }
             changes.retain(|(name, _)| *name != field);
         }
         let after = self.buffer.update(record, self.now, changes.clone())?;
         for (name, change) in &changes {
             report.done.push(done(&about, name, change, (record.get(name.as_str()), after.get(name.as_str()))));
         }
-        Ok(())
+        Ok(Outcome::Answered)
     }
 }
 

@@ -8,8 +8,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hmac::{Hmac, KeyInit, Mac};
 use rapport_model::nearest::nearest;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use url::Host;
 
 use crate::secret_file;
@@ -104,6 +106,13 @@ impl NamedSecret {
     /// The value, for the one who sends it.
     pub(super) fn reveal(&self) -> &str {
         &self.value
+    }
+
+    /// HMAC-SHA-256 of `message` with the value as its key.
+    pub(super) fn hmac(&self, message: &[u8]) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.value.as_bytes()).expect("HMAC takes a key of any length");
+        mac.update(message);
+        mac.finalize().into_bytes().to_vec()
     }
 
     /// The hosts that it may go to.

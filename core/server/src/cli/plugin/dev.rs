@@ -1,6 +1,7 @@
 //! `plugin dev`: builds and tests a plugin again whenever a file of it is saved.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,6 +16,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Folders that tools write.
 const MADE: [&str; 6] = ["target", "node_modules", "wit", "bindings", "__pycache__", "dist"];
 
+/// The kinds of files that they write beside what the author writes.
+const MADE_KINDS: [&str; 2] = ["wasm", "lock"];
+
 /// What of a file tells that it was saved.
 type Seen = BTreeMap<PathBuf, (SystemTime, u64)>;
 
@@ -25,7 +29,7 @@ pub(super) fn run(common: &Common, dir: &Path, options: test::Options) -> Outcom
         let began = Instant::now();
         match once(common, dir, options) {
             Ok(()) => {
-                println!("{:.1} s; waits for the next change in {}", began.elapsed().as_secs_f64(), dir.display())
+                println!("{:.1} s; waits for the next change in {}", began.elapsed().as_secs_f64(), dir.display());
             }
             Err(failure) => eprintln!("error: {failure}\nwaits for the next change in {}", dir.display()),
         }
@@ -55,7 +59,9 @@ fn files(dir: &Path) -> Result<Seen, Failure> {
             }
             if meta.is_dir() {
                 folders.push(path);
-            } else if !name.ends_with(".wasm") && !name.ends_with(".lock") && name != "package-lock.json" {
+            } else if !MADE_KINDS.iter().any(|kind| path.extension() == Some(OsStr::new(kind)))
+                && name != "package-lock.json"
+            {
                 seen.insert(path, (meta.modified()?, meta.len()));
             }
         }

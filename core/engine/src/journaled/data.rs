@@ -1,0 +1,45 @@
+//! How tables and kept values stand in the journal.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rapport_model::{Name, Value};
+use rapport_sandbox::{KvEntry, Table};
+use serde_json::{Value as Json, json};
+
+use crate::journal;
+
+pub(super) fn table_json(table: &Table) -> Json {
+    let rows: Vec<Vec<Json>> = table.rows.iter().map(|row| row.iter().map(journal::value_json).collect()).collect();
+    json!({ "rows": rows, "objects": table.objects, "next": table.next })
+}
+
+pub(super) fn read_table(json: &Json) -> Table {
+    let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
+    let row = |row: Json| -> Vec<Value> {
+        list(&row).iter().map(|value| journal::read_value(value).unwrap_or_default()).collect()
+    };
+    let objects = list(&json["objects"]).iter().map(|name| Name::new(name.as_str()?).ok()).collect();
+    Table {
+        rows: list(&json["rows"]).into_iter().map(row).collect(),
+        objects,
+        next: json["next"].as_str().map(str::to_owned),
+    }
+}
+
+pub(super) fn bytes_json(bytes: &[u8]) -> Json {
+    STANDARD.encode(bytes).into()
+}
+
+pub(super) fn read_bytes(json: &Json) -> Vec<u8> {
+    json.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default()
+}
+
+pub(super) fn entries_json(entries: &[KvEntry]) -> Json {
+    entries.iter().map(|entry| json!([entry.key, bytes_json(&entry.value)])).collect()
+}
+
+pub(super) fn read_entries(json: &Json) -> Vec<KvEntry> {
+    let entry =
+        |json: &Json| KvEntry { key: json[0].as_str().unwrap_or_default().to_owned(), value: read_bytes(&json[1]) };
+    json.as_array().into_iter().flatten().map(entry).collect()
+}

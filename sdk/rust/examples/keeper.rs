@@ -1,0 +1,97 @@
+//! A plugin that keeps and counts: it does what the notes of a new customer say, call by call, and writes beside them what it was told.
+
+use rapport_sdk::query::{Page, Row};
+use rapport_sdk::{Error, Event, Fields, Json, OnEvent, context, flow, kv, query, records, secrets};
+use serde_json::json;
+
+/// Keeps what it is told to.
+struct Keeper;
+
+impl OnEvent for Keeper {
+    fn on_event(event: Event) -> Result<(), Error> {
+        let customer = event.subject_record()?;
+        let body = customer.text("notes")?.unwrap_or_default();
+        let calls: Vec<Vec<Json>> = serde_json::from_str(&body).map_err(|e| Error::new("body", e.to_string()))?;
+        let mut told = Vec::new();
+        for call in &calls {
+            told.push(done(call).unwrap_or_else(|error| json!({ "error": error.code() })));
+        }
+        records::update(&customer.reference(), &Fields::new().with("postcode", Json::Array(told).to_string()))
+    }
+}
+
+/// Does one call: its name, then its arguments.
+fn done(call: &[Json]) -> Result<Json, Error> {
+    let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
+    let number = |place: usize| call.get(place).and_then(Json::as_i64).unwrap_or_default();
+    Ok(match text(0) {
+        "get" => json!(kv::get(text(1))?.map(|value| String::from_utf8_lossy(&value).into_owned())),
+        "set" => json!(kv::set(text(1), text(2))?),
+        "fill" => {
+            let bytes = usize::try_from(number(2)).unwrap_or_default();
+            json!(kv::set(text(1), vec![255; bytes])?)
+        }
+        "bytes" => json!(kv::get(text(1))?),
+        "delete" => json!(kv::delete(text(1))?),
+        "list" => {
+            let found = kv::list(text(1), text(2), u32::try_from(number(3)).unwrap_or_default())?;
+            found.into_iter().map(|(key, _)| key).collect()
+        }
+        "increment" => json!(kv::increment(text(1), number(2))?),
+        "select" => page(&select(call).run()?),
+        "aggregate" => aggregate(call).run()?.iter().map(row).collect(),
+        "exists" => json!(secrets::exists(text(1))?),
+        "hmac" => json!(secrets::hmac_sha256(text(1), text(2).as_bytes())?),
+        "context" => json!([context::run(), context::plugin(), context::actor(), context::slice()]),
+        "sleep" => json!(flow::sleep(text(1))?),
+        "create" => json!(records::create(text(1), &Fields::new().with("customer_no", text(2)))?.id),
+        other => return Err(Error::new("unknown", other)),
+    })
+}
+
+fn names(json: Option<&Json>) -> Vec<&str> {
+    json.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect()
+}
+
+/// `["select", OBJECT, [FIELD, …], RULE, ORDER, LIMIT, CURSOR]`
+fn select(call: &[Json]) -> query::Select {
+    let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
+    let limit = call.get(5).and_then(Json::as_u64).and_then(|limit| u32::try_from(limit).ok()).unwrap_or_default();
+    query::select(text(1), &names(call.get(2))).filter(text(3)).order(text(4)).limit(limit).cursor(text(6))
+}
+
+/// `["aggregate", OBJECT, [FIELD, …], RULE, ["sum:amount", …]]`
+fn aggregate(call: &[Json]) -> query::Aggregate {
+    let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
+    let mut asked = query::aggregate(text(1)).filter(text(3));
+    for field in names(call.get(2)) {
+        asked = asked.by(field);
+    }
+    for measure in names(call.get(4)) {
+        asked = match measure.split_once(':') {
+            Some(("sum", field)) => asked.sum(field),
+            Some(("min", field)) => asked.min(field),
+            Some(("max", field)) => asked.max(field),
+            _ => asked.count(),
+        };
+    }
+    asked
+}
+
+fn page(page: &Page) -> Json {
+    json!({ "rows": page.rows.iter().map(row).collect::<Json>(), "next": page.next })
+}
+
+/// Values as the author of a test writes them: whole numbers as such, all else as text.
+fn row(row: &Row) -> Json {
+    let shown = |value: &rapport_sdk::Value| match value {
+        rapport_sdk::Value::Null => Json::Null,
+        rapport_sdk::Value::Int(n) => json!(n),
+        rapport_sdk::Value::Text(text) => json!(text),
+        rapport_sdk::Value::Decimal(number) => json!(number.to_string()),
+        other => json!(format!("{other:?}")),
+    };
+    row.0.iter().map(shown).collect()
+}
+
+rapport_sdk::export!(Keeper: on_event);
