@@ -1,7 +1,7 @@
 //! Adjustments by hand: with a reason, and above a limit not without somebody else's word.
 
 use rapport_sdk::flow::Question;
-use rapport_sdk::{Error, Event, Fields, Json, Reference, Value, clock, events, flow, settings};
+use rapport_sdk::{Error, Event, Fields, Json, Reference, Value, clock, context, events, flow, settings};
 use serde_json::json;
 
 use crate::actions::{Call, answer, answer_with, by_hand};
@@ -37,6 +37,14 @@ fn request(customer: &Reference, bonus: &Bonus<'_>, by: &str) -> Result<(), Erro
     events::emit("loyalty.adjustment_requested", customer, &data)
 }
 
+/// Who asked. This plugin is believed what it wrote down; an event of anybody else is asked for by who sent it.
+fn requested_by(event: &Event) -> String {
+    match event.data.get("requested_by") {
+        Some(Value::Text(by)) if event.actor == format!("automation:{}", context::plugin()) => by.clone(),
+        _ => event.actor.clone(),
+    }
+}
+
 /// Asks whether a large adjustment is right, and books it if somebody other than who wants it says so.
 pub(crate) fn decide(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
     let customer = subject(event)?;
@@ -48,7 +56,7 @@ pub(crate) fn decide(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<(
         Some(Value::Int(n)) => Some(*n),
         _ => None,
     };
-    let (reason, by) = (text("reason"), text("requested_by"));
+    let (reason, by) = (text("reason"), requested_by(event));
     let bonus = Bonus { points: int("points").unwrap_or(0), valid_days: int("valid_days"), reason: &reason };
     let question = Question {
         who: settings::get("adjust_approver")?,
