@@ -1,4 +1,4 @@
-//! Builds the first-party plugin and examples of the SDK for `wasm32-wasip2`, so that stories can install them.
+//! Builds the first-party plugins and examples of the SDK for `wasm32-wasip2`, so that stories can install them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     match build() {
         Ok(built) => {
             println!("cargo::rustc-env=TIERS_COMPONENT={}", built.join("rapport_plugin_tiers.wasm").display());
+            println!("cargo::rustc-env=LOYALTY_COMPONENT={}", built.join("rapport_plugin_loyalty.wasm").display());
             println!("cargo::rustc-env=PATIENT_COMPONENT={}", built.join("examples/patient.wasm").display());
             println!("cargo::rustc-env=CALLER_COMPONENT={}", built.join("examples/caller.wasm").display());
             println!("cargo::rustc-env=KEEPER_COMPONENT={}", built.join("examples/keeper.wasm").display());
@@ -30,7 +31,9 @@ fn build() -> Result<PathBuf, String> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
     let root = here.parent().ok_or("tests/ lies in the workspace")?;
     println!("cargo::rerun-if-changed=build.rs");
-    for watched in ["plugins/tiers/src", "plugins/tiers/Cargo.toml", "sdk/rust", "sdk/wit"] {
+    let plugins =
+        ["plugins/loyalty/src", "plugins/loyalty/Cargo.toml", "plugins/tiers/src", "plugins/tiers/Cargo.toml"];
+    for watched in plugins.into_iter().chain(["sdk/rust", "sdk/wit"]) {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     // A target folder of its own: this cargo runs while the outer one holds the lock of the usual folder.
@@ -38,7 +41,7 @@ fn build() -> Result<PathBuf, String> {
     let examples =
         ["keeper", "patient", "caller", "teller", "ticker", "till"].into_iter().flat_map(|name| ["--example", name]);
     let sdk: Vec<&str> = std::iter::once("rapport-sdk").chain(examples).collect();
-    for package in [&["rapport-plugin-tiers"][..], &sdk] {
+    for package in [&["rapport-plugin-loyalty"][..], &["rapport-plugin-tiers"], &sdk] {
         build_guest(root, &target, package)?;
     }
     Ok(target.join(TARGET).join("guest"))

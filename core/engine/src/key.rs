@@ -44,6 +44,18 @@ pub(crate) fn parse(object: &ObjectDef, text: &str) -> Result<Key, EngineError> 
     Ok(Key::Field(def.name.clone(), value))
 }
 
+/// Reads a key that goes through a reference: `customer:customer_no:17850` names the one record whose unique field `customer` refers to
+/// the customer of that number. Gives the field, the object that it refers to, and the key there.
+pub(crate) fn through<'a>(object: &ObjectDef, text: &'a str) -> Option<(Name, Name, &'a str)> {
+    let bare = text.strip_prefix(object.name.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
+    let (field, rest) = bare.split_once(':')?;
+    let def = object.field(field).filter(|def| def.unique && rest.contains(':'))?;
+    match &def.kind {
+        FieldKind::Reference { object: target } => Some((def.name.clone(), target.clone(), rest)),
+        _ => None,
+    }
+}
+
 /// Reads `object/key`.
 pub(crate) fn split_subject(text: &str) -> Option<(&str, &str)> {
     text.split_once('/').filter(|(object, key)| !object.is_empty() && !key.is_empty())
@@ -69,6 +81,8 @@ fn brief(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rapport_model::FieldDef;
+
     use super::*;
 
     fn customer() -> ObjectDef {
@@ -80,6 +94,17 @@ mod tests {
         let key = parse(&customer(), "customer_no:17850").unwrap();
         assert_eq!(key, Key::Field(Name::new("customer_no").unwrap(), Value::text("17850")));
         assert_eq!(parse(&customer(), "customer/customer_no:17850").unwrap(), key);
+    }
+
+    #[test]
+    fn a_unique_reference_names_a_record_by_a_key_of_what_it_refers_to() {
+        let mut card = customer();
+        let to = FieldKind::Reference { object: Name::new("customer").unwrap() };
+        card.fields.push(FieldDef { unique: true, ..FieldDef::new(Name::new("owner").unwrap(), to) });
+        let (field, target, rest) = through(&card, "owner:customer_no:1").unwrap();
+        assert_eq!((field.as_str(), target.as_str(), rest), ("owner", "customer", "customer_no:1"));
+        assert_eq!(through(&card, "owner:01a202fd-c52a-717d-8d7f-6197951d520a"), None);
+        assert_eq!(through(&card, "customer_no:a:b"), None);
     }
 
     #[test]

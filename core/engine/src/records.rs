@@ -126,14 +126,32 @@ impl Engine {
         Ok(query)
     }
 
-    /// The record that `key` (an id or `field:value`) names.
+    /// The record that `key` (an id, `field:value`, or `field:key` of a reference) names.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::UnknownObject`], [`EngineError::NotFound`], [`EngineError::Invalid`].
     pub async fn get(&self, caller: &Caller, object: &str, key: &str) -> Result<Arc<Record>, EngineError> {
         let object = caller.object(&self.inner.store.schema(), object, Act::Read)?;
-        let found = self.locate(&object, &key::parse(&object, key)?).await?;
+        let found = self.named(caller, &object, key).await?;
         found.ok_or_else(|| EngineError::not_found(format!("{} `{key}`", object.name)))
+    }
+
+    /// The record that `text` names: an id, `field:value` of a unique field, or `field:key` of a unique reference, whose key may be
+    /// of any form again.
+    pub(crate) async fn named(
+        &self,
+        caller: &Caller,
+        object: &ObjectDef,
+        text: &str,
+    ) -> Result<Option<Arc<Record>>, EngineError> {
+        let Some((field, target, rest)) = key::through(object, text) else {
+            return self.locate(object, &key::parse(object, text)?).await;
+        };
+        let target = caller.object(&self.inner.store.schema(), target.as_str(), Act::Read)?;
+        match self.locate(&target, &key::parse(&target, rest)?).await? {
+            Some(referred) => self.locate(object, &Key::Field(field, Value::Ref(referred.id))).await,
+            None => Ok(None),
+        }
     }
 
     pub(crate) async fn locate(&self, object: &ObjectDef, key: &Key) -> Result<Option<Arc<Record>>, EngineError> {

@@ -271,6 +271,19 @@ impl Setup {
         self
     }
 
+    /// Installs the points program, with settings of its own.
+    pub(crate) fn loyalty_plugin(self, settings: &str) -> Self {
+        let folder = self.folder.path().join("plugins/loyalty");
+        copy_loyalty(&folder);
+        let manifest = std::fs::read_to_string(folder.join("plugin.toml")).unwrap();
+        let (before, own) = manifest.split_once("[settings]\n").unwrap();
+        let named = |line: &&str| settings.lines().all(|set| line.split(" = ").next() != set.split(" = ").next());
+        let kept: Vec<&str> = own.lines().filter(named).collect();
+        std::fs::write(folder.join("plugin.toml"), format!("{before}[settings]\n{settings}\n{}\n", kept.join("\n")))
+            .unwrap();
+        self
+    }
+
     /// Installs the SDK's example of a plugin that schedules start; `rest` is what its manifest says beside its head.
     pub(crate) fn ticker_plugin(self, rest: &str) -> Self {
         let folder = self.folder.path().join("plugins/ticker");
@@ -383,6 +396,29 @@ pub(crate) fn share_compiled_code(data: &Path) {
     if !place.exists() {
         std::os::unix::fs::symlink(shared, place).unwrap();
     }
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
+/// Puts the points program, built, into `folder`.
+pub(crate) fn copy_loyalty(folder: &Path) {
+    let source = project().join("plugins/loyalty");
+    for name in ["loyalty.test", "scripts"] {
+        copy(&source.join(name), &folder.join(name));
+    }
+    std::fs::copy(source.join("plugin.toml"), folder.join("plugin.toml")).unwrap();
+    std::fs::copy(env!("LOYALTY_COMPONENT"), folder.join("loyalty.wasm")).unwrap();
 }
 
 /// The root folder of the project; asked when it runs, since a clone that shares the target folder shares this program, too.

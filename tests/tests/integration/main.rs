@@ -53,6 +53,8 @@ mod lists;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod loyalty;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod objects;

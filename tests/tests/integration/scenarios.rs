@@ -1,11 +1,11 @@
 //! Scenarios: stories about automations that an author writes in JSON, and what the command line says of them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{project, share_compiled_code};
+use crate::harness::{copy, copy_loyalty, project, share_compiled_code};
 use crate::process::{Outcome, rapport};
 
 /// A folder with the project's scripts and plugins, the built component among them.
@@ -23,6 +23,7 @@ impl Bench {
             std::fs::copy(project().join("plugins/tiers").join(name), plugin.join(name)).unwrap();
         }
         std::fs::copy(env!("TIERS_COMPONENT"), plugin.join("tiers.wasm")).unwrap();
+        copy_loyalty(&folder.path().join("plugins/loyalty"));
         Self(folder)
     }
 
@@ -43,18 +44,6 @@ impl Bench {
         let outcome = self.run(&["test", "scenarios/this.json", "--json"]);
         let report: Value = serde_json::from_str(&outcome.output).unwrap_or_else(|_| panic!("{}", outcome.text));
         (outcome.code, report["scenarios"][0].clone())
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let place = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            std::fs::copy(entry.path(), place).unwrap();
-        }
     }
 }
 
@@ -103,6 +92,14 @@ fn every_script_and_the_plugin_keep_what_their_scenarios_say() {
     assert!(tested > 0);
     let outcome = bench.run(&["plugin", "test", "plugins/tiers"]).expect(0);
     assert!(outcome.output.contains("tiers.test.json: ok, 8 steps"), "{}", outcome.output);
+}
+
+#[test]
+fn the_points_program_keeps_what_its_scenarios_say() {
+    let bench = Bench::new();
+    bench.run(&["script", "test", "plugins/loyalty/scripts/earn.rhai"]).expect(0);
+    let outcome = bench.run(&["plugin", "test", "plugins/loyalty"]).expect(0);
+    assert!(outcome.output.contains("spend.json: ok, 12 steps"), "{}", outcome.output);
 }
 
 #[test]

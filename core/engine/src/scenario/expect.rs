@@ -113,8 +113,9 @@ impl Judge<'_> {
         pointer: &str,
         expect: &ExpectRecord,
     ) -> Result<(), EngineError> {
-        let object = Caller::system().object(&self.engine.inner.store.schema(), &expect.object, Act::Read)?;
-        let found = self.engine.locate(&object, &key::parse(&object, &expect.key)?).await?;
+        let system = Caller::system();
+        let object = system.object(&self.engine.inner.store.schema(), &expect.object, Act::Read)?;
+        let found = self.engine.named(&system, &object, &expect.key).await?;
         let what = format!("{}/{}", expect.object, expect.key);
         match (&expect.fields, found) {
             (None, None) => {}
