@@ -81,8 +81,10 @@ impl Engine {
         let run = self.find_run(id).await?;
         let (step, repeats) = self.inner.plan_retry(caller, &run, options).await?;
         self.inner.store.commit(step.unit.clone()).await?;
+        // Read before it is let go, so that the answer says what the retry did and not how far the run is by now.
+        let shown = self.find_run(id).await;
         self.inner.settled(&step);
-        let mut json = run_to_json(&*self.find_run(id).await?);
+        let mut json = run_to_json(&*shown?);
         json["repeated"] = repeats.iter().map(Call::to_json).collect();
         Ok(json)
     }
