@@ -16,7 +16,7 @@ const ENTRIES: i64 = 50;
 const ENTRIES_MAX: i64 = 500;
 /// Accounts that are proved at a time, and how often in one call: rows that are read are limited.
 const ACCOUNTS_PAGE: u32 = 500;
-const PAGES_MAX: usize = 4;
+const PAGES_MAX: usize = 2;
 /// Differences that are told at most.
 const DIFFERENCES_MAX: usize = 20;
 /// What an account sums up.
