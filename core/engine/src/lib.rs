@@ -96,7 +96,7 @@ pub use rehearse::RehearsalPage;
 pub use retry::{RetryOn, RetryOptions};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
-    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Usage, Verdict,
 };
 pub use schedules::Progress;
 pub use scratch::Scratch;
