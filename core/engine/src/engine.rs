@@ -35,6 +35,7 @@ use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
+use crate::usage::Usages;
 use crate::waits::Waits;
 use crate::watchdog::Watchdog;
 use crate::{invoked, undo, undos, watchdog};
@@ -101,6 +102,7 @@ pub(crate) struct Inner {
     pub(crate) effects: Effects,
     pub(crate) locks: Arc<LockTable>,
     pub(crate) counters: Counters,
+    pub(crate) usages: Arc<Usages>,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
@@ -142,6 +144,7 @@ impl Engine {
         sandbox: Sandbox,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
+        let usages = Arc::new(Usages::new(clock.clone(), config.limits.clone()));
         let inner = Arc::new(Inner {
             store,
             sandbox,
@@ -156,6 +159,7 @@ impl Engine {
             effects: Effects::default(),
             locks: Arc::default(),
             counters: Counters::default(),
+            usages,
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),
