@@ -35,6 +35,7 @@ use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::turns::Turns;
+use crate::usage::Usages;
 use crate::waits::Waits;
 use crate::watchdog::Watchdog;
 use crate::{invoked, undo, undos, watchdog};
@@ -102,6 +103,7 @@ pub(crate) struct Inner {
     pub(crate) locks: Arc<LockTable>,
     pub(crate) turns: Turns,
     pub(crate) counters: Counters,
+    pub(crate) usages: Arc<Usages>,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
@@ -143,6 +145,7 @@ impl Engine {
         sandbox: Sandbox,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
+        let usages = Arc::new(Usages::new(clock.clone(), config.limits.clone()));
         let inner = Arc::new(Inner {
             store,
             sandbox,
@@ -158,6 +161,7 @@ impl Engine {
             locks: Arc::default(),
             turns: Turns::default(),
             counters: Counters::default(),
+            usages,
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),

@@ -123,7 +123,7 @@ impl Engine {
         };
         let (runs, open): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.status.has_ended());
         if options.dry_run {
-            let mut told = self.inner.dry_run(&runs, options).await?;
+            let mut told = self.inner.dry_run(caller, &runs, options).await?;
             told["cancelled"] = open.iter().map(|run| json!(run.id)).collect();
             return Ok(told);
         }
@@ -300,10 +300,15 @@ impl Inner {
         })
     }
 
-    /// Says what undoing `runs` in their order would do.
-    pub(crate) async fn dry_run(&self, runs: &[Arc<Run>], options: &UndoOptions) -> Result<Json, EngineError> {
+    /// Says what it would do if `caller` had `runs` undone in their order.
+    pub(crate) async fn dry_run(
+        &self,
+        caller: &Caller,
+        runs: &[Arc<Run>],
+        options: &UndoOptions,
+    ) -> Result<Json, EngineError> {
         let refused = plan::Refused::new();
-        let mut planner = plan::Planner::new(self, (self.clock.now(), None), &refused);
+        let mut planner = plan::Planner::new(self, (self.clock.now(), None, &caller.actor), &refused);
         let mut shown = Vec::with_capacity(runs.len());
         for run in runs {
             let report = planner.plan(run).await?;

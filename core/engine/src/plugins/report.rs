@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
-use crate::registry::AutomationKind;
+use crate::registry::{AutomationKind, Version};
 
 /// Everything that a package says of itself: who made it, what it asks for and why, what it adds, and what it touches.
 ///
@@ -66,7 +66,7 @@ fn touches(declaration: &Declaration) -> Json {
             ("http", host) => (2, host),
             ("message", channel) => (3, channel),
             ("secret", name) => (4, name),
-            ("emit" | "invoke", _) => (5, right.as_str()),
+            ("emit" | "invoke" | "script", _) => (5, right.as_str()),
             (object, "read") => (0, object),
             (object, _) => (1, object),
         };
@@ -110,25 +110,34 @@ impl Engine {
         let live = self.inner.snapshot.load();
         let of_folders = live.active().iter().filter(|v| v.kind == AutomationKind::Plugin);
         for version in of_folders.filter(|v| self.inner.plugins.find(&v.id).is_none()) {
-            all.push(json!({ "id": version.id, "state": "enabled", "source": "folder", "digest": version.digest }));
+            all.push(self.inner.of_folder(version));
         }
         all.sort_by_key(|plugin| plugin["id"].to_string());
         Ok(all)
     }
 
-    /// A plugin that came in a package.
+    /// A plugin, with what it has used since the start.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
     pub fn plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
         let found = rapport_model::AutomationId::new(id).ok().and_then(|id| self.inner.plugins.find(&id));
-        let found = found.ok_or_else(|| EngineError::not_found(format!("plugin `{id}` that came in a package")))?;
+        if let (None, Some(version)) = (&found, self.inner.snapshot.load().plugin(id)) {
+            return Ok(self.inner.of_folder(version));
+        }
+        let found = found.ok_or_else(|| EngineError::not_found(format!("plugin `{id}`")))?;
         Ok(self.inner.plugin_json(&found))
     }
 }
 
 impl Inner {
+    /// A plugin that lies in the operator's folder, as callers see it.
+    fn of_folder(&self, version: &Version) -> Json {
+        let shown = json!({ "id": version.id, "state": "enabled", "source": "folder", "digest": version.digest });
+        self.with_usage(&version.id, shown)
+    }
+
     /// A plugin as callers see it.
     pub(super) fn plugin_json(&self, plugin: &Installed) -> Json {
         let key = plugin.live.as_ref().or(plugin.pending.as_ref()).and_then(|packed| packed.key);
@@ -141,7 +150,7 @@ impl Inner {
                 "more": plugin.undecided(packed),
             })
         });
-        json!({
+        let shown = json!({
             "id": plugin.name,
             "state": plugin.state.as_str(),
             "source": "package",
@@ -157,7 +166,8 @@ impl Inner {
             "granted_by": plugin.granted_by,
             "granted_at": plugin.granted_at,
             "pending": pending,
-        })
+        });
+        self.with_usage(&plugin.name, shown)
     }
 }
 
