@@ -101,6 +101,18 @@ pub enum EngineError {
         /// Why.
         message: String,
     },
+    /// A plugin could not answer a request to one of its addresses.
+    #[error("`{route}` failed: {code}: {message}")]
+    RouteFailed {
+        /// The plugin and its route: `loyalty POST /partners/{partner}/earn`.
+        route: String,
+        /// The run; none of a request that only reads.
+        run: Option<RunId>,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
+    },
     /// A plugin could not take back what its run did.
     #[error("the compensator of `{plugin}` failed: {code}: {message}")]
     Compensator {
@@ -210,6 +222,7 @@ impl EngineError {
             Self::UnknownAction(_) => "unknown_action",
             Self::NotCallable(_) => "not_callable",
             Self::ActionFailed { .. } => "action_failed",
+            Self::RouteFailed { .. } => "route_failed",
             Self::Compensator { .. } => "compensator_failed",
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",

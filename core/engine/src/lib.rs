@@ -52,6 +52,7 @@ mod registry;
 mod rehearse;
 mod replay;
 mod retry;
+mod routes;
 mod runs;
 mod scenario;
 mod schedules;
@@ -92,6 +93,7 @@ pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
 pub use rehearse::RehearsalPage;
 pub use retry::{RetryOn, RetryOptions};
+pub use routes::{FoundRoute, RouteAnswer, RouteMiss, RouteOptions, RouteReply, RouteRequest, Sender, read_query};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
     Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,

@@ -34,6 +34,8 @@ pub const LOCK_KEY_BYTES_MAX: usize = 200;
 pub const LOCKS_PER_SLICE_MAX: usize = 16;
 /// Bytes of the input of a run that is invoked, and of its result, as JSON.
 pub const INVOKE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the body of an answer of a plugin to a request.
+pub const ROUTE_REPLY_BYTES_MAX: usize = 512 << 10;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.

@@ -77,6 +77,8 @@ mod retrying;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod schedules;

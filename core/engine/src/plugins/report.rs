@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rapport_model::plugin::Asked;
-use rapport_model::{Capability, Declaration};
+use rapport_model::{AutomationId, Capability, Declaration};
 use rapport_package::Package;
 use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
@@ -13,7 +13,8 @@ use crate::bundle::Bundle;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
-use crate::registry::AutomationKind;
+use crate::registry::{AutomationKind, Version};
+use crate::routes;
 
 /// Everything that a package says of itself: who made it, what it asks for and why, what it adds, and what it touches.
 ///
@@ -110,22 +111,38 @@ impl Engine {
         let live = self.inner.snapshot.load();
         let of_folders = live.active().iter().filter(|v| v.kind == AutomationKind::Plugin);
         for version in of_folders.filter(|v| self.inner.plugins.find(&v.id).is_none()) {
-            all.push(json!({ "id": version.id, "state": "enabled", "source": "folder", "digest": version.digest }));
+            all.push(of_folder(version));
         }
         all.sort_by_key(|plugin| plugin["id"].to_string());
         Ok(all)
     }
 
-    /// A plugin that came in a package.
+    /// A plugin, with the addresses that its live version answers.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
     pub fn plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
-        let found = rapport_model::AutomationId::new(id).ok().and_then(|id| self.inner.plugins.find(&id));
-        let found = found.ok_or_else(|| EngineError::not_found(format!("plugin `{id}` that came in a package")))?;
-        Ok(self.inner.plugin_json(&found))
+        let missing = || EngineError::not_found(format!("plugin `{id}`"));
+        let id = AutomationId::new(id).map_err(|_| missing())?;
+        if let Some(found) = self.inner.plugins.find(&id) {
+            return Ok(self.inner.plugin_json(&found));
+        }
+        let live = self.inner.snapshot.load();
+        let version = live.version(&id).filter(|version| version.kind == AutomationKind::Plugin);
+        Ok(of_folder(version.ok_or_else(missing)?))
     }
+}
+
+/// A plugin that lies in the operator's folder, as callers see it.
+fn of_folder(version: &Version) -> Json {
+    json!({
+        "id": version.id,
+        "state": "enabled",
+        "source": "folder",
+        "digest": version.digest,
+        "routes": routes::to_json(&version.id, &version.declaration, None),
+    })
 }
 
 impl Inner {
@@ -157,6 +174,9 @@ impl Inner {
             "granted_by": plugin.granted_by,
             "granted_at": plugin.granted_at,
             "pending": pending,
+            "routes": self.snapshot.load().version(&plugin.name).map(|version| {
+                routes::to_json(&plugin.name, &version.declaration, Some(&plugin.granted))
+            }),
         })
     }
 }

@@ -378,6 +378,7 @@ fn what_only_plugins_declare_is_refused_with_its_place() {
         ("\"signed\"", "\"public\"", "only a signed route has a `secret`"),
         ("secret = \"partner-key\"\n", "", "a signed route names the `secret`"),
         ("per_minute = 10", "per_minute = 0", "`per_minute` is a whole number from 1 to 60000"),
+        ("body_bytes_max = 1000", "lane = \"customer\"", "`lane` names `customer`, which is no parameter of `/partners/"),
         ("body_bytes_max = 1000", "body_bytes_max = 10000000", "`body_bytes_max` is a whole number from 1 to 1048576"),
         ("\"closed\"", "\"maybe\"", "`on_failure` cannot be \"maybe\"; write one of open, closed"),
         ("on_failure = \"closed\"\n", "", "`on_failure` is missing: write \"closed\" to refuse"),
