@@ -25,6 +25,7 @@ use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
 use crate::fan_out::{self, FanOuts};
+use crate::judges::JudgeCounters;
 use crate::keys::KeyRing;
 use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
@@ -101,6 +102,7 @@ pub(crate) struct Inner {
     pub(crate) effects: Effects,
     pub(crate) locks: Arc<LockTable>,
     pub(crate) counters: Counters,
+    pub(crate) judged: JudgeCounters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
@@ -156,6 +158,7 @@ impl Engine {
             effects: Effects::default(),
             locks: Arc::default(),
             counters: Counters::default(),
+            judged: JudgeCounters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),

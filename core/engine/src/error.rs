@@ -123,6 +123,32 @@ pub enum EngineError {
         /// Why.
         message: String,
     },
+    /// A plugin refuses the change.
+    #[error("`{plugin}` refuses it: {message} ({code})")]
+    Refused {
+        /// The plugin.
+        plugin: AutomationId,
+        /// The object of the record that would be changed.
+        object: Name,
+        /// Its code for this.
+        code: String,
+        /// Why, in its words.
+        message: String,
+        /// The field that is wrong; empty: the whole.
+        field: String,
+    },
+    /// A plugin has to judge the change, and cannot at present.
+    #[error("`{plugin}` has to look at each change of `{object}` first, and could not: {code}: {message}")]
+    Unjudged {
+        /// The plugin.
+        plugin: AutomationId,
+        /// The object.
+        object: Name,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
+    },
     /// A field of the request is wrong.
     #[error("{}", .0.iter().map(FieldProblem::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldProblem>),
@@ -224,6 +250,8 @@ impl EngineError {
             Self::ActionFailed { .. } => "action_failed",
             Self::RouteFailed { .. } => "route_failed",
             Self::Compensator { .. } => "compensator_failed",
+            Self::Refused { .. } => "refused",
+            Self::Unjudged { .. } => "unjudged",
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",
@@ -263,6 +291,10 @@ impl EngineError {
             Self::Invalid(problems) => problems.clone(),
             Self::UnknownField { field, .. } | Self::Unique { field, .. } => {
                 vec![FieldProblem { pointer: format!("/{field}"), message: self.to_string() }]
+            }
+            Self::Refused { field, .. } => {
+                let pointer = if field.is_empty() { String::new() } else { format!("/{field}") };
+                vec![FieldProblem { pointer, message: self.to_string() }]
             }
             _ => Vec::new(),
         }

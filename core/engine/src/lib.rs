@@ -32,6 +32,7 @@ mod ingest;
 mod invoked;
 mod journal;
 mod journaled;
+mod judges;
 mod key;
 mod keys;
 mod lanes;

@@ -69,6 +69,10 @@ pub struct Limits {
     pub slice_fuel_max: u64,
     /// Wall-clock milliseconds of one slice, host calls included.
     pub slice_wall_ms_max: u64,
+    /// Fuel of one plugin's look at a change that is about to be made.
+    pub hook_fuel_max: u64,
+    /// Wall-clock milliseconds of such a look.
+    pub hook_wall_ms_max: u64,
     /// Bytes of linear memory of one instance.
     pub slice_memory_bytes_max: usize,
     /// Bytes of WebAssembly stack.
@@ -126,6 +130,8 @@ impl Default for Limits {
         Self {
             slice_fuel_max: 50_000_000,
             slice_wall_ms_max: 2_000,
+            hook_fuel_max: 10_000_000,
+            hook_wall_ms_max: 500,
             slice_memory_bytes_max: 32 << 20,
             slice_stack_bytes_max: 512 << 10,
             slice_table_elements_max: 100_000,

@@ -92,7 +92,20 @@ impl Guest {
         host: Option<Box<dyn crate::Host>>,
         budget: Budget,
     ) -> Result<Living, Unborn> {
-        let mut state = State::new(Arc::clone(&self.limits), self.ending, budget.deadline);
+        self.instantiate_under(&self.limits, host, budget).await
+    }
+
+    /// The same under other limits.
+    ///
+    /// # Errors
+    /// As for [`Self::instantiate`].
+    pub(crate) async fn instantiate_under(
+        &self,
+        limits: &Arc<Limits>,
+        host: Option<Box<dyn crate::Host>>,
+        budget: Budget,
+    ) -> Result<Living, Unborn> {
+        let mut state = State::new(Arc::clone(limits), self.ending, budget.deadline);
         if let Some(host) = host {
             state.begin(host, budget.deadline);
         }
@@ -105,7 +118,7 @@ impl Guest {
             }
             Ok(UpdateDeadline::Yield(1))
         });
-        store.set_hostcall_fuel(self.limits.slice_output_bytes_max.saturating_add(1 << 16));
+        store.set_hostcall_fuel(limits.slice_output_bytes_max.saturating_add(1 << 16));
         budget.give(&mut store);
         match self.start(&mut store).await {
             Ok((instance, handle)) => Ok(Living { store, instance, handle }),

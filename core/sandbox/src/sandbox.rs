@@ -118,6 +118,8 @@ pub struct Sandbox(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) runtime: Runtime,
     limits: Arc<Limits>,
+    /// What a look at a change may use, in the place of a slice.
+    judging: Arc<Limits>,
     cache: Option<Cache>,
     interpreter: OnceLock<Interpreter>,
     loading: tokio::sync::Mutex<()>,
@@ -148,6 +150,14 @@ pub(crate) const TEMPLATES: u64 = u64::MAX;
 impl Shared {
     pub(crate) async fn beside_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.beside.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
+    }
+
+    pub(crate) const fn judging(&self) -> &Arc<Limits> {
+        &self.judging
+    }
+
+    pub(crate) const fn slicing(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     pub(crate) async fn rendering_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
@@ -197,6 +207,11 @@ impl Sandbox {
             working: Semaphore::new(instances.saturating_sub(warm_max + RENDERING_MAX + BESIDE_MAX).max(1)),
             rendering: Semaphore::new(RENDERING_MAX),
             beside: Semaphore::new(BESIDE_MAX),
+            judging: Arc::new(Limits {
+                slice_fuel_max: config.limits.hook_fuel_max.min(config.limits.slice_fuel_max),
+                slice_wall_ms_max: config.limits.hook_wall_ms_max.min(config.limits.slice_wall_ms_max),
+                ..config.limits.clone()
+            }),
             limits: Arc::new(config.limits),
         })))
     }

@@ -1,8 +1,10 @@
 //! Runs one slice: gets an instance, calls the export that the work is for, and says what became of it.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
+use rapport_model::Limits;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
 use crate::error::{GuestFailure, SandboxError, SliceReport};
@@ -11,7 +13,7 @@ use crate::host::Host;
 use crate::sandbox::{Program, ProgramBody, Sandbox, Script};
 use crate::wire::calls::{InRefusal, InResponse, OutCall, OutChange, OutRequest, OutStep, OutUndone};
 use crate::wire::{InError, OutEvent};
-use crate::work::{Output, Work};
+use crate::work::{Output, ProposedChange, Work};
 
 /// What an export answers: its output, or that it failed.
 type Answered = Result<Output, InError>;
@@ -46,19 +48,46 @@ impl Sandbox {
         self.call_permitted(program, work.into(), host).await
     }
 
+    /// Has `program` look at a change that is about to be made, under the smaller limits of that.
+    ///
+    /// Whoever asks holds no instance; it waits for none that a slice holds.
+    ///
+    /// # Panics
+    /// Only if the host panics.
+    pub async fn judge<H: Host>(&self, program: &Program, change: ProposedChange, host: H) -> (SliceReport, H) {
+        let _permit = self.shared().beside_permit().await;
+        let limits = self.shared().judging();
+        self.call_under(limits, program, Work::Validate(change), host).await
+    }
+
     async fn call_permitted<H: Host>(&self, program: &Program, work: Work, host: H) -> (SliceReport, H) {
-        let (report, host) = self.call_dyn(program, work, Box::new(host)).await;
+        self.call_under(self.shared().slicing(), program, work, host).await
+    }
+
+    async fn call_under<H: Host>(
+        &self,
+        limits: &Arc<Limits>,
+        program: &Program,
+        work: Work,
+        host: H,
+    ) -> (SliceReport, H) {
+        let (report, host) = self.call_dyn(limits, (program, work), Box::new(host)).await;
         let host: Box<dyn Any> = host;
         // It is the box that was made two lines above.
         (report, *host.downcast::<H>().expect("a slice gives back the host that it was given"))
     }
 
-    async fn call_dyn(&self, program: &Program, work: Work, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
+    async fn call_dyn(
+        &self,
+        limits: &Arc<Limits>,
+        (program, work): (&Program, Work),
+        host: Box<dyn Host>,
+    ) -> (SliceReport, Box<dyn Host>) {
         let _ticking = self.shared().runtime.ticking();
         let started = Instant::now();
         let (mut report, host) = match program.body() {
             ProgramBody::Script(script) => self.call_script(script, work, host).await,
-            ProgramBody::Component(guest) => self.call_component(guest, work, host).await,
+            ProgramBody::Component(guest) => self.call_component(limits, (guest, work), host).await,
         };
         report.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         (report, host)
@@ -85,9 +114,14 @@ impl Sandbox {
         (report, host)
     }
 
-    async fn call_component(&self, guest: &Guest, work: Work, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
-        let budget = Budget::of_slice(self.limits());
-        match guest.instantiate(Some(host), budget).await {
+    async fn call_component(
+        &self,
+        limits: &Arc<Limits>,
+        (guest, work): (&Guest, Work),
+        host: Box<dyn Host>,
+    ) -> (SliceReport, Box<dyn Host>) {
+        let budget = Budget::of_slice(limits);
+        match guest.instantiate_under(limits, Some(host), budget).await {
             Ok(mut living) => {
                 let (report, host, _) = self.slice(Called { guest, living: &mut living, budget }, work).await;
                 (report, host)
@@ -105,7 +139,8 @@ impl Sandbox {
     /// Calls the export. The last of the results says whether the instance is whole and can be used again.
     async fn slice(&self, called: Called<'_>, work: Work) -> (SliceReport, Box<dyn Host>, bool) {
         let Called { guest, living, budget } = called;
-        let result = guest::within(budget.deadline, self.limits(), perform(guest, living, work)).await;
+        let limits = living.store.data().shared_limits();
+        let result = guest::within(budget.deadline, &limits, perform(guest, living, work)).await;
         let fuel = budget.used(&living.store);
         let (host, used, ended) = living.store.data_mut().finish();
         let whole = result.is_ok();

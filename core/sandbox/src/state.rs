@@ -82,6 +82,11 @@ impl State {
         &self.limits
     }
 
+    /// The same, to be kept beside the store.
+    pub(crate) fn shared_limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits)
+    }
+
     /// The bytes of linear memory of this instance.
     pub(crate) const fn memory_bytes(&self) -> usize {
         self.memory_bytes

@@ -76,11 +76,13 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_package", 422, "The file is no package, or was changed"),
     ("untrusted_package", 422, "The package may not come in"),
     ("action_failed", 422, "The run of the action failed"),
+    ("refused", 422, "A plugin refuses the change"),
     ("compensator_failed", 422, "The plugin could not take back what its run did"),
     ("rate_limited", 429, "Too many requests"),
     ("internal", 500, "The server failed"),
     ("route_failed", 500, "The plugin could not answer"),
     ("unavailable", 503, "The server cannot do this now"),
+    ("unjudged", 503, "A plugin has to look at the change and could not"),
     ("disk_full", 507, "The disk is full"),
 ];
 
@@ -262,6 +264,14 @@ impl From<EngineError> for Problem {
         {
             problem.0.extra.insert("error".into(), json!({ "code": code, "message": message }));
             problem.0.extra.insert("run".into(), json!(run));
+        }
+        if let EngineError::Refused { plugin, code, message, field, .. } = &error {
+            problem.0.extra.insert("plugin".into(), json!(plugin));
+            problem.0.extra.insert("error".into(), json!({ "code": code, "message": message, "field": field }));
+        }
+        if let EngineError::Unjudged { plugin, code, .. } = &error {
+            problem.0.extra.insert("plugin".into(), json!(plugin));
+            problem.0.extra.insert("error".into(), json!({ "code": code }));
         }
         if let EngineError::VersionMismatch { current } = &error {
             problem.0.extra.insert("current_version".into(), (*current).into());

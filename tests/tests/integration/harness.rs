@@ -358,6 +358,17 @@ impl Setup {
         self
     }
 
+    /// Installs the SDK's example of a plugin that judges changes as the plugin `id`; `rest` is what its manifest says beside its head.
+    pub(crate) fn warden_plugin(self, id: &str, rest: &str) -> Self {
+        let folder = self.folder.path().join("plugins").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        let head =
+            format!("id = \"{id}\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"A warden\"\n");
+        std::fs::write(folder.join("plugin.toml"), format!("{head}{rest}")).unwrap();
+        std::fs::copy(env!("WARDEN_COMPONENT"), folder.join(format!("{id}.wasm"))).unwrap();
+        self
+    }
+
     /// Keeps a secret in the data folder.
     pub(crate) fn secret(self, name: &str, value: &str) -> Self {
         let data = self.folder.path().join("data");

@@ -33,7 +33,7 @@ impl Player<'_> {
         match came {
             Came::Waits if awaited.waits => {}
             Came::Waits => {
-                comparison.note((&below(&place, "status"), "status"), json!(awaited.status), json!("waiting"))
+                comparison.note((&below(&place, "status"), "status"), json!(awaited.status), json!("waiting"));
             }
             Came::Reply(reply) if awaited.waits => {
                 comparison.note((&below(&place, "status"), "status"), json!("waiting"), json!(reply.status));

@@ -44,12 +44,10 @@ pub(super) struct OfPlugin;
 pub(super) async fn answer(State(api): State<Api>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let address = parts.uri.path().strip_prefix("/x/").unwrap_or_default().to_owned();
-    let route = match api.engine.find_route(&address, parts.method.as_str()) {
-        Ok(route) => route,
-        Err(miss) => return missed(&miss),
+    let mut response = match api.engine.find_route(&address, parts.method.as_str()) {
+        Ok(route) => answered(&api, &route, &parts, body).await.unwrap_or_else(IntoResponse::into_response),
+        Err(miss) => missed(&miss),
     };
-    let answered = answered(&api, &route, &parts, body).await;
-    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     protect(response.headers_mut());
     response
 }

@@ -59,7 +59,7 @@ fn installed() -> Vec<Route> {
             .about("plugins", "Lists plugins: where they stand, who publishes them, what was granted, what is pending")
             .answers(200, "All plugins"),
         Route::new(MethodFilter::GET, "/v1/plugins/{id}", "read", get)
-            .about("plugins", "Shows a plugin that came in a package")
+            .about("plugins", "Shows a plugin, and as `routes` the addresses that it answers")
             .answers(200, "The plugin"),
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/grant", "admin", grant)
             .about("plugins", "Grants what the waiting version asks for, all or these items, and makes it live")
