@@ -26,13 +26,15 @@ use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport, Work};
 use serde_json::{Map, Value as Json};
 
 pub use self::alone::call_alone;
+pub(crate) use self::call::Once;
 pub use self::call::{ActionAnswer, ActionOptions};
-pub(crate) use self::reading::ReadingHost;
+pub(crate) use self::reading::{Reader, ReadingHost};
 use crate::error::FieldProblem;
 use crate::gate::visible_object;
 use crate::invoked;
 use crate::key::{self, Key, split_subject};
 use crate::registry::{AutomationKind, Snapshot, Version};
+use crate::routes;
 
 /// The code of a call of what is no action.
 pub(crate) const UNKNOWN: &str = "unknown_action";
@@ -107,23 +109,32 @@ impl Callee {
     /// The record on whose lane a run with `input` works, as its object and key, if the action says so and the input names one.
     pub(crate) fn lane(&self, schema: &Schema, input: &Json) -> Option<(Arc<ObjectDef>, Key)> {
         let field = self.action().lane.as_ref()?.as_str();
-        let text = input.get(field)?.as_str()?;
-        let (object, key) = split_subject(text).unwrap_or((field, text));
-        let object = visible_object(schema, object).ok()?;
-        let key = key::parse(&object, key).ok()?;
-        Some((object, key))
+        named_lane(schema, field, input.get(field)?.as_str()?)
     }
 
     /// The event that starts the run `run` of it.
     pub(crate) fn event(&self, run: RunId, input: Json, lane: Option<&Record>, time: Timestamp) -> NewEvent {
         let mut event = invoked::invocation(&self.version, run, input, time);
         event.data.push((field("action"), Value::text(self.name.action.as_str())));
-        if let Some(record) = lane {
-            event.lane = Some(record.lane());
-            event.subject = Some(Subject { object: record.object.name.clone(), id: record.id });
-        }
-        event
+        on_lane_of(event, lane)
     }
+}
+
+/// The record that `text` names where a lane is asked for: of the object `field`, unless the text says another.
+pub(crate) fn named_lane(schema: &Schema, field: &str, text: &str) -> Option<(Arc<ObjectDef>, Key)> {
+    let (object, key) = split_subject(text).unwrap_or((field, text));
+    let object = visible_object(schema, object).ok()?;
+    let key = key::parse(&object, key).ok()?;
+    Some((object, key))
+}
+
+/// The same event, about `record` and on its lane, if there is one.
+pub(crate) fn on_lane_of(mut event: NewEvent, record: Option<&Record>) -> NewEvent {
+    if let Some(record) = record {
+        event.lane = Some(record.lane());
+        event.subject = Some(Subject { object: record.object.name.clone(), id: record.id });
+    }
+    event
 }
 
 const fn kind_word(kind: CallerKind) -> &'static str {
@@ -197,11 +208,22 @@ pub(crate) fn starts_at(event: &Event) -> Option<Timestamp> {
 
 /// What a guest is called with for `event`.
 pub(crate) fn work(guest: GuestEvent) -> Work {
-    call_in(&guest.event).map_or_else(|| guest.into(), Work::Action)
+    if let Some(call) = call_in(&guest.event) {
+        return Work::Action(call);
+    }
+    routes::request_in(&guest.event).map_or_else(|| guest.into(), Work::Request)
 }
 
-/// Holds what a slice answered against the action that `event` calls: its output becomes the run's result, or its failure.
+/// Holds what a slice answered against the action that `event` calls, or the request that it stands for: its output becomes the run's
+/// result, or its failure.
 pub(crate) fn judge(version: &Version, event: &Event, report: &mut SliceReport, reply: &mut Json) {
+    if let Output::Response(_) = &report.output {
+        match routes::read_response(std::mem::take(&mut report.output)) {
+            Ok(response) => *reply = response.to_json(),
+            Err(failure) => report.outcome = Err(failure),
+        }
+        return;
+    }
     let Some(call) = call_in(event) else { return };
     let Output::Json(text) = std::mem::take(&mut report.output) else { return };
     if report.outcome.is_ok() {

@@ -18,6 +18,7 @@ use crate::check::{at_script, check_examined};
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
+use crate::judges::Absent;
 use crate::registry::{AutomationKind, Snapshot, Version, check_triggers};
 use crate::schema::{changes_of, with_changes};
 use crate::settings::{self, Overrides, defaults};
@@ -172,13 +173,19 @@ impl Engine {
         let unknown = || EngineError::not_found(format!("live automation `{id}`"));
         let name = AutomationId::new(id).map_err(|_| unknown())?;
         let _one = self.inner.activating.lock().await;
-        self.inner.snapshot.load().version(&name).ok_or_else(unknown)?;
+        let live = self.inner.snapshot.load_full();
+        if live.version(&name).is_none() && live.absent().iter().all(|absent| absent.plugin != name) {
+            return Err(unknown());
+        }
         let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
         unit.automations.push(AutomationChange::Deactivate(name.clone()));
         unit.puts = self.inner.schedule_puts(&name, &[], self.inner.clock.now());
         self.inner.store.commit(unit).await?;
         self.inner.load_schedules().await?;
-        self.inner.replace(|active| active.retain(|v| v.id != name));
+        self.inner.replace_all(|active, absent| {
+            active.retain(|v| v.id != name);
+            absent.retain(|missing| missing.plugin != name);
+        });
         Ok(())
     }
 
@@ -304,26 +311,37 @@ impl Inner {
 
     /// Makes a new snapshot from the live versions as `change` leaves them.
     pub(crate) fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Version>>)) {
-        let mut active = self.snapshot.load().active().to_vec();
-        change(&mut active);
+        self.replace_all(|active, _| change(active));
+    }
+
+    /// The same with what should be live and could not be loaded.
+    fn replace_all(&self, change: impl FnOnce(&mut Vec<Arc<Version>>, &mut Vec<Absent>)) {
+        let before = self.snapshot.load_full();
+        let (mut active, mut absent) = (before.active().to_vec(), before.absent().to_vec());
+        change(&mut active, &mut absent);
+        absent.retain(|missing| active.iter().all(|version| version.id != missing.plugin));
         let fanning = active.iter().filter(|v| v.declaration.schedules.iter().any(|s| s.each.is_some()));
         self.lanes.set_fanning(fanning.map(|v| v.id.clone()).collect());
-        self.snapshot.store(Arc::new(Snapshot::new(active, &self.store.schema())));
+        self.snapshot.store(Arc::new(Snapshot::new(active, absent, &self.store.schema())));
     }
 
     /// Loads what the database says is live. What does not load is reported and stays out.
     pub(crate) async fn load_active(&self) -> Result<(), EngineError> {
-        let mut active = Vec::new();
+        let (mut active, mut absent) = (Vec::new(), Vec::new());
         for row in self.store.automations().await?.into_iter().filter(|row| row.active) {
             match self.version(&row.id, &row.digest).await {
                 Ok(version) => active.push(version),
-                Err(error) => tracing::error!(
-                    automation.id = %row.id,
-                    "the automation {} cannot be loaded and is out of service: {error}", row.id
-                ),
+                Err(error) => {
+                    tracing::error!(
+                        automation.id = %row.id,
+                        "the automation {} cannot be loaded and is out of service: {error}", row.id
+                    );
+                    let declaration: Declaration = serde_json::from_str(&row.declaration).unwrap_or_default();
+                    absent.push(Absent { plugin: row.id, hooks: declaration.hooks });
+                }
             }
         }
-        self.replace(|all| *all = active);
+        self.replace_all(|all, missing| (*all, *missing) = (active, absent));
         Ok(())
     }
 
@@ -389,7 +407,6 @@ impl Inner {
         let version = self.plugin_version(bundle, digest).await?;
         let mut problems = check_against(&self.store.schema(), &version.declaration).err().unwrap_or_default();
         problems.extend(self.vain_rights(&version.declaration, (Some(&version.id), AutomationKind::Plugin)));
-        problems.extend(unanswered(&version.declaration));
         problems.extend(self.claimed_by_others(&version));
         problems.extend(version.declaration.budgets.beyond(&self.limits));
         if problems.is_empty() { Ok(version) } else { Err(EngineError::Plugin(problems.join("; "))) }
@@ -437,21 +454,13 @@ impl Inner {
     }
 }
 
-/// What a plugin declares that this host would not do: it is not installed, lest somebody relies on it.
-fn unanswered(declaration: &Declaration) -> Vec<String> {
-    let routes = "`[[routes]]`: this host does not answer requests in the name of plugins yet".to_owned();
-    let hooks =
-        "`[[hooks]]`: this host does not ask plugins before a change yet, so that each would go through".to_owned();
-    let asked = [(declaration.routes.is_empty(), routes), (declaration.hooks.is_empty(), hooks)];
-    asked.into_iter().filter(|(none, _)| !none).map(|(_, why)| why).collect()
-}
-
 /// Holds a declaration against the schema as it would be with it.
 pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
     let with = with_declared(schema, declaration).map_err(|e| vec![e])?;
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();
     problems.extend(crate::schema::unknown_rights(&with, declaration));
     problems.extend(crate::fan_out::problems(declaration, &with));
+    problems.extend(crate::judges::problems(declaration, &with));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

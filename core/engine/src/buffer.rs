@@ -117,6 +117,11 @@ impl Buffer {
         self.earlier.entry(id).or_insert(earlier);
     }
 
+    /// The puts since [`Self::start_slice`], in order.
+    pub(crate) fn puts(&self) -> &[Put] {
+        &self.puts
+    }
+
     /// How many records were written.
     pub(crate) fn writes(&self) -> usize {
         self.puts.len()

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rapport_model::record::Change;
+use rapport_model::record::{Change, Put};
 use rapport_model::{Name, ObjectDef, RecordId, Timestamp, Value};
 use rapport_store::{Triggers, UnitOfWork};
 use serde::Serialize;
@@ -17,6 +17,7 @@ use crate::draft::{self, Draft, DraftChange, known_field};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
+use crate::judges::{Author, Bench};
 use crate::plan::{Planned, Planner, Target};
 use crate::records::may_write_nested;
 
@@ -219,37 +220,37 @@ impl Engine {
         planner.load(&self.inner.store).await?;
         let mut units = Vec::with_capacity(rows.len());
         let mut committed = Vec::with_capacity(rows.len());
+        let (mut bench, mut again) = (Bench::default(), Vec::new());
         for row in rows {
             match planner.plan(&batch.object, &row.target, &row.draft, row.time) {
                 Err(error) => outcomes[row.index] = refused(&error),
                 Ok(planned) => {
                     outcomes[row.index] = outcome(&planned);
-                    let puts = puts_of(batch, planned);
-                    let seen = match self.inner.may_answer(batch.caller, &puts).await {
-                        Ok(seen) => seen,
-                        Err(error @ (EngineError::NotAsked { .. } | EngineError::Invalid(_))) => {
-                            outcomes[row.index] = refused(&error);
-                            continue;
+                    match self.unit_of(batch, &mut bench, (row, planned)).await {
+                        Ok(Some(unit)) => {
+                            units.push(unit);
+                            committed.push(*row);
                         }
-                        Err(error) => return Err(error),
-                    };
-                    if !puts.is_empty() {
-                        let mut unit = UnitOfWork::new(row.time, batch.caller.actor.clone());
-                        (unit.reads, unit.puts) = (seen, puts);
-                        unit.triggers =
-                            if batch.options.reaction == Reaction::Fire { Triggers::Fire } else { Triggers::Skip };
-                        units.push(unit);
-                        committed.push(*row);
+                        Ok(None) => {}
+                        Err(error) if is_broken(&error) => return Err(error),
+                        Err(error) => {
+                            let moved = matches!(error, EngineError::NotFound { .. } | EngineError::Conflict(_));
+                            if moved && attempt < ROW_TRIES {
+                                again.push(*row);
+                            } else {
+                                outcomes[row.index] = refused(&error);
+                            }
+                            planner.take_back();
+                        }
                     }
                 }
             }
         }
-        let mut again = Vec::new();
         for (row, result) in committed.into_iter().zip(self.inner.store.commit_all(units).await) {
             let Err(error) = result else { continue };
             let error = EngineError::from(error);
             match &error {
-                EngineError::Unavailable(_) | EngineError::Full | EngineError::Internal(_) => return Err(error),
+                broken if is_broken(broken) => return Err(error),
                 EngineError::Conflict(_) | EngineError::Unique { .. } | EngineError::NotFound { .. }
                     if attempt < ROW_TRIES =>
                 {
@@ -258,8 +259,38 @@ impl Engine {
                 _ => outcomes[row.index] = refused(&error),
             }
         }
+        // Rows on one record go on in their order.
+        again.sort_by_key(|row| row.index);
         Ok(again)
     }
+}
+
+impl Engine {
+    /// What commits a row, if it changes something and those who have a say in that let it through. What they looked at belongs to it.
+    async fn unit_of(
+        &self,
+        batch: &Batch<'_>,
+        bench: &mut Bench,
+        (row, planned): (&Row, Planned),
+    ) -> Result<Option<UnitOfWork>, EngineError> {
+        let puts = puts_of(batch, planned);
+        if puts.is_empty() {
+            return Ok(None);
+        }
+        let mut unit = UnitOfWork::new(row.time, batch.caller.actor.clone());
+        unit.reads = self.inner.may_answer(batch.caller, &puts).await?;
+        let author = Author { actor: &batch.caller.actor, own: None, time: row.time };
+        let judged = bench.judge(&self.inner, (&puts, &unit.reads), author).await?;
+        unit.reads.extend(judged);
+        unit.puts = puts;
+        unit.triggers = if batch.options.reaction == Reaction::Fire { Triggers::Fire } else { Triggers::Skip };
+        Ok(Some(unit))
+    }
+}
+
+/// Whether it is about the workspace, and not about a row.
+const fn is_broken(error: &EngineError) -> bool {
+    matches!(error, EngineError::Unavailable(_) | EngineError::Full | EngineError::Internal(_))
 }
 
 fn key_field(object: &ObjectDef, key: Option<&str>) -> Result<Option<Name>, EngineError> {
@@ -294,7 +325,7 @@ fn plain<'d>(draft: &'d Draft, field: &Name) -> Option<&'d Value> {
 
 /// The puts of a row. In a history load a row that is there already has been taken before, and what it says of other
 /// records is older than what they are now.
-fn puts_of(batch: &Batch<'_>, planned: Planned) -> Vec<rapport_model::record::Put> {
+fn puts_of(batch: &Batch<'_>, planned: Planned) -> Vec<Put> {
     let touched = planned.puts.iter().any(|put| put.id == planned.record.id);
     if batch.options.load.is_some() && !touched { Vec::new() } else { planned.puts }
 }

@@ -24,6 +24,7 @@ use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::EngineError;
 use crate::execute;
 use crate::fan_out::{self, FanOuts};
+use crate::judges::JudgeCounters;
 use crate::keys::KeyRing;
 use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
@@ -104,6 +105,7 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     pub(crate) counters: Counters,
     pub(crate) usages: Arc<Usages>,
+    pub(crate) judged: JudgeCounters,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
@@ -162,6 +164,7 @@ impl Engine {
             turns: Turns::default(),
             counters: Counters::default(),
             usages,
+            judged: JudgeCounters::default(),
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),

@@ -114,11 +114,49 @@ pub enum EngineError {
         /// The same in seconds from now.
         seconds: u64,
     },
+    /// A plugin could not answer a request to one of its addresses.
+    #[error("`{route}` failed: {code}: {message}")]
+    RouteFailed {
+        /// The plugin and its route: `loyalty POST /partners/{partner}/earn`.
+        route: String,
+        /// The run; none of a request that only reads.
+        run: Option<RunId>,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
+    },
     /// A plugin could not take back what its run did.
     #[error("the compensator of `{plugin}` failed: {code}: {message}")]
     Compensator {
         /// The plugin.
         plugin: AutomationId,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
+    },
+    /// A plugin refuses the change.
+    #[error("`{plugin}` refuses it: {message} ({code})")]
+    Refused {
+        /// The plugin.
+        plugin: AutomationId,
+        /// The object of the record that would be changed.
+        object: Name,
+        /// Its code for this.
+        code: String,
+        /// Why, in its words.
+        message: String,
+        /// The field that is wrong; empty: the whole.
+        field: String,
+    },
+    /// A plugin has to judge the change, and cannot at present.
+    #[error("`{plugin}` has to look at each change of `{object}` first, and could not: {code}: {message}")]
+    Unjudged {
+        /// The plugin.
+        plugin: AutomationId,
+        /// The object.
+        object: Name,
         /// The code with which it failed.
         code: String,
         /// Why.
@@ -223,8 +261,11 @@ impl EngineError {
             Self::UnknownAction(_) => "unknown_action",
             Self::NotCallable(_) => "not_callable",
             Self::ActionFailed { .. } => "action_failed",
+            Self::RouteFailed { .. } => "route_failed",
             Self::Compensator { .. } => "compensator_failed",
             Self::Resting { .. } => crate::usage::RESTING,
+            Self::Refused { .. } => "refused",
+            Self::Unjudged { .. } => "unjudged",
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",
@@ -264,6 +305,10 @@ impl EngineError {
             Self::Invalid(problems) => problems.clone(),
             Self::UnknownField { field, .. } | Self::Unique { field, .. } => {
                 vec![FieldProblem { pointer: format!("/{field}"), message: self.to_string() }]
+            }
+            Self::Refused { field, .. } => {
+                let pointer = if field.is_empty() { String::new() } else { format!("/{field}") };
+                vec![FieldProblem { pointer, message: self.to_string() }]
             }
             _ => Vec::new(),
         }

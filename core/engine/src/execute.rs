@@ -33,6 +33,7 @@ use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::invoked;
+use crate::judges::NotJudged;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
@@ -109,7 +110,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         let by_event = matches!(&done.unit.journal, JournalStep::Append { waits, .. } if !waits.is_empty());
         let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty() && !by_event;
         crash_point("slice.executed");
-        match commit(inner, &item.run, done.unit, locks).await {
+        match judged(inner, &item.run, done.unit, locks).await {
             Ok(()) => {
                 sent(inner, &item.run, &effects);
                 if waits_on && let Err(error) = inner.look_again(&item.run).await {
@@ -117,7 +118,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 }
                 return settle(inner, item, (status, attempt), wake_at);
             }
-            Err(error) if is_conflict(&error, conflicts) => {
+            Err(NotJudged::Store(error)) if is_conflict(&error, conflicts) => {
                 conflicts += 1;
                 inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
                 if conflicts >= CONFLICTS_UNTIL_HOLD && held.is_none() {
@@ -125,18 +126,13 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 }
             }
             // Somebody else has ended the run meanwhile: an operator, or this very run before a connection broke.
-            Err(StoreError::RunMoved { .. }) => return moved(inner, &item.run).await,
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
+            Err(NotJudged::Store(StoreError::RunMoved { .. })) => return moved(inner, &item.run).await,
+            Err(NotJudged::Store(error @ (StoreError::Unavailable(_) | StoreError::Full))) => {
                 tracing::warn!(run.id = %item.run.id, "the run {} waits for the database: {error}", item.run.id);
                 inner.pause(COMMIT_RETRY).await;
             }
-            Err(error) => {
-                let failure = refused(&error);
-                let report = SliceReport { outcome: Err(failure), ..no_report() };
-                let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
-                let (status, wake_at) = (failed.status, failed.wake_at);
-                let told = tell_end(inner, &item, &mut failed).await;
-                if told.is_ok() && commit(inner, &item.run, failed.unit, SliceLocks::default()).await.is_ok() {
+            Err(why) => {
+                if let Some((status, wake_at)) = fail(inner, &item, against(why)).await {
                     let attempt = item.run.attempt.saturating_add(1);
                     return settle(inner, item, (status, attempt), wake_at);
                 }
@@ -145,6 +141,34 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         }
         if inner.is_stopping() {
             return;
+        }
+    }
+}
+
+/// Commits what a slice of `run` came to, if the plugins that look at such changes let it through.
+async fn judged(inner: &Inner, run: &Run, mut unit: UnitOfWork, locks: SliceLocks) -> Result<(), NotJudged> {
+    inner.judge(&mut unit, Some(&run.automation)).await?;
+    Ok(commit(inner, run, unit, locks).await?)
+}
+
+/// Commits that the slice of `item` has failed; gives where its run stands then, unless that could not be committed either.
+async fn fail(inner: &Inner, item: &Item, failure: GuestFailure) -> Option<(RunStatus, Option<Timestamp>)> {
+    let report = SliceReport { outcome: Err(failure), ..no_report() };
+    let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
+    let stands = (failed.status, failed.wake_at);
+    tell_end(inner, item, &mut failed).await.ok()?;
+    commit(inner, &item.run, failed.unit, SliceLocks::default()).await.ok()?;
+    Some(stands)
+}
+
+/// What stands against a commit becomes the run's error. A rule of a plugin stays until somebody changes it.
+fn against(why: NotJudged) -> GuestFailure {
+    match why {
+        NotJudged::Store(error) => refused(&error),
+        NotJudged::By(verdict) => {
+            let retryable = verdict.passing;
+            let error = EngineError::from(verdict);
+            GuestFailure::Failed { code: error.code().into(), message: error.to_string(), retryable }
         }
     }
 }

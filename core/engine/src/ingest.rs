@@ -255,6 +255,12 @@ impl Engine {
         Ok(events.into_iter().filter(|event| visible(caller, &schema, event)).collect())
     }
 
+    /// The instant that everything here goes by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
     /// The position of the latest event.
     #[must_use]
     pub fn head(&self) -> i64 {

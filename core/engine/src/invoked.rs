@@ -44,11 +44,20 @@ pub(crate) fn started_by(event: &Event) -> Option<Match> {
 
 /// The event that starts the run `child` of `version`.
 pub(crate) fn invocation(version: &Version, child: RunId, input: Json, time: Timestamp) -> NewEvent {
+    start(version, child, ("input", input), time)
+}
+
+/// The event that starts the run `run` of `version`, which answers `request`.
+pub(crate) fn requested(version: &Version, run: RunId, request: Json, time: Timestamp) -> NewEvent {
+    start(version, run, ("request", request), time)
+}
+
+fn start(version: &Version, run: RunId, (field, given): (&str, Json), time: Timestamp) -> NewEvent {
     let data = vec![
-        ("run", Value::text(&child.to_string())),
+        ("run", Value::text(&run.to_string())),
         ("automation", Value::text(version.id.as_str())),
         ("digest", Value::text(&version.digest.to_string())),
-        ("input", Value::Json(input.into())),
+        (field, Value::Json(given.into())),
     ];
     core_event(INVOKED, data, time)
 }

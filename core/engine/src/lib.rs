@@ -32,6 +32,7 @@ mod ingest;
 mod invoked;
 mod journal;
 mod journaled;
+mod judges;
 mod key;
 mod keys;
 mod lanes;
@@ -52,6 +53,7 @@ mod registry;
 mod rehearse;
 mod replay;
 mod retry;
+mod routes;
 mod runs;
 mod scenario;
 mod schedules;
@@ -95,9 +97,10 @@ pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;
 pub use rehearse::RehearsalPage;
 pub use retry::{RetryOn, RetryOptions};
+pub use routes::{FoundRoute, RouteAnswer, RouteMiss, RouteOptions, RouteReply, RouteRequest, Sender, read_query};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
-    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Usage, Verdict,
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Spent, Stage, StepReport, Verdict,
 };
 pub use schedules::Progress;
 pub use scratch::Scratch;

@@ -51,6 +51,8 @@ pub(crate) struct Planner<'a> {
     wanted_ids: HashMap<Name, HashSet<RecordId>>,
     named: HashMap<Named, RecordId>,
     images: HashMap<RecordId, Arc<Record>>,
+    /// What the row that was planned last has replaced among them.
+    last: Vec<(RecordId, Option<Arc<Record>>)>,
 }
 
 fn canonical(value: &Value) -> String {
@@ -65,6 +67,7 @@ impl<'a> Planner<'a> {
             wanted_ids: HashMap::new(),
             named: HashMap::new(),
             images: HashMap::new(),
+            last: Vec::new(),
         }
     }
 
@@ -144,6 +147,16 @@ impl<'a> Planner<'a> {
         record.filter(|r| r.object.name == *object).cloned()
     }
 
+    /// Forgets what the row that was planned last would have done: it is not taken.
+    pub(crate) fn take_back(&mut self) {
+        for (id, before) in self.last.drain(..).rev() {
+            match before {
+                Some(record) => drop(self.images.insert(id, record)),
+                None => drop(self.images.remove(&id)),
+            }
+        }
+    }
+
     /// Plans one row; an error leaves the planner as it was.
     pub(crate) fn plan(
         &mut self,
@@ -170,10 +183,11 @@ impl<'a> Planner<'a> {
             }
         };
         let planned = self.put(object, before, changes, time, &mut puts)?;
+        self.last.clear();
         for record in nested {
-            self.remember(record);
+            self.plan_on(record);
         }
-        self.remember(planned.0.clone());
+        self.plan_on(planned.0.clone());
         Ok(Planned { puts, record: planned.0, created: planned.1.is_none(), before: planned.1 })
     }
 
@@ -229,6 +243,12 @@ impl<'a> Planner<'a> {
                 Ok((Arc::new(after), Some(before)))
             }
         }
+    }
+
+    /// Lets the rows after this one see what it does.
+    fn plan_on(&mut self, record: Arc<Record>) {
+        self.last.push((record.id, self.images.get(&record.id).cloned()));
+        self.remember(record);
     }
 
     fn remember(&mut self, record: Arc<Record>) {

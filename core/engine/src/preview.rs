@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::execute::host;
 use crate::journaled::WAITING;
+use crate::judges::{Author, Bench, NotJudged};
 use crate::plan::Planner;
 
 /// Runs that one row may set off in a preview.
@@ -54,10 +55,17 @@ impl Engine {
         }
         planner.load(&self.inner.store).await?;
         let mut trial = Trial { position: self.inner.store.head(), ..Trial::default() };
+        let mut bench = Bench::default();
         for row in rows {
             match planner.plan(&batch.object, &row.target, &row.draft, row.time) {
                 Err(error) => outcomes[row.index()] = refused(&error),
                 Ok(planned) => {
+                    let author = Author { actor: &batch.caller.actor, own: None, time: row.time };
+                    if let Err(NotJudged::By(verdict)) = bench.judge(&self.inner, (&planned.puts, &[]), author).await {
+                        outcomes[row.index()] = refused(&verdict.into());
+                        planner.take_back();
+                        continue;
+                    }
                     outcomes[row.index()] = outcome(&planned);
                     let first = self.apply(&mut trial, &planned.puts, row.time, &batch.caller.actor).await?;
                     self.react(&mut trial, first).await?;

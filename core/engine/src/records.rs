@@ -271,6 +271,7 @@ impl Engine {
         if unit.puts.is_empty() && unit.idempotency.is_none() {
             return Ok(written(&planned.record, planned.created));
         }
+        self.inner.judge(&mut unit, None).await?;
         match self.inner.store.commit(unit).await {
             Ok(committed) => {
                 let after = committed.records.iter().rev().find(|(id, _)| *id == planned.record.id);
@@ -298,7 +299,24 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let object = caller.object(&self.inner.store.schema(), object, Act::Write)?;
         self.inner.writable(None)?;
-        let found = self.locate(&object, &key::parse(&object, key)?).await?;
+        let mut last = EngineError::Conflict("others changed the same record again and again".into());
+        for _ in 0..WRITE_TRIES {
+            match self.try_delete(caller, &object, key, options).await {
+                Err(error) if error.is_conflict() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    async fn try_delete(
+        &self,
+        caller: &Caller,
+        object: &ObjectDef,
+        key: &str,
+        options: &WriteOptions,
+    ) -> Result<(), EngineError> {
+        let found = self.locate(object, &key::parse(object, key)?).await?;
         let record = found.ok_or_else(|| EngineError::not_found(format!("{} `{key}`", object.name)))?;
         let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
         if let Some(expected) = options.if_match {
@@ -314,6 +332,7 @@ impl Engine {
             changes: Vec::new(),
         });
         unit.reads.extend(self.inner.may_answer(caller, &unit.puts).await?);
+        self.inner.judge(&mut unit, None).await?;
         self.inner.store.commit(unit).await?;
         Ok(())
     }

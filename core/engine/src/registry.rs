@@ -19,6 +19,7 @@ use rapport_sandbox::Program;
 use rapport_store::Match;
 use serde::{Deserialize, Serialize};
 
+use crate::judges::{Absent, Judges};
 use crate::settings::Overrides;
 
 /// What an automation is made of.
@@ -60,13 +61,16 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     active: Vec<Arc<Version>>,
+    /// What should be live and could not be loaded.
+    absent: Vec<Absent>,
     index: HashMap<EventType, Vec<Entry>>,
+    judges: Judges,
 }
 
 impl Snapshot {
     /// The snapshot of these versions over `schema`. A condition that does not read for a type (a wildcard reaches types
     /// with other fields) never holds for it; [`check_triggers`] has refused those that read for none.
-    pub(crate) fn new(active: Vec<Arc<Version>>, schema: &Schema) -> Self {
+    pub(crate) fn new(active: Vec<Arc<Version>>, absent: Vec<Absent>, schema: &Schema) -> Self {
         let mut index: HashMap<EventType, Vec<Entry>> = HashMap::new();
         for version in &active {
             for trigger in &version.declaration.triggers {
@@ -78,7 +82,18 @@ impl Snapshot {
                 }
             }
         }
-        Self { active, index }
+        let judges = Judges::of(&active, &absent);
+        Self { active, absent, index, judges }
+    }
+
+    /// What should be live and could not be loaded.
+    pub(crate) fn absent(&self) -> &[Absent] {
+        &self.absent
+    }
+
+    /// The hooks of what is live.
+    pub(crate) const fn judges(&self) -> &Judges {
+        &self.judges
     }
 
     /// The live versions.

@@ -67,6 +67,12 @@ pub struct EngineMetrics {
     pub runs_total: u64,
     /// Fuel used by all slices.
     pub fuel_total: u64,
+    /// Changes that plugins were asked about before they were made.
+    pub hooks_asked_total: u64,
+    /// Changes that plugins refused.
+    pub hooks_refused_total: u64,
+    /// Hooks that failed, whatever became of the change.
+    pub hooks_failed_total: u64,
 }
 
 impl RunFilter {
@@ -275,6 +281,9 @@ impl Engine {
             events_total: counters.events.load(Ordering::Relaxed),
             runs_total: counters.runs.load(Ordering::Relaxed),
             fuel_total: counters.fuel.load(Ordering::Relaxed),
+            hooks_asked_total: self.inner.judged.asked.load(Ordering::Relaxed),
+            hooks_refused_total: self.inner.judged.refused.load(Ordering::Relaxed),
+            hooks_failed_total: self.inner.judged.failed.load(Ordering::Relaxed),
         }
     }
 }

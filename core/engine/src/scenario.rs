@@ -19,6 +19,7 @@ mod expect;
 mod play;
 mod read;
 mod report;
+mod request;
 mod stubs;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ use crate::ingest::Incoming;
 use self::stubs::Stub;
 pub use play::{Shown, Stage};
 pub use read::ScenarioError;
-pub use report::{Difference, ScenarioReport, StepReport, Usage, Verdict};
+pub use report::{Difference, ScenarioReport, Spent, StepReport, Verdict};
 
 /// A scenario as its file tells it.
 #[derive(Debug, Clone)]
@@ -89,6 +90,8 @@ enum What {
     Answer(u32, String),
     /// An action of a plugin is called.
     Call(Call),
+    /// A request is sent to an address of a plugin.
+    Request(Box<Asked>),
     /// From now on HTTP calls are answered so.
     Http(Stub),
     /// Something must be so.
@@ -105,6 +108,7 @@ impl What {
             Self::Write(_) => "write",
             Self::Answer(..) => "answer",
             Self::Call(_) => "call",
+            Self::Request(_) => "request",
             Self::Http(_) => "http",
             Self::Expect(_) => "expect",
             Self::Crash => "crash",
@@ -123,6 +127,33 @@ struct Call {
     error: Option<String>,
     /// Whether its run is open when all that is due is done.
     waits: bool,
+    /// What else is so afterwards.
+    expect: Option<Expect>,
+}
+
+/// A request to an address of a plugin.
+#[derive(Debug, Clone)]
+struct Asked {
+    method: String,
+    /// What follows `/x/`.
+    address: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    awaited: Awaited,
+}
+
+/// What the answer to a request is like. All that is given holds.
+#[derive(Debug, Clone, Default)]
+struct Awaited {
+    status: Option<u16>,
+    /// Whether its run is open when all that is due is done.
+    waits: bool,
+    /// A text is compared as it is, anything else with the JSON of the body.
+    body: Option<Json>,
+    /// What stands somewhere in the body.
+    contains: Option<String>,
+    headers: Vec<(String, String)>,
     /// What else is so afterwards.
     expect: Option<Expect>,
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use rapport_model::event::{Body, NewEvent, Origin};
 use rapport_model::limits::PAGE_ROWS_MAX;
-use rapport_model::{AutomationId, Digest, Event, EventType, Name, RecordId, Run, RunId, RunStatus, Value};
+use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, RecordId, Run, RunId, RunStatus, Value};
 use rapport_store::{Duplicate, EventQuery, Match, RunQuery, StoreError, UNDO_REQUESTED, UnitOfWork};
 use serde_json::{Value as Json, json};
 
@@ -34,6 +34,7 @@ use crate::bulk::Reaction;
 use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
+use crate::judges::{Author, Bench, NotJudged};
 use crate::lanes::lane_of;
 
 pub(crate) use since::Targets;
@@ -307,17 +308,46 @@ impl Inner {
         runs: &[Arc<Run>],
         options: &UndoOptions,
     ) -> Result<Json, EngineError> {
-        let refused = plan::Refused::new();
-        let mut planner = plan::Planner::new(self, (self.clock.now(), None, &caller.actor), &refused);
+        let mut refused = plan::Refused::new();
+        loop {
+            let known = refused.len();
+            let shown = self.foretell(caller, runs, &mut refused).await?;
+            if refused.len() == known {
+                return Ok(answer(options, &shown));
+            }
+        }
+    }
+
+    /// The same once; what plugins would keep from being put back is noted.
+    async fn foretell(
+        &self,
+        caller: &Caller,
+        runs: &[Arc<Run>],
+        refused: &mut plan::Refused,
+    ) -> Result<Vec<Json>, EngineError> {
+        let (now, actor) = (self.clock.now(), Actor::Automation(undo_id()));
+        let (mut bench, mut more) = (Bench::default(), plan::Refused::new());
+        let mut planner = plan::Planner::new(self, (now, None, &caller.actor), refused);
         let mut shown = Vec::with_capacity(runs.len());
         for run in runs {
+            planner.beside.by = None;
             let report = planner.plan(run).await?;
+            let own = planner.beside.by.clone();
+            let author = Author { actor: &actor, own: own.as_ref(), time: now };
+            match bench.judge(self, (planner.buffer.puts(), &[]), author).await {
+                Ok(_) => {}
+                Err(NotJudged::By(verdict)) if own.is_none() && !verdict.passing => {
+                    more.insert((verdict.object.clone(), verdict.id), EngineError::from(verdict).to_string());
+                }
+                Err(why) => return Err(why.into()),
+            }
             planner.buffer.start_slice();
             let mut json = run_json(run);
             merge(&mut json, report.to_json());
             shown.push(json);
         }
-        Ok(answer(options, &shown))
+        refused.extend(more);
+        Ok(shown)
     }
 
     /// Waits until the run has ended.

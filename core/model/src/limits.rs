@@ -34,6 +34,8 @@ pub const LOCK_KEY_BYTES_MAX: usize = 200;
 pub const LOCKS_PER_SLICE_MAX: usize = 16;
 /// Bytes of the input of a run that is invoked, and of its result, as JSON.
 pub const INVOKE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the body of an answer of a plugin to a request.
+pub const ROUTE_REPLY_BYTES_MAX: usize = 512 << 10;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.
@@ -67,6 +69,10 @@ pub struct Limits {
     pub slice_fuel_max: u64,
     /// Wall-clock milliseconds of one slice, host calls included.
     pub slice_wall_ms_max: u64,
+    /// Fuel of one plugin's look at a change that is about to be made.
+    pub hook_fuel_max: u64,
+    /// Wall-clock milliseconds of such a look.
+    pub hook_wall_ms_max: u64,
     /// Bytes of linear memory of one instance.
     pub slice_memory_bytes_max: usize,
     /// Bytes of WebAssembly stack.
@@ -130,6 +136,8 @@ impl Default for Limits {
         Self {
             slice_fuel_max: 50_000_000,
             slice_wall_ms_max: 2_000,
+            hook_fuel_max: 10_000_000,
+            hook_wall_ms_max: 500,
             slice_memory_bytes_max: 32 << 20,
             slice_stack_bytes_max: 512 << 10,
             slice_table_elements_max: 100_000,

@@ -62,8 +62,9 @@
 //! path = "/partners/{partner}/earn"                   # below /x/loyalty
 //! access = "signed"                                   # or public, users
 //! secret = "partner-key"
-//! per_minute = 60
+//! per_minute = 60                                     # of one client; all together ten times as many
 //! body_bytes_max = 65536
+//! # lane = "customer"                                 # a parameter of the path that names the lane's record
 //!
 //! [[hooks]]
 //! object = "order"

@@ -146,6 +146,8 @@ pub struct Sandbox(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) runtime: Runtime,
     limits: Arc<Limits>,
+    /// What a look at a change may use, in the place of a slice.
+    judging: Arc<Limits>,
     cache: Option<Cache>,
     interpreter: OnceLock<Interpreter>,
     loading: tokio::sync::Mutex<()>,
@@ -186,6 +188,10 @@ impl Shared {
 
     pub(crate) async fn function_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.functions.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
+    }
+
+    pub(crate) const fn judging(&self) -> &Arc<Limits> {
+        &self.judging
     }
 
     pub(crate) async fn rendering_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
@@ -236,6 +242,11 @@ impl Sandbox {
             rendering: Semaphore::new(RENDERING_MAX),
             beside: Semaphore::new(BESIDE_MAX),
             functions: Semaphore::new(FUNCTIONS_MAX),
+            judging: Arc::new(Limits {
+                slice_fuel_max: config.limits.hook_fuel_max.min(config.limits.slice_fuel_max),
+                slice_wall_ms_max: config.limits.hook_wall_ms_max.min(config.limits.slice_wall_ms_max),
+                ..config.limits.clone()
+            }),
             limits: Arc::new(config.limits),
         })))
     }

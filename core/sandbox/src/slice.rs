@@ -13,7 +13,7 @@ use crate::host::{Allowance, Host};
 use crate::sandbox::{Program, ProgramBody, Sandbox, Script};
 use crate::wire::calls::{InRefusal, InResponse, OutCall, OutChange, OutRequest, OutStep, OutUndone};
 use crate::wire::{InError, OutEvent};
-use crate::work::{FunctionCall, Output, Work};
+use crate::work::{FunctionCall, Output, ProposedChange, Work};
 
 /// What an export answers: its output, or that it failed.
 type Answered = Result<Output, InError>;
@@ -101,6 +101,21 @@ impl Sandbox {
         let _permit = self.shared().function_permit().await;
         let terms = Terms::of_allowance(self.limits(), left);
         let (report, host) = self.call_dyn(program, Work::Function(call), (Box::new(host), terms)).await;
+        (report, given_back(host))
+    }
+
+    /// Has `program` look at a change that is about to be made, under the smaller limits of that.
+    ///
+    /// Whoever asks holds no instance; it waits for none that a slice holds.
+    ///
+    /// # Panics
+    /// Only if the host panics.
+    pub async fn judge<H: Host>(&self, program: &Program, change: ProposedChange, host: H) -> (SliceReport, H) {
+        let _permit = self.shared().beside_permit().await;
+        let judging = self.shared().judging();
+        let lowered = program.bounds().map(|bounds| Arc::new(bounds.budgets.within(judging)));
+        let terms = Terms::of_slice(lowered.as_ref().unwrap_or(judging));
+        let (report, host) = self.call_dyn(program, Work::Validate(change), (Box::new(host), terms)).await;
         (report, given_back(host))
     }
 

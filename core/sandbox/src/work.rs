@@ -198,9 +198,9 @@ pub struct ProposedChange {
     pub id: String,
     /// `create`, `update` or `delete`.
     pub operation: String,
-    /// The fields that change, as they are.
+    /// The fields of the record that are set, as it is; empty if it is to be created.
     pub before: GuestFields,
-    /// The fields that change, as they would be.
+    /// The fields of the record that would be set; empty if it is to be deleted.
     pub after: GuestFields,
     /// Who makes it.
     pub actor: String,

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rapport_model::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::outbound::Network;
+
 pub mod load;
 mod outbound;
 
@@ -65,6 +67,9 @@ pub struct ServerConfig {
     pub streams_max: usize,
     /// Milliseconds that requests and runs in flight get to finish when the server is told to stop.
     pub drain_ms_max: u64,
+    /// Networks of proxies that are believed when they say in `X-Forwarded-For` whom a request comes from, such as
+    /// `["10.1.2.0/24"]`. The addresses of plugins count requests by that.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for ServerConfig {
@@ -80,6 +85,7 @@ impl Default for ServerConfig {
             batch_bytes_max: 8 << 20,
             streams_max: 256,
             drain_ms_max: 30_000,
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
+use axum::routing::any;
 use futures::FutureExt;
 use rapport_engine::Engine;
 use tokio::sync::{Semaphore, watch};
@@ -34,9 +35,11 @@ mod events;
 mod extract;
 mod health;
 mod keys;
+mod limiter;
 mod loads;
 mod objects;
 mod page;
+mod pages;
 mod plugins;
 mod pump;
 mod records;
@@ -50,6 +53,7 @@ mod versions;
 
 pub(crate) use backtests::SCRATCH_FOLDER;
 pub use extract::API_LIMITS;
+pub(crate) use pages::Peer;
 pub use route::Route;
 
 /// What every handler works with.
@@ -66,6 +70,7 @@ pub struct Shared {
     pub counters: Counters,
     /// Places for readers of the event stream.
     pub streams: Arc<Semaphore>,
+    limiter: limiter::Limiter,
     openapi: String,
     ids: RequestIds,
 }
@@ -157,11 +162,13 @@ impl Service {
         let streams = Arc::new(Semaphore::new(limits.streams_max));
         let counters = Counters::default();
         let ids = RequestIds::new();
-        let api = Api(Arc::new(Shared { engine, limits, data, stopping, counters, streams, openapi, ids }));
+        let limiter = limiter::Limiter::default();
+        let api = Api(Arc::new(Shared { engine, limits, data, stopping, counters, streams, limiter, openapi, ids }));
         let mut router = Router::new();
         for route in routes {
             router = router.route(route.path, route.handler);
         }
+        router = router.route("/x/{*address}", any(pages::answer));
         let router = router.fallback(no_such_address).method_not_allowed_fallback(no_such_method);
         Self { router: router.with_state(api.clone()), api }
     }
@@ -209,6 +216,9 @@ fn finished(response: Response, id: &str) -> Response {
         let mut done = problem.finish(id);
         done.headers_mut().extend(extra);
         return done;
+    }
+    if response.extensions().get::<pages::OfPlugin>().is_some() {
+        return response;
     }
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {

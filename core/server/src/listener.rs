@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::config::ServerConfig;
-use crate::http::Service;
+use crate::http::{Peer, Service};
 
 /// The largest head of a request, and the read buffer of a connection, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -46,8 +46,9 @@ pub async fn serve(
             () = stopped(&mut stopping) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, service.clone(), patience, stopping.clone());
+            Ok((stream, address)) => {
+                let peer = Peer(address.ip());
+                let connection = connection((stream, peer), service.clone(), patience, stopping.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -93,12 +94,18 @@ impl Patience {
     }
 }
 
-async fn connection(stream: TcpStream, service: Service, patience: Patience, mut stopping: watch::Receiver<bool>) {
+async fn connection(
+    (stream, peer): (TcpStream, Peer),
+    service: Service,
+    patience: Patience,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Small answers must not wait for more to send.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Impatient::new(stream, patience.write));
-    let answer = service_fn(move |request: Request<Incoming>| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let service = service.clone();
+        request.extensions_mut().insert(peer);
         async move { Ok::<_, std::convert::Infallible>(service.answer(request.map(Body::new)).await) }
     });
     let connection = http1::Builder::new()

@@ -39,6 +39,7 @@ mod webhook;
 pub use network::{InvalidNetwork, Network};
 pub use resolver::Resolver;
 pub use secrets::{NamedSecret, SECRETS_FOLDER, SecretError, Secrets};
+pub(crate) use webhook::{SignedBy, verify as verify_webhook};
 
 /// The channels that there are.
 const CHANNELS: [&str; 2] = ["email", "webhook"];

@@ -52,6 +52,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_rule", 400, "The rule is not acceptable"),
     ("invalid_event", 400, "The event's envelope is not acceptable"),
     ("unauthenticated", 401, "No valid key was given"),
+    ("invalid_signature", 401, "The request is not signed as it should be"),
     ("forbidden", 403, "The key may not do this"),
     ("not_callable", 403, "The action cannot be called from here"),
     ("not_found", 404, "There is no such thing"),
@@ -77,10 +78,14 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_package", 422, "The file is no package, or was changed"),
     ("untrusted_package", 422, "The package may not come in"),
     ("action_failed", 422, "The run of the action failed"),
+    ("refused", 422, "A plugin refuses the change"),
     ("compensator_failed", 422, "The plugin could not take back what its run did"),
+    ("rate_limited", 429, "Too many requests"),
     ("internal", 500, "The server failed"),
     ("plugin_resting", 503, "The plugin broke down and is left alone for a while"),
+    ("route_failed", 500, "The plugin could not answer"),
     ("unavailable", 503, "The server cannot do this now"),
+    ("unjudged", 503, "A plugin has to look at the change and could not"),
     ("disk_full", 507, "The disk is full"),
 ];
 
@@ -228,7 +233,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.0.status == StatusCode::UNAUTHORIZED {
+        if self.0.code == "unauthenticated" {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(self.0.status.as_u16(), 503 | 507) {
@@ -258,13 +263,23 @@ impl From<EngineError> for Problem {
         for field in error.pointers() {
             problem.0.errors.push(BadField { pointer: field.pointer, detail: field.message });
         }
-        if let EngineError::ActionFailed { run, code, message, .. } = &error {
+        if let EngineError::ActionFailed { run, code, message, .. }
+        | EngineError::RouteFailed { run, code, message, .. } = &error
+        {
             problem.0.extra.insert("error".into(), json!({ "code": code, "message": message }));
             problem.0.extra.insert("run".into(), json!(run));
         }
         if let EngineError::Resting { until, seconds, .. } = &error {
             problem.0.retry_after = Some(*seconds);
             problem.0.extra.insert("until".into(), json!(until));
+        }
+        if let EngineError::Refused { plugin, code, message, field, .. } = &error {
+            problem.0.extra.insert("plugin".into(), json!(plugin));
+            problem.0.extra.insert("error".into(), json!({ "code": code, "message": message, "field": field }));
+        }
+        if let EngineError::Unjudged { plugin, code, .. } = &error {
+            problem.0.extra.insert("plugin".into(), json!(plugin));
+            problem.0.extra.insert("error".into(), json!({ "code": code }));
         }
         if let EngineError::VersionMismatch { current } = &error {
             problem.0.extra.insert("current_version".into(), (*current).into());

@@ -176,6 +176,8 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("action", FieldKind::Text),
             ("at", FieldKind::Timestamp),
             ("input", FieldKind::Json),
+            // Of a request to an address of a plugin: what was asked.
+            ("request", FieldKind::Json),
         ],
         ENDED => &[
             ("run", FieldKind::Text),

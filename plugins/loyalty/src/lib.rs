@@ -10,6 +10,7 @@ mod books;
 mod incoming;
 mod keys;
 mod nightly;
+mod partner;
 mod program;
 mod referral;
 mod report;
@@ -18,7 +19,8 @@ mod settings;
 mod transfer;
 mod undo;
 
-use rapport_sdk::{Call, Compensator, Error, Event, Json, OnAction, OnEvent, OnSchedule, Undone, context};
+use rapport_sdk::route::{Request, Response};
+use rapport_sdk::{Call, Compensator, Error, Event, Json, OnAction, OnEvent, OnRequest, OnSchedule, Undone, context};
 
 use crate::program::Cause;
 
@@ -55,6 +57,13 @@ impl OnAction for Loyalty {
     }
 }
 
+impl OnRequest for Loyalty {
+    fn on_request(request: Request) -> Result<Response, Error> {
+        let (rules, run) = (settings::rules()?, context::run().unwrap_or_default());
+        partner::earn(&request, &rules, Cause { run: &run, what: "partner" })
+    }
+}
+
 impl Compensator for Loyalty {
     fn compensate(undone: Undone) -> Result<(), Error> {
         let (rules, run) = (settings::rules()?, context::run().unwrap_or_default());
@@ -63,4 +72,4 @@ impl Compensator for Loyalty {
 }
 
 #[cfg(target_family = "wasm")]
-rapport_sdk::export!(Loyalty: on_event, on_schedule, on_action, compensate);
+rapport_sdk::export!(Loyalty: on_event, on_schedule, on_action, on_request, compensate);

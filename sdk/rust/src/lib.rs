@@ -3,7 +3,7 @@
 //! A plugin is a type that implements one trait for each role that it has ([`OnEvent`], [`OnSchedule`], [`OnAction`], [`OnRequest`],
 //! [`Validator`], [`Compensator`], [`Migrator`]), a library compiled for `wasm32-wasip2`, and a `plugin.toml` that says what starts
 //! it and what it may do. It asks the host for everything else: [`records`], [`query`], [`events`], [`flow`], [`http`], [`messages`],
-//! [`kv`], [`settings`], [`secrets`], [`scripts`], [`jobs`], [`context`], [`log`], [`clock`], [`random`]. What it writes is kept if it
+//! [`kv`], [`settings`], [`secrets`], [`scripts`], [`jobs`], [`context`], [`log`], [`clock`], [`random`]; [`route`] and [`html`] answer requests. What it writes is kept if it
 //! returns `Ok`, all of it or nothing.
 //!
 //! ```
@@ -36,6 +36,7 @@ mod export;
 #[cfg(not(target_family = "wasm"))]
 pub mod fake;
 pub mod flow;
+pub mod html;
 pub mod http;
 pub mod jobs;
 pub mod kv;

@@ -119,12 +119,27 @@ pub struct Change {
     pub id: String,
     /// `create`, `update` or `delete`.
     pub operation: String,
-    /// The fields that change, as they are.
+    /// The fields of the record that are set, as it is; empty if it is to be created.
     pub before: Fields,
-    /// The fields that change, as they would be.
+    /// The fields of the record that would be set; empty if it is to be deleted.
     pub after: Fields,
-    /// Who makes it.
+    /// Who makes it: `user:…`, `key:…`, `automation:…`, `system`.
     pub actor: String,
+}
+
+impl Change {
+    /// Whether the field would have another value.
+    ///
+    /// ```
+    /// use rapport_sdk::{Change, Fields};
+    /// let change = Change { after: Fields::new().with("amount", 5), ..Change::default() };
+    /// assert!(change.sets("amount") && !change.sets("status"));
+    /// ```
+    #[must_use]
+    pub fn sets(&self, field: &str) -> bool {
+        let value = |fields: &Fields| fields.get(field).cloned().unwrap_or_default();
+        value(&self.before) != value(&self.after)
+    }
 }
 
 impl From<wire::Change> for Change {

@@ -5,6 +5,10 @@ use serde::de::DeserializeOwned;
 use crate::bindings::rapport::plugin::calls as wire;
 use crate::{Error, Json};
 
+mod form;
+
+pub use form::Form;
+
 /// A request to one of the plugin's addresses below `/x/PLUGIN/`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
@@ -22,7 +26,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Who sent it; empty on a public route.
+    /// Who sent it: `user:…` or `key:…`; `signed:SECRET` for whoever knows the secret; empty on a public route.
     pub actor: String,
 }
 
@@ -56,6 +60,21 @@ impl Request {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|e| Error::new("invalid", format!("the body: {e}")))
     }
+
+    /// The body, as a form of a page sends it (`application/x-www-form-urlencoded`).
+    ///
+    /// ```
+    /// use rapport_sdk::route::Request;
+    /// let request = Request { body: b"name=Ada+L.&topic=a&topic=b".to_vec(), ..Request::default() };
+    /// let form = request.form().unwrap();
+    /// assert_eq!((form.get("name"), form.all("topic").count()), (Some("Ada L."), 2));
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid`, if it is none.
+    pub fn form(&self) -> Result<Form, Error> {
+        Form::read(self.header("content-type"), &self.body)
+    }
 }
 
 /// An answer to a request.
@@ -87,9 +106,25 @@ impl Response {
         Self::new(status).header("content-type", "application/json").body(json.to_string())
     }
 
-    /// A page.
+    /// A page. [`Html`](crate::html::Html) puts one together in which what people typed stays text.
+    ///
+    /// ```
+    /// use rapport_sdk::{html::Html, route::Response};
+    /// let thanks = Response::html(200, Html::page("Thanks", &Html::new().raw("<p>Thanks, ").text("<Ada>").raw("</p>")));
+    /// assert!(String::from_utf8(thanks.body).unwrap().contains("Thanks, &lt;Ada&gt;"));
+    /// ```
     pub fn html(status: u16, page: impl Into<Vec<u8>>) -> Self {
         Self::new(status).header("content-type", "text/html; charset=utf-8").body(page)
+    }
+
+    /// Sends the browser on, after a form was taken (303): to an address of this server, or one below `https://`.
+    ///
+    /// ```
+    /// use rapport_sdk::route::Response;
+    /// assert_eq!(Response::redirect("/x/kiosk/thanks").headers[0].1, "/x/kiosk/thanks");
+    /// ```
+    pub fn redirect(to: &str) -> Self {
+        Self::new(303).header("location", to)
     }
 
     /// Plain text.

@@ -13,6 +13,7 @@ use rapport_model::limits::Limits;
 use rapport_model::time::{Clock, WallClock};
 use rapport_server::app::{App, AppOptions};
 use rapport_server::config::{Config, Secret};
+use rapport_server::outbound::{NamedSecret, Secrets};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -221,6 +222,11 @@ pub(crate) fn keeper_manifest(id: &str, rights: &[&str], rest: &str) -> String {
     format!("{head}{trigger}{rights}{rest}")
 }
 
+/// What the manifest of a kiosk says.
+pub(crate) fn kiosk_manifest(id: &str, version: &str, rest: &str) -> String {
+    format!("id = \"{id}\"\nversion = \"{version}\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"A kiosk\"\n{rest}")
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         let Some(app) = self.app.take() else { return };
@@ -340,6 +346,35 @@ impl Setup {
             format!("id = \"{id}\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"A till\"\n");
         std::fs::write(folder.join("plugin.toml"), format!("{head}compensate = true\n{rest}")).unwrap();
         std::fs::copy(env!("TILL_COMPONENT"), folder.join(format!("{id}.wasm"))).unwrap();
+        self
+    }
+
+    /// Installs the SDK's example of a plugin of pages as the plugin `id`; `rest` is what its manifest says beside its head.
+    pub(crate) fn kiosk_plugin(self, id: &str, rest: &str) -> Self {
+        let folder = self.folder.path().join("plugins").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("plugin.toml"), kiosk_manifest(id, "0.1.0", rest)).unwrap();
+        std::fs::copy(env!("KIOSK_COMPONENT"), folder.join(format!("{id}.wasm"))).unwrap();
+        self
+    }
+
+    /// Installs the SDK's example of a plugin that judges changes as the plugin `id`; `rest` is what its manifest says beside its head.
+    pub(crate) fn warden_plugin(self, id: &str, rest: &str) -> Self {
+        let folder = self.folder.path().join("plugins").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        let head =
+            format!("id = \"{id}\"\nversion = \"0.1.0\"\napi = \"0.1\"\npublisher = \"Tests\"\ntitle = \"A warden\"\n");
+        std::fs::write(folder.join("plugin.toml"), format!("{head}{rest}")).unwrap();
+        std::fs::copy(env!("WARDEN_COMPONENT"), folder.join(format!("{id}.wasm"))).unwrap();
+        self
+    }
+
+    /// Keeps a secret in the data folder.
+    pub(crate) fn secret(self, name: &str, value: &str) -> Self {
+        let data = self.folder.path().join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let secret = NamedSecret::new(value, &["partner.example".to_owned()]).unwrap();
+        Secrets::new(&data).set(name, &secret).unwrap();
         self
     }
 

@@ -43,6 +43,8 @@ mod graph;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod imports;
@@ -82,6 +84,8 @@ mod resting;
 mod retrying;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod routes;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rapport_model::plugin::CallerKind;
 use rapport_model::run::ENDED;
-use rapport_model::{Digest, Record, Run, RunId, RunStatus, Value};
+use rapport_model::{Actor, Digest, Record, Run, RunId, RunStatus, Value};
 use rapport_sandbox::work::ActionCall;
 use rapport_sandbox::{Output, Work};
 use rapport_store::{EventQuery, IdempotencyPut, StoreError, UnitOfWork};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-use super::{Callee, ReadingHost, all, read_output, to_json};
+use super::{Callee, Reader, ReadingHost, all, read_output, to_json};
 use crate::engine::{Engine, Inner};
 use crate::entropy;
 use crate::error::EngineError;
@@ -28,6 +28,25 @@ pub struct ActionOptions {
     pub idempotency_key: Option<(String, Digest)>,
     /// How long to wait for the end of its run.
     pub wait: Duration,
+}
+
+/// What makes several requests the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Once {
+    /// Whose key it is.
+    pub(crate) actor: Actor,
+    pub(crate) key: String,
+    /// Tells whether the same was asked.
+    pub(crate) fingerprint: Digest,
+    /// How long it is remembered.
+    pub(crate) micros: i64,
+}
+
+impl Once {
+    pub(crate) fn of(caller: &Caller, options: &ActionOptions) -> Option<Self> {
+        let (key, fingerprint) = options.idempotency_key.clone()?;
+        Some(Self { actor: caller.actor.clone(), key, fingerprint, micros: IDEMPOTENCY_MICROS })
+    }
 }
 
 /// What came of a call.
@@ -95,7 +114,7 @@ impl Engine {
             return Ok(ActionAnswer::Output { output, run: None, replayed: false });
         }
         caller.everywhere(Act::Write)?;
-        let (run, replayed) = match self.known_call(caller, options).await? {
+        let (run, replayed) = match self.inner.started(Once::of(caller, options).as_ref()).await? {
             Some(run) => (run, true),
             None => self.start_action(caller, &callee, input, options).await?,
         };
@@ -117,13 +136,6 @@ impl Engine {
         self.inner.answer_of(name, &run, replayed).await
     }
 
-    /// The run that an earlier call with the same idempotency key has started.
-    async fn known_call(&self, caller: &Caller, options: &ActionOptions) -> Result<Option<RunId>, EngineError> {
-        let Some((key, fingerprint)) = &options.idempotency_key else { return Ok(None) };
-        let kept = self.inner.store.idempotent(&caller.actor, key, self.inner.clock.now()).await?;
-        kept.map(|kept| same_call(&kept.fingerprint, &kept.response, fingerprint)).transpose()
-    }
-
     /// Commits the event and the run of a call; says whether it was an earlier call that did so.
     async fn start_action(
         &self,
@@ -140,21 +152,7 @@ impl Engine {
         let run = RunId(entropy::record_id(&*inner.entropy, now).0);
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.events.push(callee.event(run, input, lane.as_deref(), now));
-        unit.idempotency = options.idempotency_key.clone().map(|(key, fingerprint)| IdempotencyPut {
-            actor: caller.actor.clone(),
-            key,
-            fingerprint,
-            response: json!({ "run": run }).to_string().into_bytes(),
-            expires_at: now.plus_micros(IDEMPOTENCY_MICROS),
-        });
-        match inner.store.commit(unit).await {
-            Ok(_) => Ok((run, false)),
-            Err(StoreError::Idempotent { fingerprint, response }) => match &options.idempotency_key {
-                Some((_, asked)) => same_call(&fingerprint, &response, asked).map(|run| (run, true)),
-                None => Err(EngineError::Internal("an idempotency key that nobody gave".into())),
-            },
-            Err(error) => Err(error.into()),
-        }
+        inner.start_once(unit, run, Once::of(caller, options)).await
     }
 
     async fn lane_record(&self, callee: &Callee, input: &Json) -> Result<Option<Arc<Record>>, EngineError> {
@@ -177,6 +175,39 @@ fn same_call(kept: &Digest, response: &[u8], asked: &Digest) -> Result<RunId, En
 }
 
 impl Inner {
+    /// The run that an earlier request with the same key has started.
+    pub(crate) async fn started(&self, once: Option<&Once>) -> Result<Option<RunId>, EngineError> {
+        let Some(Once { actor, key, fingerprint, .. }) = once else { return Ok(None) };
+        let kept = self.store.idempotent(actor, key, self.clock.now()).await?;
+        kept.map(|kept| same_call(&kept.fingerprint, &kept.response, fingerprint)).transpose()
+    }
+
+    /// Commits the event that starts `run`, unless an earlier request with the same key has started another; says which run it is,
+    /// and whether it was that one.
+    pub(crate) async fn start_once(
+        &self,
+        mut unit: UnitOfWork,
+        run: RunId,
+        once: Option<Once>,
+    ) -> Result<(RunId, bool), EngineError> {
+        let asked = once.as_ref().map(|once| once.fingerprint);
+        unit.idempotency = once.map(|Once { actor, key, fingerprint, micros }| IdempotencyPut {
+            actor,
+            key,
+            fingerprint,
+            response: json!({ "run": run }).to_string().into_bytes(),
+            expires_at: unit.time.plus_micros(micros),
+        });
+        match self.store.commit(unit).await {
+            Ok(_) => Ok((run, false)),
+            Err(StoreError::Idempotent { fingerprint, response }) => match &asked {
+                Some(asked) => same_call(&fingerprint, &response, asked).map(|run| (run, true)),
+                None => Err(EngineError::Internal("an idempotency key that nobody gave".into())),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn callee(&self, name: &str) -> Result<Callee, EngineError> {
         let found = Callee::find(&self.snapshot.load(), name);
         found.map_err(|why| match super::plugin_of(name).and_then(|id| self.plugins.find(&id)) {
@@ -220,7 +251,7 @@ impl Inner {
             caller: caller.clone(),
             event_position: 0,
         };
-        let host = ReadingHost { inner: host, caller };
+        let host = ReadingHost { inner: host, reader: Reader::Action, caller };
         let (report, host) = self.sandbox.call(&callee.version.program, Work::Action(call), host).await;
         self.count(&callee.version, &report, (&host.inner.trace, &turn));
         let output = report.outcome.and_then(|()| match report.output {
@@ -239,7 +270,7 @@ impl Inner {
     }
 
     /// What has come of the call of `name` by now.
-    async fn answer_of(&self, name: &str, run: &Run, replayed: bool) -> Result<ActionAnswer, EngineError> {
+    pub(crate) async fn answer_of(&self, name: &str, run: &Run, replayed: bool) -> Result<ActionAnswer, EngineError> {
         if run.status.is_open() {
             return Ok(ActionAnswer::Open { run: run.id, status: run.status });
         }

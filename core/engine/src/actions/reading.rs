@@ -1,4 +1,4 @@
-//! The host of an action that only reads: what it writes, sends or waits for is refused.
+//! The host of what only reads, an action or a GET: what it writes, sends or waits for is refused.
 
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value};
@@ -13,18 +13,33 @@ use crate::slice::SliceHost;
 /// The code of a call that more than reads.
 const READONLY: &str = "readonly";
 
+/// What only reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// An action that says so.
+    Action,
+    /// A request that by its method does not change anything.
+    Get,
+}
+
 /// The host of a call that only reads.
 #[derive(Debug)]
 pub(crate) struct ReadingHost {
     pub(crate) inner: SliceHost,
+    pub(crate) reader: Reader,
     /// Who calls.
     pub(crate) caller: String,
 }
 
 type Answer<T> = Result<T, HostError>;
 
-fn refused<T>(call: &str) -> Answer<T> {
-    let message = format!("`{call}` is not for an action that only reads: take `readonly` from it in plugin.toml");
+fn refused<T>(reader: Reader, call: &str) -> Answer<T> {
+    let message = match reader {
+        Reader::Action => {
+            format!("`{call}` is not for an action that only reads: take `readonly` from it in plugin.toml")
+        }
+        Reader::Get => format!("`{call}` is not for a GET, which only reads: let a route for POST do it"),
+    };
     Err(HostError { code: READONLY.into(), message, retryable: false, ends_slice: true })
 }
 
@@ -96,82 +111,82 @@ impl Host for ReadingHost {
     }
 
     async fn create(&mut self, _: &str, _: GuestFields) -> Answer<RecordData> {
-        refused("create")
+        refused(self.reader, "create")
     }
 
     async fn update(&mut self, _: &str, _: &str, _: GuestFields) -> Answer<()> {
-        refused("update")
+        refused(self.reader, "update")
     }
 
     async fn increment(&mut self, _: &str, _: &str, _: &str, _: Value) -> Answer<()> {
-        refused("increment")
+        refused(self.reader, "increment")
     }
 
     async fn upsert(&mut self, _: &str, _: &str, _: GuestFields) -> Answer<RecordData> {
-        refused("upsert")
+        refused(self.reader, "upsert")
     }
 
     async fn delete(&mut self, _: &str, _: &str) -> Answer<bool> {
-        refused("delete")
+        refused(self.reader, "delete")
     }
 
     async fn emit(&mut self, _: &str, _: &str, _: GuestFields) -> Answer<()> {
-        refused("emit")
+        refused(self.reader, "emit")
     }
 
     async fn send(&mut self, _: Outgoing) -> Answer<String> {
-        refused("send")
+        refused(self.reader, "send")
     }
 
     async fn http(&mut self, _: HttpRequest) -> Answer<HttpReply> {
-        refused("http")
+        refused(self.reader, "http")
     }
 
     async fn sleep(&mut self, _: &str) -> Answer<()> {
-        refused("sleep")
+        refused(self.reader, "sleep")
     }
 
     async fn sleep_until(&mut self, _: Timestamp) -> Answer<()> {
-        refused("sleep_until")
+        refused(self.reader, "sleep_until")
     }
 
     async fn wait_for(&mut self, _: WaitRequest) -> Answer<Option<GuestEvent>> {
-        refused("wait_for")
+        refused(self.reader, "wait_for")
     }
 
     async fn wait_any(&mut self, _: Vec<WaitRequest>, _: &str) -> Answer<Option<Arrival>> {
-        refused("wait_any")
+        refused(self.reader, "wait_any")
     }
 
     async fn ask(&mut self, _: Question) -> Answer<Reply> {
-        refused("ask")
+        refused(self.reader, "ask")
     }
 
     async fn lock(&mut self, _: &str) -> Answer<()> {
-        refused("lock")
+        refused(self.reader, "lock")
     }
 
     async fn invoke(&mut self, _: &str, _: &str) -> Answer<String> {
-        refused("invoke")
+        refused(self.reader, "invoke")
     }
 
     fn reply(&mut self, _: &str) -> Answer<()> {
-        refused("reply")
+        refused(self.reader, "reply")
     }
 
     async fn kv_set(&mut self, _: &str, _: Vec<u8>) -> Answer<()> {
-        refused("kv set")
+        refused(self.reader, "kv set")
     }
 
     async fn kv_delete(&mut self, _: &str) -> Answer<bool> {
-        refused("kv delete")
+        refused(self.reader, "kv delete")
     }
 
     async fn kv_increment(&mut self, _: &str, _: i64) -> Answer<i64> {
-        refused("kv increment")
+        refused(self.reader, "kv increment")
     }
 
     async fn start_job(&mut self, _: JobRequest) -> Answer<String> {
-        refused("jobs start")
+        refused(self.reader, "jobs start")
     }
 }

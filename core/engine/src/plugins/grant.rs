@@ -25,7 +25,8 @@ use crate::settings::{activation, configured};
 pub struct Grant {
     /// All of it.
     pub all: bool,
-    /// Else these items. Rights may be left out: then host calls that need them are refused.
+    /// Else these items. Rights may be left out: then host calls that need them are refused. So may routes and hooks: then they are not
+    /// there, and not asked.
     pub items: Option<Vec<String>>,
     /// The digest of the list that was shown; if the plugin asks for another by now, nothing is granted.
     pub asked: Option<String>,
@@ -92,8 +93,11 @@ fn decide(plugin: &Installed, pending: &Packed, grant: &Grant) -> Result<(Asked,
         return Err(EngineError::invalid("/items", format!("`{shown}` is not asked for{hint}")));
     }
     let left: Vec<&str> = asked.iter().copied().filter(|item| !chosen.contains(item)).collect();
-    if let Some(needed) = left.iter().find(|item| item.parse::<Capability>().is_err()) {
-        let why = format!("`{needed}` cannot be left out: only rights can");
+    // A route that was not granted is not there, and a hook that was not is not asked.
+    let optional =
+        |item: &str| item.starts_with("route:") || item.starts_with("validate:") || item.parse::<Capability>().is_ok();
+    if let Some(needed) = left.iter().find(|item| !optional(item)) {
+        let why = format!("`{needed}` cannot be left out: only rights, routes and hooks can");
         return Err(EngineError::invalid("/items", why));
     }
     let own = |items: Vec<&str>| items.into_iter().map(str::to_owned).collect::<Vec<_>>();

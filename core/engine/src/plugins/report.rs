@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rapport_model::plugin::Asked;
-use rapport_model::{Capability, Declaration};
+use rapport_model::{AutomationId, Capability, Declaration};
 use rapport_package::Package;
 use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
@@ -14,6 +14,7 @@ use crate::engine::{Engine, Inner};
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::registry::{AutomationKind, Version};
+use crate::routes;
 
 /// Everything that a package says of itself: who made it, what it asks for and why, what it adds, and what it touches.
 ///
@@ -116,25 +117,33 @@ impl Engine {
         Ok(all)
     }
 
-    /// A plugin, with what it has used since the start.
+    /// A plugin, with what it has used since the start, and the addresses that its live version answers.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
     pub fn plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
-        let found = rapport_model::AutomationId::new(id).ok().and_then(|id| self.inner.plugins.find(&id));
-        if let (None, Some(version)) = (&found, self.inner.snapshot.load().plugin(id)) {
-            return Ok(self.inner.of_folder(version));
+        let missing = || EngineError::not_found(format!("plugin `{id}`"));
+        let id = AutomationId::new(id).map_err(|_| missing())?;
+        if let Some(found) = self.inner.plugins.find(&id) {
+            return Ok(self.inner.plugin_json(&found));
         }
-        let found = found.ok_or_else(|| EngineError::not_found(format!("plugin `{id}`")))?;
-        Ok(self.inner.plugin_json(&found))
+        let live = self.inner.snapshot.load();
+        let version = live.version(&id).filter(|version| version.kind == AutomationKind::Plugin);
+        Ok(self.inner.of_folder(version.ok_or_else(missing)?))
     }
 }
 
 impl Inner {
     /// A plugin that lies in the operator's folder, as callers see it.
     fn of_folder(&self, version: &Version) -> Json {
-        let shown = json!({ "id": version.id, "state": "enabled", "source": "folder", "digest": version.digest });
+        let shown = json!({
+            "id": version.id,
+            "state": "enabled",
+            "source": "folder",
+            "digest": version.digest,
+            "routes": routes::to_json(&version.id, &version.declaration, None),
+        });
         self.with_usage(&version.id, shown)
     }
 
@@ -166,6 +175,9 @@ impl Inner {
             "granted_by": plugin.granted_by,
             "granted_at": plugin.granted_at,
             "pending": pending,
+            "routes": self.snapshot.load().version(&plugin.name).map(|version| {
+                routes::to_json(&plugin.name, &version.declaration, Some(&plugin.granted))
+            }),
         });
         self.with_usage(&plugin.name, shown)
     }

@@ -1,6 +1,7 @@
 //! Reads a scenario's JSON. What does not fit is refused with its place, and a key that nobody knows with the nearest one.
 
 mod call;
+mod request;
 mod stub;
 
 use std::collections::BTreeMap;
@@ -215,10 +216,10 @@ fn read_actor(all: &Members<'_>) -> Read<Person> {
 }
 
 /// The kinds of steps.
-const KINDS: [&str; 7] = ["event", "write", "call", "expect", "crash", "http", "answer"];
+const KINDS: [&str; 8] = ["event", "write", "call", "request", "expect", "crash", "http", "answer"];
 
 fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
-    step.only(&["at", "event", "write", "call", "expect", "crash", "http", "answer"])?;
+    step.only(&["at", "event", "write", "call", "request", "expect", "crash", "http", "answer"])?;
     let at = step.instant("at")?;
     let given: Vec<&str> = KINDS.into_iter().filter(|kind| step.get(kind).is_some()).collect();
     let json = given.first().and_then(|kind| step.get(kind)).unwrap_or(&Json::Null);
@@ -227,6 +228,7 @@ fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
         [] if at.is_some() => What::Pass,
         [] => return wrong(&step.pointer, format!("says nothing: give it one of {}, or `at`", KINDS.join(", "))),
         ["call"] | ["call", "expect"] => What::Call(call::read(step)?),
+        ["request"] | ["request", "expect"] => What::Request(Box::new(request::read(step)?)),
         ["event"] => What::Event(read_event(&Members::of(json, &place)?, index)?),
         ["write"] => What::Write(read_write(&Members::of(json, &place)?)?),
         ["expect"] => What::Expect(read_expect(&Members::of(json, &place)?)?),
@@ -240,6 +242,10 @@ fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
         }
     };
     Ok(Step { at, what })
+}
+
+fn owned((name, value): (&String, &Json)) -> (String, Json) {
+    (name.clone(), value.clone())
 }
 
 fn read_answer(answer: &Members<'_>) -> Read<What> {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use std::sync::Arc;
 
 use super::{Answer, Kept, Outbound, SliceHost, SliceLocks, Stream, Trace};
-use crate::actions::{self, Callee, ReadingHost};
+use crate::actions::{self, Callee, Reader, ReadingHost};
 use crate::error::FieldProblem;
 use crate::invoked;
 use crate::plugins::DISABLED;
@@ -55,7 +55,7 @@ impl SliceHost {
             event_position: 0,
         };
         let sandbox = self.outbound.sandbox().clone();
-        let host = ReadingHost { inner: twin, caller };
+        let host = ReadingHost { inner: twin, reader: Reader::Action, caller };
         let (report, host) = sandbox.call_beside(&callee.version.program, Work::Action(work), host).await;
         self.usages.note(&callee.version, &report, (&host.inner.trace, &turn));
         (self.buffer, self.rows_read) = (host.inner.buffer, host.inner.rows_read);

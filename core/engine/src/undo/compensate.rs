@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rapport_model::event::NewEvent;
 use rapport_model::json::to_json;
 use rapport_model::run::invoked_run_id;
-use rapport_model::{Effect, Run, RunId};
+use rapport_model::{AutomationId, Effect, Run, RunId};
 use rapport_sandbox::work::Undone;
 use rapport_sandbox::{GuestEvent, GuestFailure, Work};
 use serde_json::json;
@@ -32,6 +32,8 @@ pub(super) struct Beside {
     pub(super) effects: Vec<Effect>,
     /// The locks that were taken; they are held until the commit.
     pub(super) locks: SliceLocks,
+    /// Whose compensator it was: the plugin has decided on what was written by itself.
+    pub(super) by: Option<AutomationId>,
 }
 
 impl Planner<'_> {
@@ -79,6 +81,7 @@ impl Planner<'_> {
             break host;
         };
         self.buffer = host.buffer;
+        self.beside.by = Some(version.id.clone());
         note(&self.buffer.changes(), report);
         report.done.extend(host.events.iter().map(|event| json!({ "did": "reported", "record": event.kind.as_str() })));
         if self.undo.is_some() {

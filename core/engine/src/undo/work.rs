@@ -24,6 +24,7 @@ use crate::effects::called_off;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::execute::{sent, settle};
+use crate::judges::NotJudged;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
 
@@ -41,14 +42,22 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     let mut held: Option<Held<'_>> = None;
     while !inner.is_stopping() {
         let outcome = match attempt(inner, &item.run, &refused).await {
-            Ok((unit, locks)) => {
+            Ok((mut unit, locks, by)) => {
                 let (puts, touched, effects) = (unit.puts.clone(), touched(&unit), unit.effects.clone());
-                let committed = inner.store.commit(unit).await.map_err(|error| (error, puts, touched));
+                let committed = match judged(inner, &mut unit, by.as_ref(), &mut refused).await {
+                    Ok(true) => inner.store.commit(unit).await.map(drop),
+                    Ok(false) => continue,
+                    Err(NotJudged::Store(error)) => Err(error),
+                    Err(NotJudged::By(verdict)) => {
+                        let error = EngineError::from(verdict);
+                        return fail(inner, item, error.code(), &error.to_string()).await;
+                    }
+                };
                 drop(locks);
                 if committed.is_ok() {
                     sent(inner, &item.run, &effects);
                 }
-                committed
+                committed.map_err(|error| (error, puts, touched))
             }
             Err(error @ (EngineError::Unavailable(_) | EngineError::Full)) => {
                 tracing::warn!(run.id = %item.run.id, "the undo {} waits for the database: {error}", item.run.id);
@@ -58,7 +67,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             Err(error) => return fail(inner, item, error.code(), &error.to_string()).await,
         };
         match outcome {
-            Ok(_) => return settle(inner, item, (RunStatus::Completed, 0), None),
+            Ok(()) => return settle(inner, item, (RunStatus::Completed, 0), None),
             Err((StoreError::RunMoved { .. }, ..)) => return,
             Err((StoreError::Unavailable(_) | StoreError::Full, ..)) => inner.pause(REST).await,
             Err((error, puts, touched)) => {
@@ -78,8 +87,34 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     }
 }
 
+/// Has what is to be put back judged; no, if a plan is to be made that leaves a record alone, since a plugin keeps it as it is. What a
+/// compensator has written is the plugin's own decision, which is not made halfway.
+async fn judged(
+    inner: &Inner,
+    unit: &mut UnitOfWork,
+    by: Option<&AutomationId>,
+    refused: &mut Refused,
+) -> Result<bool, NotJudged> {
+    match inner.judge(unit, by).await {
+        Ok(()) => Ok(true),
+        Err(NotJudged::By(verdict)) if by.is_none() && !verdict.passing => {
+            let place = (verdict.object.clone(), verdict.id);
+            if refused.contains_key(&place) {
+                return Err(NotJudged::By(verdict));
+            }
+            refused.insert(place, EngineError::from(verdict).to_string());
+            Ok(false)
+        }
+        Err(why) => Err(why),
+    }
+}
+
 /// Decides, and makes the unit that does it.
-async fn attempt(inner: &Inner, run: &Run, refused: &Refused) -> Result<(UnitOfWork, SliceLocks), EngineError> {
+async fn attempt(
+    inner: &Inner,
+    run: &Run,
+    refused: &Refused,
+) -> Result<(UnitOfWork, SliceLocks, Option<AutomationId>), EngineError> {
     let missing = |what: String| EngineError::Internal(format!("{what} of undo {} is missing", run.id));
     let request = inner.store.event(run.position).await?;
     let request = request.ok_or_else(|| missing(format!("event {}", run.position)))?;
@@ -92,14 +127,14 @@ async fn attempt(inner: &Inner, run: &Run, refused: &Refused) -> Result<(UnitOfW
     unit.run = Some(run.id);
     unit.cause = Some(run.position);
     unit.depth = run.depth.saturating_add(1);
-    let Beside { events, effects, locks } = planner.beside;
+    let Beside { events, effects, locks, by } = planner.beside;
     (unit.reads, unit.puts) = planner.buffer.into_parts();
     (unit.events, unit.locks) = (events, locks.taken());
     unit.triggers = triggers(&request);
     unit.effects = report.called_off.iter().map(|effect| called_off(effect, now, "its run was undone")).collect();
     unit.effects.extend(effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))));
     unit.run_state = Some(ended(inner, run, RunStatus::Completed, Some(trace(&target, &report))));
-    Ok((unit, locks))
+    Ok((unit, locks, by))
 }
 
 /// Whether automations react to what is taken back: all but the one whose run it was, unless the request says none.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::automation::{Capability, Declaration};
 use crate::id::Digest;
-use crate::plugin::route::RouteDef;
+use crate::plugin::HookDef;
+use crate::plugin::route::{Method, RouteDef};
 
 /// Everything that an admin says yes to: rights, and what else opens a door. Each item is a text that can stand in a file.
 ///
@@ -36,14 +37,30 @@ impl Asked {
             all.insert(format!("action:{}{how} by {}", action.name, callers.join(",")));
         }
         all.extend(declaration.routes.iter().flat_map(of_route));
-        for hook in &declaration.hooks {
-            all.insert(format!("validate:{} {:?}", hook.object, hook.on_failure).to_lowercase());
-        }
+        all.extend(declaration.hooks.iter().map(Self::hook));
         if declaration.compensate {
             all.insert("compensate".to_owned());
         }
         all.extend(declaration.brings.iter().map(|brought| format!("brings:{brought}")));
         Self(all)
+    }
+
+    /// The item that stands for `route` answering `method`.
+    #[must_use]
+    pub fn route(route: &RouteDef, method: Method) -> String {
+        format!("route:{} {} {}", method.as_str(), route.path, route.access.as_str())
+    }
+
+    /// The item that stands for `hook`.
+    #[must_use]
+    pub fn hook(hook: &HookDef) -> String {
+        format!("validate:{} {:?}", hook.object, hook.on_failure).to_lowercase()
+    }
+
+    /// Whether `item` stands in the list as it is.
+    #[must_use]
+    pub fn holds(&self, item: &str) -> bool {
+        self.0.contains(item)
     }
 
     /// The items, sorted.
@@ -58,7 +75,8 @@ impl Asked {
     }
 
     /// Whether `item` is granted, as it stands or by a wider right.
-    fn covers(&self, item: &str) -> bool {
+    #[must_use]
+    pub fn covers(&self, item: &str) -> bool {
         if self.0.contains(item) {
             return true;
         }
@@ -80,11 +98,8 @@ impl FromIterator<String> for Asked {
     }
 }
 
-fn of_route(route: &RouteDef) -> Vec<String> {
-    let one = |method: &crate::plugin::route::Method| {
-        format!("route:{} {} {}", method.as_str(), route.path, route.access.as_str())
-    };
-    route.methods.iter().map(one).collect()
+fn of_route(route: &RouteDef) -> impl Iterator<Item = String> {
+    route.methods.iter().map(|method| Asked::route(route, *method))
 }
 
 #[cfg(test)]

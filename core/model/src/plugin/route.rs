@@ -68,6 +68,12 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether it only reads.
+    #[must_use]
+    pub const fn only_reads(self) -> bool {
+        matches!(self, Self::Get)
+    }
+
     /// All names.
     pub const NAMES: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -127,6 +133,12 @@ impl RoutePath {
             }
         }
         Some(params)
+    }
+
+    /// Whether it has the parameter `name`.
+    #[must_use]
+    pub fn has_param(&self, name: &Name) -> bool {
+        self.0.iter().any(|step| matches!(step, Step::Param(own) if own == name))
     }
 
     /// Whether some path is meant by both.
@@ -209,10 +221,13 @@ pub struct RouteDef {
     /// The secret that requests are signed with, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// Requests that it answers in a minute.
+    /// Requests of one client that it answers in a minute; all clients together get ten times as many.
     pub per_minute: u32,
     /// Bytes of a body that it takes.
     pub body_bytes_max: u32,
+    /// The parameter of the path that names the record on whose lane its runs work; the parameter has the name of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Name>,
 }
 
 impl RouteDef {
@@ -242,6 +257,7 @@ mod tests {
         }
         assert_eq!(path("/").matches("/"), Some(vec![]));
         assert_eq!(earn.to_string(), "/partners/{partner}/earn");
+        assert!(earn.has_param(&Name::new("partner").unwrap()) && !earn.has_param(&Name::new("earn").unwrap()));
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) fn routes(table: &Table) -> Result<Vec<RouteDef>, String> {
 }
 
 fn route(table: &Table) -> Result<RouteDef, String> {
-    known_keys(table, &["methods", "path", "access", "secret", "per_minute", "body_bytes_max"], "")?;
+    known_keys(table, &["methods", "path", "access", "secret", "per_minute", "body_bytes_max", "lane"], "")?;
     let names = texts(table, "methods", Method::NAMES.len())?.unwrap_or_else(|| vec!["GET".into()]);
     let known = |name: &String| {
         let all = Method::NAMES.join(", ");
@@ -135,14 +135,26 @@ fn route(table: &Table) -> Result<RouteDef, String> {
         let given = whole(table, key, 1..=u64::from(most))?;
         Ok::<_, String>(given.and_then(|n| u32::try_from(n).ok()).unwrap_or(default))
     };
+    let path = required(table, "path")?.parse::<RoutePath>().map_err(|e| format!("`path`: {e}"))?;
     Ok(RouteDef {
+        lane: route_lane(table, &path)?,
         methods,
-        path: required(table, "path")?.parse::<RoutePath>().map_err(|e| format!("`path`: {e}"))?,
+        path,
         access,
         secret,
         per_minute: number("per_minute", ROUTE_PER_MINUTE, ROUTE_PER_MINUTE_MAX)?,
         body_bytes_max: number("body_bytes_max", ROUTE_BODY_BYTES, ROUTE_BODY_BYTES_MAX)?,
     })
+}
+
+fn route_lane(table: &Table, path: &RoutePath) -> Result<Option<Name>, String> {
+    if !table.contains_key("lane") {
+        return Ok(None);
+    }
+    let lane = name(table, "lane")?;
+    let unknown =
+        || format!("`lane` names `{lane}`, which is no parameter of `{path}`: write `{{{lane}}}` into the path");
+    if path.has_param(&lane) { Ok(Some(lane)) } else { Err(unknown()) }
 }
 
 /// The hooks.

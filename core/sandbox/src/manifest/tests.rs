@@ -336,6 +336,16 @@ fn every_key_at_every_level_is_known() {
 }
 
 #[test]
+fn the_lane_of_a_route_is_a_parameter_of_its_path() {
+    let route =
+        |lane: &str| format!("{HEAD}[[routes]]\npath = \"/m/{{customer}}\"\naccess = \"users\"\nlane = \"{lane}\"\n");
+    let declared = Manifest::parse(&route("customer")).unwrap().declaration;
+    assert_eq!(declared.routes[0].lane.as_ref().map(ToString::to_string).as_deref(), Some("customer"));
+    let told = problem(&route("order"));
+    assert!(told.contains("`lane` names `order`, which is no parameter of `/m/{customer}`: write `{order}`"), "{told}");
+}
+
+#[test]
 fn what_only_plugins_declare_is_refused_with_its_place() {
     for (from, to, told) in [
         ("\"vouchers.issue\"]", "\"issue\"]", "`calls`: `issue` names no action"),

@@ -90,7 +90,7 @@ fn of_run(mut response: Response, run: Option<RunId>) -> Response {
 }
 
 /// `wait=SECONDS` in `Prefer` (RFC 7240). Other preferences are none of ours.
-fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
+pub(super) fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
     let mut seconds = WAIT_SECONDS;
     for value in headers.get_all("prefer") {
         let text = value.to_str().map_err(|_| Problem::header("prefer", "is not readable"))?;

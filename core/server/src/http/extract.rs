@@ -34,7 +34,7 @@ impl FromRequestParts<Api> for Auth {
 }
 
 /// The key in `Authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || Problem::new("unauthenticated", "send a key: `Authorization: Bearer …`");
     let text = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
     let (scheme, key) = text.split_once(' ').ok_or_else(missing)?;
@@ -181,7 +181,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
-fn fingerprint(parts: &Parts, body: &[u8]) -> Digest {
+pub(super) fn fingerprint(parts: &Parts, body: &[u8]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(parts.method.as_str());
     hash.update(b"\0");

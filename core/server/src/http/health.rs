@@ -121,6 +121,9 @@ fn engine_metrics(api: &Api, text: &mut Exposition) {
         ("rapport_slices_total", "Slices that ended in a commit", m.slices_total),
         ("rapport_slice_conflicts_total", "Slices tried again because a record had moved", m.conflicts_total),
         ("rapport_fuel_total", "Fuel used by all slices", m.fuel_total),
+        ("rapport_hooks_asked_total", "Changes that plugins were asked about", m.hooks_asked_total),
+        ("rapport_hooks_refused_total", "Changes that plugins refused", m.hooks_refused_total),
+        ("rapport_hooks_failed_total", "Hooks of plugins that failed to judge a change", m.hooks_failed_total),
         ("rapport_events_total", "Events committed since the start", m.events_total),
     ] {
         text.single(name, "counter", about, value);

@@ -24,6 +24,10 @@ use super::secrets::Secrets;
 use super::target::Target;
 use crate::config::{Config, WebhookChannel, WebhookConfig};
 
+mod verify;
+
+pub(crate) use verify::{SignedBy, verify};
+
 /// What a key begins with.
 const KEY_PREFIX: &str = "whsec_";
 /// Bytes of a key.
@@ -139,7 +143,12 @@ impl Webhook {
 /// The bytes of the key `name`.
 fn key(name: &str, secrets: &Secrets) -> Result<Vec<u8>, Failure> {
     let secret = secrets.read(name).map_err(|e| permanent("unknown_secret", e.to_string()))?;
-    let text = secret.reveal().strip_prefix(KEY_PREFIX);
+    key_of(name, secret.reveal())
+}
+
+/// The bytes of the key that `text`, the secret `name`, writes.
+fn key_of(name: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    let text = text.strip_prefix(KEY_PREFIX);
     let bytes = text.and_then(|text| BASE64_STANDARD.decode(text).ok()).filter(|b| KEY_BYTES.contains(&b.len()));
     bytes.ok_or_else(|| {
         let want = "a webhook's key is `whsec_` and the base64 of 24 to 64 bytes";

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{Members, Read, read_expect, wrong};
+use super::{Members, Read, owned, read_expect, wrong};
 use crate::scenario::Call;
 
 /// What is expected of the call itself.
@@ -39,8 +39,4 @@ pub(super) fn read(step: &Members<'_>) -> Read<Call> {
         read.expect = Some(read_expect(&Members { map: &rest, pointer: expect.pointer.clone() })?);
     }
     Ok(read)
-}
-
-fn owned((name, value): (&String, &Json)) -> (String, Json) {
-    (name.clone(), value.clone())
 }
