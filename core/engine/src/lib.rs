@@ -58,8 +58,10 @@ mod schedules;
 mod schema;
 mod scratch;
 mod settings;
+mod settle;
 mod slice;
 mod trace;
+mod turns;
 mod undo;
 mod undos;
 mod usage;
@@ -95,12 +97,12 @@ pub use rehearse::RehearsalPage;
 pub use retry::{RetryOn, RetryOptions};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
-    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Usage, Verdict,
 };
 pub use schedules::Progress;
 pub use scratch::Scratch;
 pub use undo::UndoOptions;
 pub use undos::UndoMany;
-pub use usage::{PluginUsage, Usage};
+pub use usage::{PluginUsage, Spending};
 pub use versions::Pushed;
 pub use watchdog::{CheckReport, Finding, WatchReport, WatchSummary};
