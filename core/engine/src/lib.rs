@@ -106,6 +106,6 @@ pub use schedules::Progress;
 pub use scratch::Scratch;
 pub use undo::UndoOptions;
 pub use undos::UndoMany;
-pub use usage::{PluginUsage, Usage};
+pub use usage::{PluginUsage, Spending};
 pub use versions::Pushed;
 pub use watchdog::{CheckReport, Finding, WatchReport, WatchSummary};
