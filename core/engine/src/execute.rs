@@ -7,6 +7,7 @@
 //! slice failed ─▶ commit of the failure alone ─▶ retrying or dead
 //! ```
 
+mod against;
 mod held;
 mod landing;
 mod resting;
@@ -20,12 +21,12 @@ use std::time::Duration;
 use rapport_model::fan_out::EACH;
 use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
-use rapport_model::standard::KV_OBJECT;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport};
 use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
+use self::against::{against, fail, is_conflict};
 use self::landing::commit;
 pub(crate) use self::landing::{moved, sent, settle};
 use crate::actions;
@@ -43,8 +44,6 @@ use crate::usage::Admission;
 
 /// Conflicts after which a slice holds the lanes of all records that it touches.
 const CONFLICTS_UNTIL_HOLD: u32 = 3;
-/// Conflicts after which the run counts as failed and is tried again later.
-const CONFLICTS_MAX: u32 = 10;
 /// How long a run waits whose commit could not be made, because the database was away or full.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
@@ -149,48 +148,6 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
 async fn judged(inner: &Inner, run: &Run, mut unit: UnitOfWork, locks: SliceLocks) -> Result<(), NotJudged> {
     inner.judge(&mut unit, Some(&run.automation)).await?;
     Ok(commit(inner, run, unit, locks).await?)
-}
-
-/// Commits that the slice of `item` has failed; gives where its run stands then, unless that could not be committed either.
-async fn fail(inner: &Inner, item: &Item, failure: GuestFailure) -> Option<(RunStatus, Option<Timestamp>)> {
-    let report = SliceReport { outcome: Err(failure), ..no_report() };
-    let mut failed = failure_unit(inner, &item.run, &report, &empty_trace(inner));
-    let stands = (failed.status, failed.wake_at);
-    tell_end(inner, item, &mut failed).await.ok()?;
-    commit(inner, &item.run, failed.unit, SliceLocks::default()).await.ok()?;
-    Some(stands)
-}
-
-/// What stands against a commit becomes the run's error. A rule of a plugin stays until somebody changes it.
-fn against(why: NotJudged) -> GuestFailure {
-    match why {
-        NotJudged::Store(error) => refused(&error),
-        NotJudged::By(verdict) => {
-            let retryable = verdict.passing;
-            let error = EngineError::from(verdict);
-            GuestFailure::Failed { code: error.code().into(), message: error.to_string(), retryable }
-        }
-    }
-}
-
-/// Whether the slice may do better on fresh data. A unique value taken meanwhile is one look away from being found.
-fn is_conflict(error: &StoreError, conflicts: u32) -> bool {
-    match error {
-        StoreError::Conflict { .. } | StoreError::LockMoved { .. } => conflicts < CONFLICTS_MAX,
-        error if is_kept(error) => conflicts < CONFLICTS_MAX,
-        StoreError::Unique { .. } | StoreError::MissingRecord { .. } | StoreError::ReferenceMissing { .. } => {
-            conflicts < 2
-        }
-        _ => false,
-    }
-}
-
-/// Whether it is about what a plugin keeps: there another slice was first, and nobody has chosen a value that is taken.
-fn is_kept(error: &StoreError) -> bool {
-    match error {
-        StoreError::Unique { object, .. } | StoreError::MissingRecord { object, .. } => object.as_str() == KV_OBJECT,
-        _ => false,
-    }
 }
 
 async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
@@ -487,21 +444,6 @@ async fn too_deep(inner: &Inner, run: &Run, event: &Event) -> Done {
     let failure = GuestFailure::Ended { code: "cause_depth".into(), message, retryable: false };
     let report = SliceReport { outcome: Err(failure), ..no_report() };
     failure_unit(inner, run, &report, &empty_trace(inner))
-}
-
-/// What the store refused for good becomes the run's error.
-fn refused(error: &StoreError) -> GuestFailure {
-    let error_text = error.to_string();
-    let code = match error {
-        error if is_kept(error) => "conflict",
-        StoreError::Unique { .. } => "unique",
-        StoreError::Referenced { .. } => "referenced",
-        StoreError::ReferenceMissing { .. } | StoreError::Unfit(_) => "invalid",
-        StoreError::MissingRecord { .. } => "not_found",
-        StoreError::Conflict { .. } | StoreError::LockMoved { .. } => "conflict",
-        _ => "internal",
-    };
-    GuestFailure::Failed { code: code.into(), message: error_text, retryable: code == "internal" || code == "conflict" }
 }
 
 const fn no_report() -> SliceReport {
