@@ -225,6 +225,7 @@ pub(crate) async fn would_write(inner: &Arc<Inner>, item: &Item) -> Result<bool,
 
 async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
     let run = &item.run;
+    let _turn = inner.turns.take().await;
     let event = if let Some(event) = &item.event {
         event.clone()
     } else {

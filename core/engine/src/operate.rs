@@ -182,6 +182,8 @@ impl Engine {
         }
         let units = steps.iter().map(|step| step.unit.clone()).collect();
         let outcomes = self.inner.store.commit_together(units).await;
+        // Read before it is let go, so that the answer says what this did and not how far the run is by now.
+        let shown = self.find_run(id).await;
         for (step, outcome) in steps.iter().zip(outcomes) {
             match outcome {
                 Ok(_) => self.inner.settled(step),
@@ -192,8 +194,7 @@ impl Engine {
         }
         drop(one);
         self.cancel_child(caller, action, &run).await;
-        // What this did, and not how far the run is by now.
-        Ok(run_to_json(&steps[0].run))
+        Ok(run_to_json(&*shown?))
     }
 
     /// Does `action` to all runs that are meant, and says to how many. A run that moves meanwhile is left as it is.

@@ -1,9 +1,10 @@
-//! `cargo xtask demo`: a year of real orders, loaded through the public API, and what a script and a plugin make of them.
+//! `cargo xtask demo`: a year of real orders, loaded through the public API, and what scripts and plugins make of them.
 //!
 //! The figures are read back through the API and held against a sum over the file that shares no code with the product. The data
 //! stay in `data/demo`: a second run finds them and changes nothing.
 
 pub(crate) mod expected;
+mod program;
 mod report;
 mod story;
 
@@ -70,10 +71,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     tools::ensure_guest_target()?;
     let binary = server::build()?;
     server::build_plugin(&binary, "plugins/tiers")?;
+    server::build_plugin(&binary, "plugins/loyalty")?;
     let arguments = ["--scripts", "scripts", "--plugins", "plugins"].map(ToOwned::to_owned).to_vec();
     let server = Server::start(&binary, &Start { data: &options.data, arguments, core: None })?;
     println!("\nserving on http://{} (data in {})", server.address, options.data.display());
     let refused = options.data.join("online-retail.refused.csv");
+    program::set_up(&binary, &server)?;
     let load = import(&binary, &server, &options.data, &refused)?;
     let expected = Expected::from_file(&root().join(ORDERS))?;
     let report = Report::read(&server, &refused)?;
@@ -81,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("  The refused rows, each with its line and reason: {}", refused.display());
     report.compare(&expected)?;
     println!();
+    program::tell(&binary, &server, &root().join(ORDERS))?;
     story::tell(&binary, &server, &options.data)?;
     if options.once {
         return server.stop();

@@ -1,6 +1,6 @@
 //! What the program can be asked to do by name. Each answers `{"result": "ok" | …}`; a refusal is an answer, not a failure.
 
-use rapport_sdk::{Decimal, Error, Fields, Json, Record, Reference, clock, events, records};
+use rapport_sdk::{Decimal, Error, Fields, Json, Record, Reference, Timestamp, clock, events, records};
 use serde_json::json;
 
 use crate::ledger::{Account, Bonus, Outcome, Rules};
@@ -65,6 +65,14 @@ impl<'a> Call<'a> {
                 number.as_i64().map(Some).ok_or_else(|| Error::new("invalid", format!("`{name}` is a whole number")))
             }
         }
+    }
+
+    /// The instant that the input has under `name`, such as `2026-03-31T16:00:00Z`; none if it is missing or null.
+    pub(crate) fn instant(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        let Some(text) = self.optional_text(name)? else { return Ok(None) };
+        let wrong = |e| Error::new("invalid", format!("`{name}` is no instant such as 2026-03-31T16:00:00Z: {e}"));
+        let at: jiff::Timestamp = text.parse().map_err(wrong)?;
+        Ok(Some(Timestamp(at.as_microsecond())))
     }
 
     /// The customer that the input names under `name`, by id or by a unique field; none if there is no such customer.

@@ -1,5 +1,7 @@
 //! The books as records of the host.
 
+use std::collections::BTreeMap;
+
 use rapport_sdk::{Decimal, Error, Fields, Json, Record, Reference, Timestamp, Value, records};
 
 use crate::keys;
@@ -15,6 +17,9 @@ pub(crate) const ENTRY: &str = "loyalty_entry";
 /// The object of lots.
 pub(crate) const LOT: &str = "loyalty_lot";
 const REDEMPTION: &str = "loyalty_redemption";
+/// What a lot holds of its order.
+const ORDER_FIELDS: [&str; 10] =
+    ["order_name", "order_key", "day", "amount", "refunded", "factor", "allowance", "due", "counted", "undone"];
 /// Rows that are read at a time where all of them count.
 const ROWS: u32 = 500;
 
@@ -25,12 +30,14 @@ pub(crate) struct HostBooks<'a> {
     rules: &'a Rules,
     /// Whether there may be pending points: if not, nobody looks for them.
     pending: bool,
+    /// The lots that were read, by number, and whether an order is theirs: of these only what changes is written.
+    read: BTreeMap<i64, (Reference, bool)>,
 }
 
 impl<'a> HostBooks<'a> {
     /// The books of the customer with this id, under `rules`.
     pub(crate) const fn of(customer: &'a str, account: &Account, rules: &'a Rules) -> Self {
-        Self { customer, rules, pending: account.amounts.pending > 0 }
+        Self { customer, rules, pending: account.amounts.pending > 0, read: BTreeMap::new() }
     }
 
     /// Where to look for points that expire: among the available, and among the pending ones.
@@ -43,11 +50,17 @@ impl<'a> HostBooks<'a> {
     }
 
     /// The lots whose `place` lies between two others, in the order of that field.
-    fn range(place: &str, (from, to): (String, String), limit: usize) -> Result<Vec<Lot>, Error> {
+    fn range(&mut self, place: &str, (from, to): (String, String), limit: usize) -> Result<Vec<Lot>, Error> {
         let rule = format!("{place} > from && {place} < to");
         let limit = u32::try_from(limit).unwrap_or(ROWS);
         let found = records::find(LOT).filter(&rule).param("from", from).param("to", to).order(place).limit(limit);
-        found.run()?.iter().map(lot_from).collect()
+        found.run()?.iter().map(|row| self.lot_of(row)).collect()
+    }
+
+    fn lot_of(&mut self, record: &Record) -> Result<Lot, Error> {
+        let lot = lot_from(record)?;
+        self.read.insert(lot.number, (record.reference(), lot.order.is_some()));
+        Ok(lot)
     }
 }
 
@@ -57,31 +70,40 @@ impl Books for HostBooks<'_> {
     fn lot(&mut self, number: i64) -> Result<Lot, Error> {
         let key = self.own(&number.to_string());
         let none = || Error::new("books", format!("there is no lot `{key}`"));
-        lot_from(&records::get(LOT, &format!("key:{key}"))?.ok_or_else(none)?)
+        self.lot_of(&records::get(LOT, &format!("key:{key}"))?.ok_or_else(none)?)
     }
 
     fn order(&mut self, order: &str) -> Result<Option<Lot>, Error> {
-        records::get(LOT, &format!("order_key:{}", self.own(order)))?.as_ref().map(lot_from).transpose()
+        let found = records::get(LOT, &format!("order_key:{}", self.own(order)))?;
+        found.as_ref().map(|record| self.lot_of(record)).transpose()
     }
 
     fn spendable(&mut self, consume: Consume, limit: usize) -> Result<Vec<Lot>, Error> {
         match consume {
-            Consume::ExpiryThenEarn => Self::range("by_expiry", keys::spendable(self.customer), limit),
-            Consume::Earn => Self::range("by_age", keys::range(self.customer), limit),
+            Consume::ExpiryThenEarn => self.range("by_expiry", keys::spendable(self.customer), limit),
+            Consume::Earn => self.range("by_age", keys::range(self.customer), limit),
         }
     }
 
     fn ripening(&mut self, limit: usize) -> Result<Vec<Lot>, Error> {
-        Self::range("by_ripening", keys::range(self.customer), limit)
+        self.range("by_ripening", keys::range(self.customer), limit)
     }
 
     fn expiring(&mut self, after: Option<Timestamp>, limit: usize) -> Result<Vec<Lot>, Error> {
         let mut lots = Vec::new();
         for pending in self.shelves() {
-            lots.extend(Self::range("by_expiry", keys::expiring(self.customer, *pending, after), limit)?);
+            lots.extend(self.range("by_expiry", keys::expiring(self.customer, *pending, after), limit)?);
         }
         lots.sort_by_key(|lot| (lot.expires_at, lot.earned_at, lot.number));
         lots.truncate(limit);
+        Ok(lots)
+    }
+
+    fn expiring_at(&mut self, at: Timestamp, limit: usize) -> Result<Vec<Lot>, Error> {
+        let mut lots = Vec::new();
+        for pending in self.shelves() {
+            lots.extend(self.range("by_expiry", keys::expiring_at(self.customer, *pending, at), limit - lots.len())?);
+        }
         Ok(lots)
     }
 
@@ -90,7 +112,7 @@ impl Books for HostBooks<'_> {
         for pending in self.shelves() {
             let (mut from, to) = keys::expiring_at(self.customer, *pending, at);
             loop {
-                let page = Self::range("by_expiry", (from, to.clone()), ROWS as usize)?;
+                let page = self.range("by_expiry", (from, to.clone()), ROWS as usize)?;
                 points += page.iter().map(|lot| lot.remaining).sum::<i64>();
                 match page.last().and_then(|lot| keys::by_expiry(self.customer, lot)) {
                     Some(last) if page.len() == ROWS as usize => from = last,
@@ -148,8 +170,28 @@ impl Books for HostBooks<'_> {
         self.pending |= lot.pending;
         let customer = self.customer;
         let share = lot.order.as_ref();
+        let mut fields = Fields::new()
+            .with("remaining", lot.remaining)
+            .with("pending", lot.pending)
+            .with("expired", lot.expired)
+            .with("by_expiry", keys::by_expiry(customer, lot))
+            .with("by_age", keys::by_age(customer, lot))
+            .with("by_ripening", keys::by_ripening(customer, lot));
+        if let Some(share) = share {
+            fields.set("refunded", share.refunded);
+            fields.set("due", share.due);
+            fields.set("counted", share.counted);
+            fields.set("undone", share.undone);
+        }
+        if let Some((known, had_order)) = self.read.get(&lot.number) {
+            if *had_order && share.is_none() {
+                // Its order is undone, and paid again by another lot.
+                ORDER_FIELDS.iter().for_each(|name| fields.set(*name, Value::Null));
+            }
+            return records::update(known, &fields);
+        }
         let day = self.rules.calendar.day(lot.earned_at);
-        let fields = Fields::new()
+        let fields = fields
             .with("key", self.own(&lot.number.to_string()))
             .with("customer", Reference::new("customer", customer))
             .with("number", lot.number)
@@ -158,23 +200,13 @@ impl Books for HostBooks<'_> {
             .with("available_at", lot.available_at)
             .with("expires_at", lot.expires_at)
             .with("points", lot.points)
-            .with("remaining", lot.remaining)
-            .with("pending", lot.pending)
-            .with("expired", lot.expired)
-            .with("by_expiry", keys::by_expiry(customer, lot))
-            .with("by_age", keys::by_age(customer, lot))
-            .with("by_ripening", keys::by_ripening(customer, lot))
             .with("order_name", share.map(|s| s.name.clone()))
             .with("order_key", share.map(|s| self.own(&s.name)))
             .with("day", share.map(|_| keys::of_day(customer, day)))
             .with("amount", share.map(|s| s.amount))
-            .with("refunded", share.map(|s| s.refunded))
             .with("factor", share.map(|s| s.factor.as_decimal().to_string()))
-            .with("allowance", share.and_then(|s| s.allowance))
-            .with("due", share.map(|s| s.due))
-            .with("counted", share.map(|s| s.counted))
-            .with("undone", share.map(|s| s.undone));
-        records::upsert(LOT, "key", &fields).map(drop)
+            .with("allowance", share.and_then(|s| s.allowance));
+        records::create(LOT, &fields).map(drop)
     }
 
     fn save_redemption(&mut self, redemption: &Redemption) -> Result<(), Error> {

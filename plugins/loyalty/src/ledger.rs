@@ -51,9 +51,11 @@ use rapport_sdk::Timestamp;
 /// Points of one operation at most: sums of them stay far within what a record can hold.
 pub const POINTS_MAX: i64 = 1_000_000_000_000;
 /// Lots that one operation takes from, or settles, at most: it must fit one slice.
-pub const LOTS_PER_OPERATION_MAX: usize = 400;
+pub const LOTS_PER_OPERATION_MAX: usize = 200;
 /// Lots that are read at a time.
 const LOTS_PER_PAGE: usize = 50;
+/// Lots that are read first: most spend few.
+const LOTS_FIRST: usize = 5;
 
 /// What becomes of a request. All but `Ok` leave the account as it was, apart from what time did to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +126,12 @@ pub trait Books {
     /// # Errors
     /// The keeper's.
     fn expiring(&mut self, after: Option<Timestamp>, limit: usize) -> Result<Vec<Lot>, Self::Error>;
+
+    /// `limit` of the lots with available or pending points that expire at the instant `at`.
+    ///
+    /// # Errors
+    /// The keeper's.
+    fn expiring_at(&mut self, at: Timestamp, limit: usize) -> Result<Vec<Lot>, Self::Error>;
 
     /// The available and pending points that expire at the instant `at`.
     ///
@@ -315,10 +323,11 @@ impl<'a, B: Books> Ledger<'a, B> {
 
     /// Takes up to `points` available points in the order of spending. Returns the parts taken.
     fn take(&mut self, points: i64) -> Booked<Vec<Part>, B> {
-        let (mut left, mut parts) = (points, Vec::new());
+        let (mut left, mut parts, mut wanted) = (points, Vec::new(), LOTS_FIRST);
         while left > 0 {
-            let page = self.books.spendable(self.rules.consume, LOTS_PER_PAGE)?;
-            let is_last = page.len() < LOTS_PER_PAGE;
+            let page = self.books.spendable(self.rules.consume, wanted)?;
+            let is_last = page.len() < wanted;
+            wanted = LOTS_PER_PAGE;
             for mut lot in page {
                 let part = lot.remaining.min(left);
                 if part > 0 {
@@ -365,9 +374,15 @@ impl<'a, B: Books> Ledger<'a, B> {
     /// Looks up what the account says about its lots, where that is not known any more.
     fn refresh(&mut self) -> Booked<(), B> {
         if std::mem::take(&mut self.stale.expiry) {
-            let first = self.books.expiring(None, 1)?.first().and_then(|lot| lot.expires_at);
-            let points = first.map_or(Ok(0), |at| self.books.points_expiring(at))?;
-            (self.account.next_expiry, self.account.next_expiry_points) = (first, points);
+            let next = self.books.expiring(None, 2)?;
+            let at = next.first().and_then(|lot| lot.expires_at);
+            let points = match (next.as_slice(), at) {
+                ([first, second], Some(at)) if first.expires_at == second.expires_at => {
+                    self.books.points_expiring(at)?
+                }
+                (lots, _) => lots.first().map_or(0, |lot| lot.remaining),
+            };
+            (self.account.next_expiry, self.account.next_expiry_points) = (at, points);
         }
         if std::mem::take(&mut self.stale.ripening) {
             self.account.next_ripening = self.books.ripening(1)?.first().map(|lot| lot.available_at);

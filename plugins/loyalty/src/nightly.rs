@@ -4,30 +4,33 @@
 //! date, and tells members. A run settles a bounded number of accounts and lots; where there are more, they are shared out to
 //! runs of their own by the event `loyalty.due`.
 
-use rapport_sdk::{Error, Event, Fields, Json, Record, Reference, Timestamp, Value, clock, events, records};
+use rapport_sdk::{Error, Event, Fields, Json, Record, Reference, Timestamp, Value, clock, events, query, records};
+use serde_json::json;
 
 use crate::books::{ACCOUNT, reference};
-use crate::ledger::{LOTS_PER_OPERATION_MAX, Rules, Settled, Warning};
+use crate::ledger::{Rules, Settled, Warning};
 use crate::program::{Cause, book};
 
-/// Accounts of one run at most.
-const ACCOUNTS_MAX: u32 = 50;
-/// Lots that one run settles at most: each is a host call and a write.
-const LOTS_MAX: usize = LOTS_PER_OPERATION_MAX;
-/// Accounts that are read at a time to be shared out, and how often.
-const PAGE_ROWS: u32 = 1_000;
-const PAGES_MAX: usize = 9;
+/// Accounts and lots of one run at most: what is shared out is done side by side, and each part soon.
+const ACCOUNTS_MAX: u32 = 20;
+const LOTS_MAX: usize = 60;
+/// Accounts that are read at a time to be shared out, and how often: rows that a slice reads are limited.
+const PAGE_ROWS: u32 = 500;
+const PAGES_MAX: usize = 18;
 /// Warnings to one member in one run at most.
-const WARNINGS_MAX: usize = 40;
+const WARNINGS_MAX: usize = 20;
 
 /// Settles what is due, or, if that is more than one run should do, has it settled by runs of their own.
 pub(crate) fn settle(rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
     let due = due(clock::now()).order("next_due").limit(ACCOUNTS_MAX + 1).run()?;
-    if due.len() > ACCOUNTS_MAX as usize { share_out() } else { settle_these(&due, rules, cause) }
+    if due.len() > ACCOUNTS_MAX as usize { share_out("") } else { settle_these(&due, rules, cause) }
 }
 
-/// Settles the accounts that `event` names.
+/// Settles the accounts that `event` names, or goes on sharing out where another run stopped.
 pub(crate) fn settle_named(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
+    if let Some(Value::Text(cursor)) = event.data.get("cursor") {
+        return share_out(cursor);
+    }
     let Some(Value::Json(Json::Array(ids))) = event.data.get("accounts") else { return Ok(()) };
     let mut accounts = Vec::new();
     for id in ids.iter().filter_map(Json::as_str) {
@@ -40,21 +43,25 @@ fn due(now: Timestamp) -> records::Query {
     records::find(ACCOUNT).filter("next_due <= now").param("now", now)
 }
 
-/// Has all accounts that are due settled by other runs, as many as can be read in one slice; the next instant brings the rest.
-fn share_out() -> Result<(), Error> {
-    let mut after = String::new();
+/// Has all accounts that are due settled by other runs: as many as can be read in one slice, the rest by a run that goes on from there.
+fn share_out(cursor: &str) -> Result<(), Error> {
+    let mut cursor = cursor.to_owned();
     for _ in 0..PAGES_MAX {
-        let page = due(clock::now()).after(&after).limit(PAGE_ROWS).run()?;
-        for accounts in page.chunks(ACCOUNTS_MAX as usize) {
-            let ids: Json = accounts.iter().map(|account| account.id.as_str()).collect();
-            events::emit_alone("loyalty.due", &Fields::new().with("accounts", ids))?;
+        let due = query::select(ACCOUNT, &["id"]).filter("next_due <= now").param("now", clock::now());
+        let page = due.limit(PAGE_ROWS).cursor(&cursor).run()?;
+        for accounts in page.rows.chunks(ACCOUNTS_MAX as usize) {
+            let ids = accounts
+                .iter()
+                .map(|row| Ok(row.read::<Reference>(0)?.map(|account| account.id)))
+                .collect::<Result<Vec<_>, Error>>()?;
+            events::emit_alone("loyalty.due", &Fields::new().with("accounts", json!(ids)))?;
         }
-        match page.last() {
-            Some(last) if page.len() == PAGE_ROWS as usize => after.clone_from(&last.id),
-            _ => break,
+        match page.next {
+            Some(next) => cursor = next,
+            None => return Ok(()),
         }
     }
-    Ok(())
+    events::emit_alone("loyalty.due", &Fields::new().with("cursor", cursor))
 }
 
 /// Settles accounts and warns their members, as many as can be written in one slice. The others stay due.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rapport_sdk::query::{self, Page, Row};
-use rapport_sdk::{Error, Json, Record, Reference, Value, records};
+use rapport_sdk::{Error, Json, Record, Reference, Value, clock, records};
 use serde_json::json;
 
 use crate::actions::{Call, answer, money_text};
@@ -16,7 +16,7 @@ const ENTRIES: i64 = 50;
 const ENTRIES_MAX: i64 = 500;
 /// Accounts that are proved at a time, and how often in one call: rows that are read are limited.
 const ACCOUNTS_PAGE: u32 = 500;
-const PAGES_MAX: usize = 4;
+const PAGES_MAX: usize = 2;
 /// Differences that are told at most.
 const DIFFERENCES_MAX: usize = 20;
 /// What an account sums up.
@@ -73,15 +73,31 @@ fn plain(value: Option<&Value>) -> Json {
     }
 }
 
-/// What the program owes its members: points that are out, and their value.
+/// What the program owes its members, or owed them at an instant: points that are out, and their value as blocks are worth now.
 pub(crate) fn liability(call: Call<'_>) -> Result<Json, Error> {
-    let sums = query::aggregate(ACCOUNT).count().sum("available").sum("pending").sum("debt").run()?;
-    let column = |column: usize| sums.first().map_or(Ok(None), |row| row.int(column)).map(Option::unwrap_or_default);
-    let (members, available, pending, debt) = (column(0)?, column(1)?, column(2)?, column(3)?);
+    let at = call.instant("at")?;
+    let (members, sums) = match at {
+        None => (query::aggregate(ACCOUNT), query::aggregate(ACCOUNT)),
+        Some(at) => {
+            let until = |rule: &str| query::aggregate(ENTRY).filter(rule).param("at", at);
+            (until("number == 1 && booked_at <= at"), until("booked_at <= at"))
+        }
+    };
+    let (members, sums) = (members.count().run()?, sums.sum("available").sum("pending").sum("debt").run()?);
+    let due = query::aggregate(ACCOUNT)
+        .filter("next_expiry <= at || next_ripening <= at")
+        .param("at", at.unwrap_or_else(clock::now))
+        .count()
+        .run()?;
+    let column = |rows: &[Row], column: usize| -> Result<i64, Error> {
+        Ok(rows.first().map_or(Ok(None), |row| row.int(column))?.unwrap_or_default())
+    };
+    let (available, pending, debt) = (column(&sums, 0)?, column(&sums, 1)?, column(&sums, 2)?);
     let outstanding = available + pending;
     Ok(json!({
         "result": "ok",
-        "members": members,
+        "members": column(&members, 0)?,
+        "unsettled": column(&due, 0)?,
         "available": available,
         "pending": pending,
         "debt": debt,

@@ -449,9 +449,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 /// Puts the points program, built, into `folder`.
 pub(crate) fn copy_loyalty(folder: &Path) {
     let source = project().join("plugins/loyalty");
-    for name in ["loyalty.test", "scripts"] {
-        copy(&source.join(name), &folder.join(name));
-    }
+    copy(&source.join("loyalty.test"), &folder.join("loyalty.test"));
     std::fs::copy(source.join("plugin.toml"), folder.join("plugin.toml")).unwrap();
     std::fs::copy(env!("LOYALTY_COMPONENT"), folder.join("loyalty.wasm")).unwrap();
 }

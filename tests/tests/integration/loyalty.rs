@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::actions::call;
 use crate::harness::{Database, TestApp, eventually, on_both};
 use crate::routes::{KEY, NOON, signed};
-use crate::waiting::{clock, completed, waiting};
+use crate::waiting::{clock, completed, later, waiting};
 
 on_both!(
     fifty_who_redeem_the_last_block_at_once_redeem_it_once,
@@ -14,6 +14,8 @@ on_both!(
     a_proof_finds_an_account_that_was_tampered_with,
     a_large_adjustment_needs_the_word_of_somebody_else,
     a_partner_reports_what_a_member_earned,
+    what_expires_at_once_with_many_members_is_shared_out,
+    a_spending_of_too_many_lots_is_refused_as_a_whole,
 );
 
 const ADA: &str = "customer_no:a";
@@ -189,4 +191,57 @@ async fn a_partner_reports_what_a_member_earned(database: Database) {
     let undo = undone(&app, first.header("rapport-run").unwrap()).await;
     assert_eq!((&undo["runs"][0]["status"], &account(&app).await["available"]), (&json!("completed"), &json!(30)));
     assert_eq!(proof(&app).await["found"], 0);
+}
+
+/// Customers `0`, `1`, … with an order of 5 each.
+async fn members(app: &TestApp, count: usize) {
+    let customers = (0..count).map(|n| json!({ "fields": { "customer_no": n.to_string() } }));
+    for customer in customers {
+        app.post("/v1/records/customer", customer["fields"].clone()).await.expect(201);
+    }
+    let paid = |n: usize| {
+        let (subject, data) = (format!("customer/customer_no:{n}"), json!({ "order": "1", "amount": "5" }));
+        json!({ "source": "till", "id": format!("paid-{n}"), "type": "order.paid", "subject": subject, "data": data })
+    };
+    let paid: Vec<String> = (0..count).map(|n| paid(n).to_string()).collect();
+    app.ndjson("/v1/events", &paid).await.expect(202);
+}
+
+async fn what_expires_at_once_with_many_members_is_shared_out(database: Database) {
+    let clock = clock();
+    let settings = "expiry = { kind = \"days\", n = 1 }\nwarn_days = 0";
+    let app = TestApp::on(database).loyalty_plugin(settings).clock(clock.clone()).start().await;
+    members(&app, 70).await;
+    app.settle().await;
+    later(&clock, "3 days");
+    app.settle().await;
+    let owed = call(&app, "loyalty.liability", json!({})).await.expect(200).json();
+    assert_eq!(
+        (&owed["members"], &owed["outstanding"], &owed["unsettled"]),
+        (&json!(70), &json!(0), &json!(0)),
+        "{owed}"
+    );
+    let shared = app.runs("automation=loyalty&status=completed").await;
+    let at_once = shared.iter().filter(|run| run["depth"] == 1).count();
+    assert!(at_once >= 4, "settled by runs of their own: {at_once}");
+    assert_eq!(proof(&app).await["result"], "ok");
+}
+
+async fn a_spending_of_too_many_lots_is_refused_as_a_whole(database: Database) {
+    let app = TestApp::on(database).loyalty_plugin("redeem_block = 1").start().await;
+    app.customer("a").await;
+    let paid = |n: usize| {
+        let data = json!({ "order": n.to_string(), "amount": "1" });
+        json!({ "source": "till", "id": n.to_string(), "type": "order.paid", "subject": "customer/customer_no:a", "data": data })
+    };
+    let paid: Vec<String> = (0..450).map(|n| paid(n).to_string()).collect();
+    app.ndjson("/v1/events", &paid).await.expect(202);
+    app.run_until_idle().await;
+    let input = json!({ "customer": ADA, "points": 450, "key": "all" });
+    let refused = call(&app, "loyalty.redeem", input).await;
+    assert!(refused.text().contains("take fewer at a time"), "{}", refused.text());
+    app.expect_dead(1);
+    assert_eq!(account(&app).await["available"], 450);
+    assert_eq!(redeem(&app, 200, "some").await, "ok");
+    assert_eq!(account(&app).await["available"], 250);
 }

@@ -97,7 +97,6 @@ fn every_script_and_the_plugin_keep_what_their_scenarios_say() {
 #[test]
 fn the_points_program_keeps_what_its_scenarios_say() {
     let bench = Bench::new();
-    bench.run(&["script", "test", "plugins/loyalty/scripts/earn.rhai"]).expect(0);
     let outcome = bench.run(&["plugin", "test", "plugins/loyalty"]).expect(0);
     assert!(outcome.output.contains("spend.json: ok, 12 steps"), "{}", outcome.output);
 }

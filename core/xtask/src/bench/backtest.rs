@@ -36,11 +36,20 @@ pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The demo as `cargo xtask demo` loads it, with the points doubled over 200 instead of 100.
+/// The demo's year without the points program, with the points doubled over 200 instead of 100.
 fn year(binary: &Path, lab: &Lab) -> Result<Vec<Figure>> {
     server::build_plugin(binary, "plugins/tiers")?;
     let data = lab.folder().join("year");
-    let arguments = ["--scripts", "scripts", "--plugins", "plugins"].map(ToOwned::to_owned).to_vec();
+    let (scripts, plugins) = (data.join("scripts"), data.join("plugins"));
+    for file in ["loyalty/points.rhai", "automations/refund.rhai", "automations/come-back.rhai"] {
+        copy(&root().join("scripts").join(file), &scripts.join(file))?;
+    }
+    for file in ["tiers/plugin.toml", "tiers/tiers.wasm"] {
+        copy(&root().join("plugins").join(file), &plugins.join(file))?;
+    }
+    let folders = [("--scripts", &scripts), ("--plugins", &plugins)];
+    let arguments =
+        folders.iter().flat_map(|(name, folder)| [(*name).to_owned(), folder.display().to_string()]).collect();
     let server = Server::start(binary, &Start { data: &data, arguments, core: None })?;
     demo::import(binary, &server, &data, &data.join("refused.csv"))?;
     // Runs that wait for another try, or for a person, are no part of it.
@@ -83,6 +92,11 @@ fn long(binary: &Path, lab: &Lab) -> Result<Vec<Figure>> {
         ),
         Figure::new("backtest: orders of the long log, each a run", ratio(orders, 1) / took.as_secs_f64(), "orders/s"),
     ])
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+    std::fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display())).map(drop)
 }
 
 /// Writes the script with one place changed.

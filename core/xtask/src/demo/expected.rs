@@ -74,7 +74,7 @@ impl Expected {
 }
 
 /// `-12.5` is -1250 pence.
-fn pence(text: &str) -> Result<i64> {
+pub(super) fn pence(text: &str) -> Result<i64> {
     let bad = || anyhow!("`{text}` is no amount");
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));

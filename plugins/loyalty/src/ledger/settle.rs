@@ -63,8 +63,7 @@ impl<B: Books> Ledger<'_, B> {
         self.stale.expiry = true;
         loop {
             let wanted = LOTS_PER_PAGE.min(lots_max - parts.len());
-            let mut page = self.books.expiring(None, wanted)?;
-            page.retain(|lot| lot.expires_at == Some(due));
+            let page = self.books.expiring_at(due, wanted)?;
             let full = page.len() == wanted;
             for mut lot in page {
                 let points = lot.remaining;

@@ -69,6 +69,14 @@ impl Books for Memory {
         Ok(lots)
     }
 
+    fn expiring_at(&mut self, at: Timestamp, limit: usize) -> Result<Vec<Lot>, Infallible> {
+        self.reads += 1;
+        let mut lots = self.live(|lot| lot.expires_at == Some(at));
+        lots.sort_by_key(soonest);
+        lots.truncate(limit);
+        Ok(lots)
+    }
+
     fn points_expiring(&mut self, at: Timestamp) -> Result<i64, Infallible> {
         self.reads += 1;
         Ok(self.live(|lot| lot.expires_at == Some(at)).iter().map(|lot| lot.remaining).sum())
