@@ -429,7 +429,7 @@ impl Inner {
 
     async fn plugin_version(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
         let Bundle { manifest, component, .. } = bundle;
-        let program = self.sandbox.load_component(&component).await?;
+        let program = self.sandbox.load_component(&component).await?.within(manifest.declaration.budgets);
         program.fits(&manifest.declaration)?;
         Ok(Version {
             id: manifest.id,

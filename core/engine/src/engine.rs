@@ -36,6 +36,7 @@ use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
 use crate::turns::Turns;
+use crate::usage::Usages;
 use crate::waits::Waits;
 use crate::watchdog::Watchdog;
 use crate::{invoked, undo, undos, watchdog};
@@ -104,6 +105,7 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     pub(crate) counters: Counters,
     pub(crate) judged: JudgeCounters,
+    pub(crate) usages: Arc<Usages>,
     pub(crate) keys: KeyRing,
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
@@ -145,6 +147,7 @@ impl Engine {
         sandbox: Sandbox,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
+        let usages = Arc::new(Usages::new(clock.clone(), config.limits.clone()));
         let inner = Arc::new(Inner {
             store,
             sandbox,
@@ -161,6 +164,7 @@ impl Engine {
             turns: Turns::default(),
             counters: Counters::default(),
             judged: JudgeCounters::default(),
+            usages,
             keys: KeyRing::default(),
             load: RwLock::default(),
             schedules: Schedules::default(),

@@ -4,7 +4,7 @@ use rapport_model::actor::Actor;
 use rapport_model::image::Unfit;
 use rapport_model::name::Name;
 use rapport_model::rule::RuleError;
-use rapport_model::{AutomationId, RunId};
+use rapport_model::{AutomationId, RunId, Timestamp};
 use rapport_sandbox::{Diagnostic, SandboxError};
 use rapport_store::StoreError;
 
@@ -112,6 +112,19 @@ pub enum EngineError {
         code: String,
         /// Why.
         message: String,
+    },
+    /// A plugin that broke down again and again is left alone for a while.
+    #[error(
+        "the plugin `{plugin}` broke down again and again and is left alone until {until}: `rapport plugin enable {plugin}` lets \
+         it go on at once"
+    )]
+    Resting {
+        /// The plugin.
+        plugin: AutomationId,
+        /// Until when.
+        until: Timestamp,
+        /// The same in seconds from now.
+        seconds: u64,
     },
     /// A plugin could not take back what its run did.
     #[error("the compensator of `{plugin}` failed: {code}: {message}")]
@@ -252,6 +265,7 @@ impl EngineError {
             Self::Compensator { .. } => "compensator_failed",
             Self::Refused { .. } => "refused",
             Self::Unjudged { .. } => "unjudged",
+            Self::Resting { .. } => crate::usage::RESTING,
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",

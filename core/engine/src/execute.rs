@@ -9,6 +9,7 @@
 
 mod held;
 mod landing;
+mod resting;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -38,6 +39,7 @@ use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
 use crate::slice::{Kept, Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
+use crate::usage::Turn;
 
 /// Conflicts after which a slice holds the lanes of all records that it touches.
 const CONFLICTS_UNTIL_HOLD: u32 = 3;
@@ -102,6 +104,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
         };
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
+        let attempt = done.unit.run_state.as_ref().map_or(item.run.attempt, |state| state.attempt);
         let effects = done.unit.effects.clone();
         // It goes on waiting for a call that it has made before, whose answer may have come meanwhile.
         let by_event = matches!(&done.unit.journal, JournalStep::Append { waits, .. } if !waits.is_empty());
@@ -113,7 +116,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 if waits_on && let Err(error) = inner.look_again(&item.run).await {
                     tracing::warn!(run.id = %item.run.id, "whether the run {} is answered is not known: {error}", item.run.id);
                 }
-                return settle(inner, item, status, wake_at);
+                return settle(inner, item, (status, attempt), wake_at);
             }
             Err(NotJudged::Store(error)) if is_conflict(&error, conflicts) => {
                 conflicts += 1;
@@ -130,7 +133,8 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             }
             Err(why) => {
                 if let Some((status, wake_at)) = fail(inner, &item, against(why)).await {
-                    return settle(inner, item, status, wake_at);
+                    let attempt = item.run.attempt.saturating_add(1);
+                    return settle(inner, item, (status, attempt), wake_at);
                 }
                 inner.pause(COMMIT_RETRY).await;
             }
@@ -193,7 +197,11 @@ async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result
     if let Some(held) = held::back(inner, &item.run) {
         return Ok(held.into());
     }
-    let mut sliced = slice(inner, item, locks).await?;
+    let turn = match inner.turn(&item.run.automation) {
+        Ok(turn) => turn,
+        Err(until) => return Ok(resting::until(inner, &item.run, until).into()),
+    };
+    let mut sliced = slice(inner, item, (locks, &turn)).await?;
     // What a slice did whose plugin was switched off meanwhile is left out, whole.
     if let Some(held) = held::back(inner, &item.run) {
         return Ok(held.into());
@@ -217,13 +225,13 @@ async fn tell_end(inner: &Inner, item: &Item, done: &mut Done) -> Result<(), Eng
 
 /// Whether the next slice of a run would write or report something. Nothing is committed.
 pub(crate) async fn would_write(inner: &Arc<Inner>, item: &Item) -> Result<bool, EngineError> {
-    match slice(inner, item, SliceLocks::default()).await? {
+    match slice(inner, item, (SliceLocks::default(), &Turn::default())).await? {
         Sliced::Done(done, _) => Ok(!done.unit.puts.is_empty() || !done.unit.events.is_empty()),
         Sliced::Locked(_) => Ok(true),
     }
 }
 
-async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sliced, EngineError> {
+async fn slice(inner: &Arc<Inner>, item: &Item, (locks, turn): (SliceLocks, &Turn)) -> Result<Sliced, EngineError> {
     let run = &item.run;
     let _turn = inner.turns.take().await;
     let event = if let Some(event) = &item.event {
@@ -245,7 +253,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
         }
     };
     if version.waits() || actions::starts_at(&event).is_some() {
-        return waiting::slice(inner, (run, &event), version, locks).await;
+        return waiting::slice(inner, (run, &event), version, (locks, turn)).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
     if !conditions_hold(inner, &version, &event, record.as_deref()).await? {
@@ -260,7 +268,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result<Sli
     let guest_event = GuestEvent { event: event.clone(), record };
     let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
     actions::judge(&version, &event, &mut report, &mut host.reply);
-    inner.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
+    inner.count(&version, &report, (&host.trace, turn));
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
     }
@@ -304,6 +312,7 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
         locks: SliceLocks::default(),
         run: id,
         live: inner.snapshot.load_full(),
+        usages: inner.usages.clone(),
         plugin: inner.plugins.find(&version.id),
         packed: inner.plugins.known(),
         reply: Json::Null,

@@ -10,6 +10,7 @@ mod data;
 mod host;
 pub(crate) mod invoke;
 mod outbound;
+mod script;
 mod waiting;
 
 use std::sync::Arc;

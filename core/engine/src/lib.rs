@@ -66,6 +66,7 @@ mod trace;
 mod turns;
 mod undo;
 mod undos;
+mod usage;
 mod versions;
 mod waits;
 mod watchdog;
@@ -99,11 +100,12 @@ pub use retry::{RetryOn, RetryOptions};
 pub use routes::{FoundRoute, RouteAnswer, RouteMiss, RouteOptions, RouteReply, RouteRequest, Sender, read_query};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
-    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Verdict,
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Usage, Verdict,
 };
 pub use schedules::Progress;
 pub use scratch::Scratch;
 pub use undo::UndoOptions;
 pub use undos::UndoMany;
+pub use usage::{PluginUsage, Usage as UsageOfPlugin};
 pub use versions::Pushed;
 pub use watchdog::{CheckReport, Finding, WatchReport, WatchSummary};

@@ -106,6 +106,11 @@ impl Snapshot {
         self.active.iter().find(|v| v.id == *id)
     }
 
+    /// The live version of the plugin `id`.
+    pub(crate) fn plugin(&self, id: &str) -> Option<&Arc<Version>> {
+        self.active.iter().find(|v| v.id.as_str() == id && v.kind == AutomationKind::Plugin)
+    }
+
     /// The automations that `event` starts. A condition that looks at other records counts as holding here: the slice
     /// looks at it again with those records at hand (see [`Version::open_conditions`]).
     pub(crate) fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {

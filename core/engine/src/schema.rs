@@ -218,7 +218,7 @@ pub(crate) fn unknown_right(schema: &Schema, right: &Capability) -> Option<Strin
     match resource {
         // Hosts and secrets are outside: whether they are there shows when they are used. Which automations are live is no matter of
         // the schema.
-        "http" | "secret" | "invoke" => return None,
+        "http" | "secret" | "invoke" | "script" => return None,
         "message" => {
             let hint = hint(nearest(action, CHANNELS.into_iter()));
             return (!CHANNELS.contains(&action))

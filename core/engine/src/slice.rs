@@ -8,8 +8,10 @@ mod kv;
 mod locate;
 mod order;
 mod outbound;
+mod pure;
 mod question;
 mod refusal;
+mod script;
 mod shown;
 
 use std::collections::HashMap;
@@ -27,7 +29,8 @@ use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{AutomationId, Name, ObjectDef, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
     Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
-    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, Selection, Table, WaitRequest,
+    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Spent, Table,
+    WaitRequest,
 };
 use rapport_store::Store;
 use serde_json::Value as Json;
@@ -43,6 +46,7 @@ use crate::plugins::Installed;
 use crate::query::SliceQuery;
 use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
+use crate::usage::Usages;
 
 use self::refusal::{limit, refusal, store_failure};
 use self::shown::{about, listed, named, outcome};
@@ -85,6 +89,8 @@ pub(crate) struct SliceHost {
     pub(crate) run: RunId,
     /// What was live when the slice began.
     pub(crate) live: Arc<Snapshot>,
+    /// What plugins use is counted there.
+    pub(crate) usages: Arc<Usages>,
     /// The package that the automation came in, if it did.
     pub(crate) plugin: Option<Arc<Installed>>,
     /// All plugins that came in packages.
@@ -279,12 +285,7 @@ impl Host for SliceHost {
     }
 
     fn setting(&mut self, name: &str) -> Answer<Value> {
-        if let Some(value) = self.version.settings.get(name) {
-            return Ok(value.clone());
-        }
-        let hint = nearest(name, self.version.settings.keys().map(String::as_str));
-        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
+        setting_of(&self.version, name)
     }
 
     async fn send(&mut self, message: Outgoing) -> Answer<String> {
@@ -367,6 +368,11 @@ impl Host for SliceHost {
         answer
     }
 
+    async fn run_script(&mut self, call: ScriptCall) -> (Answer<String>, Spent) {
+        let (answer, spent) = self.traced_script(call).await;
+        (answer.map(|ran| ran.result), spent)
+    }
+
     fn context(&self) -> RunContext {
         self.running_as()
     }
@@ -415,6 +421,16 @@ impl Host for SliceHost {
         self.trace.call("start_job", &about, &outcome(&answer, Clone::clone), started);
         answer
     }
+}
+
+/// The setting `name` as it is chosen for `version`.
+fn setting_of(version: &Version, name: &str) -> Answer<Value> {
+    if let Some(value) = version.settings.get(name) {
+        return Ok(value.clone());
+    }
+    let hint = nearest(name, version.settings.keys().map(String::as_str));
+    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
 }
 
 fn waits_here<T>() -> Answer<T> {

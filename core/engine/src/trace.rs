@@ -17,6 +17,7 @@ pub(crate) struct Trace {
     log_cut: bool,
     bytes_max: usize,
     log_bytes_max: usize,
+    host_micros: u64,
 }
 
 impl Trace {
@@ -29,18 +30,20 @@ impl Trace {
             log_cut: false,
             bytes_max,
             log_bytes_max,
+            host_micros: 0,
         }
     }
 
     /// Notes one host call: its name, what it was about, and what came of it.
     pub(crate) fn call(&mut self, name: &str, about: &str, outcome: &str, started: Instant) {
         self.count += 1;
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.host_micros = self.host_micros.saturating_add(micros);
         let room = about.len() + outcome.len() + 96;
         if self.calls.len() + self.log.len() + room > self.bytes_max {
             self.left_out += 1;
             return;
         }
-        let micros = started.elapsed().as_micros();
         let comma = if self.calls.is_empty() { "" } else { "," };
         let (about, outcome) = (quoted(about), quoted(outcome));
         let written = write!(
@@ -49,6 +52,11 @@ impl Trace {
             self.count
         );
         written.expect("writing to a String cannot fail");
+    }
+
+    /// The time that the calls took which were noted, in microseconds.
+    pub(crate) const fn host_micros(&self) -> u64 {
+        self.host_micros
     }
 
     /// Notes one line that the guest logged.

@@ -124,7 +124,7 @@ impl Engine {
         };
         let (runs, open): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.status.has_ended());
         if options.dry_run {
-            let mut told = self.inner.dry_run(&runs, options).await?;
+            let mut told = self.inner.dry_run(caller, &runs, options).await?;
             told["cancelled"] = open.iter().map(|run| json!(run.id)).collect();
             return Ok(told);
         }
@@ -301,12 +301,17 @@ impl Inner {
         })
     }
 
-    /// Says what undoing `runs` in their order would do.
-    pub(crate) async fn dry_run(&self, runs: &[Arc<Run>], options: &UndoOptions) -> Result<Json, EngineError> {
+    /// Says what it would do if `caller` had `runs` undone in their order.
+    pub(crate) async fn dry_run(
+        &self,
+        caller: &Caller,
+        runs: &[Arc<Run>],
+        options: &UndoOptions,
+    ) -> Result<Json, EngineError> {
         let mut refused = plan::Refused::new();
         loop {
             let known = refused.len();
-            let shown = self.foretell(runs, &mut refused).await?;
+            let shown = self.foretell(caller, runs, &mut refused).await?;
             if refused.len() == known {
                 return Ok(answer(options, &shown));
             }
@@ -314,10 +319,15 @@ impl Inner {
     }
 
     /// The same once; what plugins would keep from being put back is noted.
-    async fn foretell(&self, runs: &[Arc<Run>], refused: &mut plan::Refused) -> Result<Vec<Json>, EngineError> {
+    async fn foretell(
+        &self,
+        caller: &Caller,
+        runs: &[Arc<Run>],
+        refused: &mut plan::Refused,
+    ) -> Result<Vec<Json>, EngineError> {
         let (now, actor) = (self.clock.now(), Actor::Automation(undo_id()));
         let (mut bench, mut more) = (Bench::default(), plan::Refused::new());
-        let mut planner = plan::Planner::new(self, (now, None), refused);
+        let mut planner = plan::Planner::new(self, (now, None, &caller.actor), refused);
         let mut shown = Vec::with_capacity(runs.len());
         for run in runs {
             planner.beside.by = None;

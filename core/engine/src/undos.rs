@@ -108,7 +108,7 @@ impl Engine {
         }
         if wanted.dry_run {
             let (runs, _) = self.inner.meant(wanted, RUNS_AT_ONCE_MAX).await?;
-            return self.inner.dry_run(&runs, &options).await;
+            return self.inner.dry_run(caller, &runs, &options).await;
         }
         let request = serde_json::to_value(wanted).map_err(|e| EngineError::Internal(e.to_string()))?;
         let changes = vec![

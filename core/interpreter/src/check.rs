@@ -34,6 +34,9 @@ pub(crate) const DECLARATIONS: [(&str, usize, usize); 10] = [
     ("object", 1, 2),
 ];
 
+/// Those that say what starts the script: it needs a function `run`.
+const STARTS: [&str; 5] = ["on", "every", "invocable", "each", "on_change"];
+
 /// Something wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Problem {
@@ -67,16 +70,17 @@ impl Collector {
     }
 }
 
-/// The outline of a script: `title`, `statements`, `calls`, `literals` and `problems`.
+/// The outline of a script: `title`, `statements`, `calls`, `functions`, `literals` and `problems`.
 pub(crate) fn outline(source: &str) -> Json {
     let collector = Collector::default();
     let mut engine = language::for_checks(&collector);
     let mut problems = Vec::new();
-    let mut calls = Vec::new();
+    let (mut calls, mut functions) = (Vec::new(), Vec::new());
     match engine.compile(source) {
         Err(error) => problems.push(of_syntax(&error.0, error.1, source)),
         Ok(ast) => {
             calls = walk::calls(&ast, &mut problems);
+            functions = ast.iter_functions().map(|f| f.name.to_owned()).collect();
             if problems.is_empty()
                 && let Err(error) = engine.run_ast(&ast)
             {
@@ -88,7 +92,8 @@ pub(crate) fn outline(source: &str) -> Json {
     let problems: Vec<_> = problems.into_iter().map(Problem::into_json).collect();
     let statements = collector.statements.take();
     json!({
-        "title": title(source), "statements": statements, "calls": calls, "literals": literals, "problems": problems,
+        "title": title(source), "statements": statements, "calls": calls, "functions": functions, "literals": literals,
+        "problems": problems,
     })
 }
 

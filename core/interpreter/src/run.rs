@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::bindings::rapport::plugin::trigger::Event;
 use crate::bindings::rapport::plugin::types::Error;
+use crate::nearest::nearest;
 use crate::values::{dynamic_to_json, json_to_dynamic};
 use crate::view::EventView;
 use crate::{check, failure, functions, language};
@@ -56,14 +57,15 @@ pub(crate) fn handle(event: Event) -> Result<(), Error> {
 /// Calls another function of the loaded script with arguments, a JSON array, and gives its result as JSON.
 ///
 /// # Errors
-/// As for [`handle`]; code `unknown_function` if the script has none of that name with so many parameters.
+/// As for [`handle`]; code `unknown_function` if the script has none of that name, `wrong_arguments` if it takes another number of
+/// them.
 pub(crate) fn function(name: &str, arguments: &str) -> Result<String, Error> {
     let wrong = |code: &str, message: String| Error { code: code.into(), message, retryable: false };
     let arguments: Vec<Json> = serde_json::from_str(arguments)
         .map_err(|e| wrong("invalid", format!("the arguments of `{name}` are no JSON array: {e}")))?;
-    if !has_function(name, arguments.len()) {
-        let message = format!("the script has no function `{name}` with {} parameters", arguments.len());
-        return Err(wrong("unknown_function", message));
+    let known = functions();
+    if !known.iter().any(|(known, parameters)| known == name && *parameters == arguments.len()) {
+        return Err(no_such(name, arguments.len(), &known));
     }
     let mut values: Vec<Dynamic> = arguments.iter().map(json_to_dynamic).collect();
     let returned = call(name, &mut values.iter_mut().collect::<Vec<_>>())?;
@@ -72,11 +74,25 @@ pub(crate) fn function(name: &str, arguments: &str) -> Result<String, Error> {
     Ok(json.to_string())
 }
 
-fn has_function(name: &str, parameters: usize) -> bool {
+/// Name and number of parameters of each function of the loaded script.
+fn functions() -> Vec<(String, usize)> {
     LOADED.with_borrow(|loaded| {
-        let functions = loaded.as_ref().into_iter().flat_map(|loaded| loaded.ast.iter_functions());
-        functions.into_iter().any(|f| f.name == name && f.params.len() == parameters)
+        let all = loaded.as_ref().into_iter().flat_map(|loaded| loaded.ast.iter_functions());
+        all.map(|f| (f.name.to_owned(), f.params.len())).collect()
     })
+}
+
+/// Why `name` cannot be called with so many arguments.
+fn no_such(name: &str, count: usize, known: &[(String, usize)]) -> Error {
+    let takes: Vec<_> = known.iter().filter(|(known, _)| known == name).map(|(_, n)| n.to_string()).collect();
+    let (code, message) = if takes.is_empty() {
+        let near = nearest(name, known.iter().map(|(known, _)| known.as_str()));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        ("unknown_function", format!("the script has no function `{name}`{hint}"))
+    } else {
+        ("wrong_arguments", format!("`{name}` takes {} arguments, not {count}", takes.join(" or ")))
+    };
+    Error { code: code.into(), message, retryable: false }
 }
 
 /// Calls a function of the loaded script in a scope of its own.

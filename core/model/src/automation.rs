@@ -187,7 +187,8 @@ impl Declaration {
 /// named after a dot with `read` or `write`. `emit:TYPE` reports events of that type (`emit:loyalty.*` of all that begin so);
 /// `invoke:AUTOMATION` starts runs of that automation and waits for their result, `invoke:PLUGIN.ACTION` calls that action.
 /// `message:CHANNEL` sends messages, `http:HOST` calls that host at its scheme's usual port, `http:HOST:PORT` at that one
-/// (`http:*.example.com`: every host below), `secret:NAME` lets a secret go along with a call.
+/// (`http:*.example.com`: every host below), `secret:NAME` lets a secret go along with a call. `script:ID` calls functions of that
+/// script, `script:PREFIX/*` of all whose names begin so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capability {
     resource: Arc<str>,
@@ -198,7 +199,8 @@ pub struct Capability {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a right: write `OBJECT:read|create|update|delete|write`, `OBJECT.FIELD:read|write`, `emit:EVENT.TYPE`, \
-     `message:CHANNEL`, `http:HOST`, `secret:NAME`, `invoke:AUTOMATION` or `invoke:PLUGIN.ACTION`"
+     `message:CHANNEL`, `http:HOST`, `secret:NAME`, `script:ID`, `script:PREFIX/*`, `invoke:AUTOMATION` or \
+     `invoke:PLUGIN.ACTION`"
 )]
 pub struct InvalidCapability(String);
 
@@ -225,6 +227,8 @@ pub enum Need<'a> {
     Secret(&'a str),
     /// Starts a run of another automation and waits for its result.
     Invoke(&'a str),
+    /// Calls functions of a script.
+    Script(&'a str),
 }
 
 impl Need<'_> {
@@ -242,6 +246,7 @@ impl Need<'_> {
             Self::Http(host) => format!("http:{host}"),
             Self::Secret(name) => format!("secret:{name}"),
             Self::Invoke(automation) => format!("invoke:{automation}"),
+            Self::Script(script) => format!("script:{script}"),
         }
     }
 }
@@ -272,6 +277,9 @@ impl Capability {
                 resource == "http" && action.strip_prefix('*').map_or(action == host, |below| host.ends_with(below))
             }
             Need::Invoke(automation) => resource == "invoke" && action == automation,
+            Need::Script(script) => {
+                resource == "script" && action.strip_suffix('*').map_or(action == script, |p| script.starts_with(p))
+            }
         }
     }
 }
@@ -289,8 +297,8 @@ impl Capability {
             (Some((object, _)), "write") => held == object && matches!(action, "write" | "update"),
             (Some((object, _)), "read") => held == object && action == "read",
             (None, "create" | "update" | "delete") => held == &*other.resource && action == "write",
-            (None, kind) if held == "emit" && other.resource == self.resource => {
-                action.strip_suffix('*').is_some_and(|prefix| kind.starts_with(prefix))
+            (None, name) if matches!(held, "emit" | "script") && other.resource == self.resource => {
+                action.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix))
             }
             (None, host) if held == "http" && other.resource == self.resource => {
                 action.strip_prefix('*').is_some_and(|below| host.ends_with(below))
@@ -323,6 +331,7 @@ impl FromStr for Capability {
             ("http", _) => is_host(action),
             ("secret", _) => is_secret_name(action),
             ("invoke", _) => AutomationId::new(action).is_ok() || action.parse::<ActionName>().is_ok(),
+            ("script", _) => AutomationId::new(action.strip_suffix("/*").unwrap_or(action)).is_ok(),
             (_, Some((o, f))) => Name::new(o).is_ok() && Name::new(f).is_ok() && matches!(action, "read" | "write"),
             (o, None) => Name::new(o).is_ok() && matches!(action, "read" | "create" | "update" | "delete" | "write"),
         };
@@ -411,6 +420,18 @@ mod tests {
         assert!(allows("invoke:risk/credit-check", Need::Invoke("risk/credit-check")));
         assert!(!allows("invoke:risk/credit-check", Need::Invoke("risk/other")));
         assert!("invoke:*".parse::<Capability>().is_err());
+    }
+
+    #[test]
+    fn a_script_is_named_or_one_of_a_folder() {
+        assert!(allows("script:surveys/nps", Need::Script("surveys/nps")));
+        assert!(allows("script:surveys/*", Need::Script("surveys/eu/nps")));
+        assert!(!allows("script:surveys/*", Need::Script("surveys")));
+        assert!(!allows("script:surveys/*", Need::Script("surveys2/nps")));
+        assert!("script:*".parse::<Capability>().is_err() && "script:surveys*".parse::<Capability>().is_err());
+        let wider: Capability = "script:surveys/*".parse().unwrap();
+        assert!(wider.includes(&"script:surveys/nps".parse().unwrap()));
+        assert!(!wider.includes(&"script:loyalty/earn".parse().unwrap()));
     }
 
     #[test]

@@ -123,6 +123,12 @@ pub struct Limits {
     pub circuit_failures_max: u32,
     /// How long it is left alone, in milliseconds; doubles each time up to sixteen times that, until an attempt succeeds.
     pub circuit_open_ms: u64,
+    /// Traps in a row (it broke down, or passed a limit or a budget) after which a plugin is left alone for a while.
+    pub plugin_circuit_traps_max: u32,
+    /// How long after one trap the next one counts as in a row with it, in milliseconds.
+    pub plugin_circuit_window_ms: u64,
+    /// How long a plugin is left alone, in milliseconds; doubles each time up to sixteen times that, until a run does not trap.
+    pub plugin_circuit_open_ms: u64,
 }
 
 impl Default for Limits {
@@ -157,6 +163,9 @@ impl Default for Limits {
             destination_in_flight_max: 8,
             circuit_failures_max: 5,
             circuit_open_ms: 30_000,
+            plugin_circuit_traps_max: 5,
+            plugin_circuit_window_ms: 60_000,
+            plugin_circuit_open_ms: 30_000,
         }
     }
 }

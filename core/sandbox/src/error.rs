@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rapport_model::Budgets;
+
 use crate::work::Output;
 
 /// The sandbox, a script or a component could not be made ready.
@@ -163,6 +165,16 @@ pub enum GuestFailure {
         /// The limit.
         max: usize,
     },
+    /// More than its own manifest allows.
+    #[error(
+        "needed more than `{budget} = {max}` under [budgets] in its plugin.toml; raise it there, up to the operator's limit"
+    )]
+    Budget {
+        /// The budget.
+        budget: &'static str,
+        /// What it says.
+        max: u64,
+    },
     /// The guest broke: a panic, an `unreachable`, a memory fault, an import that the sandbox does not offer.
     #[error("broke down: {0}")]
     Trap(String),
@@ -182,16 +194,37 @@ impl GuestFailure {
             Self::HostCalls { .. } => "host_calls",
             Self::Input { .. } => "input",
             Self::Output { .. } => "output",
+            Self::Budget { budget, .. } => match *budget {
+                "memory_bytes" => "memory",
+                "wall_ms" => "deadline",
+                other => other,
+            },
             Self::Trap(_) => "trap",
+        }
+    }
+
+    /// Names the budget instead of the operator's limit, where it was the budget that the guest has passed.
+    pub(crate) fn name_budget(&mut self, budgets: &Budgets) {
+        let passed = match self {
+            Self::OutOfFuel { max } => ("fuel", *max, budgets.fuel),
+            Self::Memory { max } => ("memory_bytes", u64::try_from(*max).unwrap_or(u64::MAX), budgets.memory_bytes),
+            Self::Deadline { max_ms } => ("wall_ms", *max_ms, budgets.wall_ms),
+            Self::HostCalls { max } => ("host_calls", u64::from(*max), budgets.host_calls),
+            _ => return,
+        };
+        if let (budget, max, Some(asked)) = passed
+            && asked == max
+        {
+            *self = Self::Budget { budget, max };
         }
     }
 
     /// Whether the same slice may succeed later. A deadline may: the machine or the database may have been busy.
     #[must_use]
-    pub const fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Failed { retryable, .. } | Self::Ended { retryable, .. } => *retryable,
-            Self::Deadline { .. } => true,
+            Self::Deadline { .. } | Self::Budget { budget: "wall_ms", .. } => true,
             _ => false,
         }
     }

@@ -83,31 +83,24 @@ impl Guest {
         export(self.pre.component(), name)
     }
 
-    /// Makes an instance. What it runs on the way counts as `fuel` and must be over by `deadline`.
+    /// The operator's limits.
+    pub(crate) const fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Makes an instance, with its host and the limits of its slice. What it runs on the way counts as `fuel` and must be over by
+    /// `deadline`.
     ///
     /// # Errors
     /// [`GuestFailure`] if its start fails, or it is no component of the contract.
     pub(crate) async fn instantiate(
         &self,
-        host: Option<Box<dyn crate::Host>>,
+        host: Option<(Box<dyn crate::Host>, Arc<Limits>)>,
         budget: Budget,
     ) -> Result<Living, Unborn> {
-        self.instantiate_under(&self.limits, host, budget).await
-    }
-
-    /// The same under other limits.
-    ///
-    /// # Errors
-    /// As for [`Self::instantiate`].
-    pub(crate) async fn instantiate_under(
-        &self,
-        limits: &Arc<Limits>,
-        host: Option<Box<dyn crate::Host>>,
-        budget: Budget,
-    ) -> Result<Living, Unborn> {
-        let mut state = State::new(Arc::clone(limits), self.ending, budget.deadline);
-        if let Some(host) = host {
-            state.begin(host, budget.deadline);
+        let mut state = State::new(Arc::clone(&self.limits), self.ending, budget.deadline);
+        if let Some((host, limits)) = host {
+            state.begin(host, limits, budget.deadline);
         }
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
@@ -118,7 +111,7 @@ impl Guest {
             }
             Ok(UpdateDeadline::Yield(1))
         });
-        store.set_hostcall_fuel(limits.slice_output_bytes_max.saturating_add(1 << 16));
+        store.set_hostcall_fuel(self.limits.slice_output_bytes_max.saturating_add(1 << 16));
         budget.give(&mut store);
         match self.start(&mut store).await {
             Ok((instance, handle)) => Ok(Living { store, instance, handle }),
@@ -186,24 +179,22 @@ where
     P: ComponentNamedList + Lower + Send + Sync + 'static,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    let limits = Arc::new(living.store.data().limits().clone());
+    let wall_ms_max = living.store.data().limits().slice_wall_ms_max;
     let work = async {
         let function = living.instance.get_typed_func::<P, R>(&mut living.store, index)?;
         function.call_async(&mut living.store, params).await
     };
-    within(budget.deadline, &limits, work).await.map_err(|e| diagnose(&e, &living.store))
+    within((budget.deadline, wall_ms_max), work).await.map_err(|e| diagnose(&e, &living.store))
 }
 
-/// Cuts `work` off at `deadline`, where it waits for the host. (Where it computes, the epochs do.)
+/// Cuts `work` off at `deadline`, after `max_ms`, where it waits for the host. (Where it computes, the epochs do.)
 ///
 /// # Errors
 /// Those of `work`, and [`GuestFailure::Deadline`].
 pub(crate) async fn within<T>(
-    deadline: Instant,
-    limits: &Limits,
+    (deadline, max_ms): (Instant, u64),
     work: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
-    let max_ms = limits.slice_wall_ms_max;
     match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(result) => result,
         Err(_) => Err(wasmtime::Error::new(GuestFailure::Deadline { max_ms })),

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use rapport_model::{Event, Name, Record, Timestamp, Value};
@@ -207,8 +208,28 @@ pub struct KvEntry {
     pub value: Vec<u8>,
 }
 
+/// What a slice has left, for what works within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Fuel.
+    pub fuel: u64,
+    /// Host calls.
+    pub host_calls: u32,
+    /// When the slice must be over.
+    pub deadline: Instant,
+}
+
+/// What was used of an [`Allowance`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Fuel.
+    pub fuel: u64,
+    /// Host calls.
+    pub host_calls: u32,
+}
+
 /// A function of a script as a guest calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptCall {
     /// The script.
     pub script: String,
@@ -216,8 +237,8 @@ pub struct ScriptCall {
     pub function: String,
     /// Its arguments, a JSON array.
     pub arguments: String,
-    /// The fuel that the caller has left: the function must do with it.
-    pub fuel_left: u64,
+    /// What the caller has left: the function must do with it.
+    pub left: Allowance,
 }
 
 /// A run of an own action that a guest starts for later.
@@ -423,9 +444,9 @@ pub trait Host: Any + Send {
     async fn secret_hmac(&mut self, _name: &str, _message: &[u8]) -> Result<Vec<u8>, HostError> {
         unsupported("secrets")
     }
-    /// Calls a function of a live script. Gives its result as JSON, and the fuel that it used.
-    async fn run_script(&mut self, _call: ScriptCall) -> Result<(String, u64), HostError> {
-        unsupported("scripts")
+    /// Calls a function of a live script. Gives its result as JSON, and what it used, however it ended.
+    async fn run_script(&mut self, _call: ScriptCall) -> (Result<String, HostError>, Spent) {
+        (unsupported("scripts"), Spent::default())
     }
     /// Starts a run of an own action when the slice has been committed; returns its id.
     async fn start_job(&mut self, _job: JobRequest) -> Result<String, HostError> {

@@ -17,6 +17,10 @@
 //! right = "customer.tier:write"
 //! reason = "writes the tier"
 //!
+//! [[capabilities]]
+//! right = "script:loyalty/earn"                       # calls its functions; `script:surveys/*`: those of a whole folder
+//! reason = "the operator says what earns points"
+//!
 //! [[triggers]]
 //! event = "customer.updated"
 //! changed = ["points"]

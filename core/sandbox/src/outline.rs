@@ -18,6 +18,8 @@ struct Outline {
     statements: Vec<Statement>,
     calls: Vec<Call>,
     #[serde(default)]
+    functions: Vec<String>,
+    #[serde(default)]
     literals: Vec<Literal>,
     problems: Vec<Problem>,
 }
@@ -51,6 +53,10 @@ struct Problem {
 /// The calls in which a run may wait.
 const WAITING: [&str; 6] = ["sleep", "wait_for", "wait_any", "ask", "invoke", "http"];
 
+/// What there is to say to who calls the host in a function that plugins call.
+const PURE: &str = "they have settings, the log, the instant and random numbers: let the plugin give them what they need, or write \
+                    `on(…)` and `fn run(event) { … }`";
+
 /// What is wrong, and what to write instead.
 pub(crate) type Wrong = (String, String);
 
@@ -81,13 +87,13 @@ pub(crate) fn examine(path: &str, outline: &str) -> Result<Examined, Vec<Diagnos
             wrong.push(place(line, column, message, help));
         }
     }
-    if !declaration.is_started() && !broken && wrong.is_empty() {
-        let help = "write `on(\"order.created\")`, `on_change(\"customer\", [\"points\"])`, \
-                    `every(\"0 10 * * MON\", \"Asia/Shanghai\")` or `invocable()` at the top level";
-        wrong.push(place(0, 0, "nothing starts this script".into(), help.into()));
+    // One that holds functions alone is there for plugins, which call them.
+    let library = !declaration.is_started() && !broken && wrong.is_empty();
+    if library {
+        wrong.extend(not_pure(path, &outline.functions, &outline.calls));
     }
     let mut undeclared = Vec::new();
-    for Call { function, object, fields, line, column } in outline.calls {
+    for Call { function, object, fields, line, column } in outline.calls.into_iter().filter(|_| !library) {
         // Of a URL the right names the host, if that stands there plainly.
         let object = if function == "http" { plain_host(&object).unwrap_or_default() } else { object };
         declaration.waits |= WAITING.contains(&function.as_str());
@@ -102,6 +108,23 @@ pub(crate) fn examine(path: &str, outline: &str) -> Result<Examined, Vec<Diagnos
     wrong.extend(undeclared);
     wrong.sort_by_key(|d| (d.line, d.column));
     Err(wrong)
+}
+
+/// What is wrong with a script that nothing starts.
+fn not_pure(path: &str, functions: &[String], calls: &[Call]) -> Vec<Diagnostic> {
+    let place = |line, column, message, help| Diagnostic { path: path.into(), line, column, message, help };
+    if functions.is_empty() || functions.iter().any(|name| name == "run") {
+        let help = "write `on(\"order.created\")`, `on_change(\"customer\", [\"points\"])`, \
+                    `every(\"0 10 * * MON\", \"Asia/Shanghai\")` or `invocable()` at the top level; a script that only \
+                    holds functions for plugins has no function `run`";
+        return vec![place(0, 0, "nothing starts this script".into(), help.into())];
+    }
+    let told = |call: &Call| {
+        let function = &call.function;
+        let message = format!("`{function}` cannot be called in a script that only holds functions: they are pure");
+        place(call.line, call.column, message, PURE.into())
+    };
+    calls.iter().map(told).collect()
 }
 
 /// The diagnostic for a message of the interpreter, which begins with `path:line:column: ` where it knows them.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rapport_model::{Declaration, Digest, Limits};
+use rapport_model::{Budgets, Declaration, Digest, Limits};
 use tokio::sync::Semaphore;
 use wasmtime::component::ComponentExportIndex;
 
@@ -52,7 +52,18 @@ pub enum ProgramKind {
 
 /// A script or component, ready to be called. Cheap to clone; the last clone takes its warm instances with it.
 #[derive(Clone)]
-pub struct Program(Arc<Inner>);
+pub struct Program {
+    inner: Arc<Inner>,
+    /// What a plugin's manifest asks to be held to, with the operator's limits lowered to it.
+    bounds: Option<Bounds>,
+}
+
+/// The limits of a plugin's slices, and what its manifest says of them.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) budgets: Budgets,
+}
 
 struct Inner {
     digest: Digest,
@@ -82,23 +93,40 @@ impl Program {
     /// The digest of its content.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.0.digest
+        self.inner.digest
     }
 
     pub(crate) fn body(&self) -> &ProgramBody {
-        &self.0.body
+        &self.inner.body
+    }
+
+    pub(crate) const fn bounds(&self) -> Option<&Bounds> {
+        self.bounds.as_ref()
+    }
+
+    /// The same component, held to what its manifest asks to use where that is less than the operator's limits.
+    #[must_use]
+    pub fn within(mut self, budgets: Budgets) -> Self {
+        let ProgramBody::Component(guest) = &self.inner.body else { return self };
+        let limits = Arc::new(budgets.within(guest.limits()));
+        self.bounds = (!budgets.is_empty()).then_some(Bounds { limits, budgets });
+        self
+    }
+
+    fn new(digest: Digest, body: ProgramBody) -> Self {
+        Self { inner: Arc::new(Inner { digest, body }), bounds: None }
     }
 
     /// Whether a component imports what makes runs wait. What a script calls is in its declaration.
     #[must_use]
     pub fn imports_waits(&self) -> bool {
-        matches!(&self.0.body, ProgramBody::Component(guest) if guest.waits)
+        matches!(&self.inner.body, ProgramBody::Component(guest) if guest.waits)
     }
 
     /// Whether it is a script or a component.
     #[must_use]
     pub fn kind(&self) -> ProgramKind {
-        match self.0.body {
+        match self.inner.body {
             ProgramBody::Script(_) => ProgramKind::Script,
             ProgramBody::Component(_) => ProgramKind::Component,
         }
@@ -131,6 +159,8 @@ pub(crate) struct Shared {
     rendering: Semaphore,
     /// Likewise for calls that a slice waits for.
     beside: Semaphore,
+    /// Likewise for functions of scripts, which those may wait for in turn.
+    functions: Semaphore,
 }
 
 pub(crate) struct Interpreter {
@@ -144,6 +174,10 @@ pub(crate) struct Interpreter {
 const RENDERING_MAX: usize = 2;
 /// Calls at one time for which slices wait.
 const BESIDE_MAX: usize = 8;
+/// Functions of scripts at one time. They wait for nothing, so that a few are enough for all processors.
+const FUNCTIONS_MAX: usize = 4;
+/// All that work while a slice that holds a place waits for them.
+const BESIDE: usize = RENDERING_MAX + BESIDE_MAX + FUNCTIONS_MAX;
 /// What stands for the number of a script where instances fill in templates.
 pub(crate) const TEMPLATES: u64 = u64::MAX;
 
@@ -156,8 +190,8 @@ impl Shared {
         &self.judging
     }
 
-    pub(crate) const fn slicing(&self) -> &Arc<Limits> {
-        &self.limits
+    pub(crate) async fn function_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.functions.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
     }
 
     pub(crate) async fn rendering_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
@@ -204,7 +238,7 @@ impl Sandbox {
             loading: tokio::sync::Mutex::new(()),
             pool: Arc::new(Pool::new(config.warm_per_script_max, warm_max, recycle_bytes)),
             scripts: AtomicU64::new(0),
-            working: Semaphore::new(instances.saturating_sub(warm_max + RENDERING_MAX + BESIDE_MAX).max(1)),
+            working: Semaphore::new(instances.saturating_sub(warm_max + BESIDE).max(1)),
             rendering: Semaphore::new(RENDERING_MAX),
             beside: Semaphore::new(BESIDE_MAX),
             judging: Arc::new(Limits {
@@ -212,6 +246,7 @@ impl Sandbox {
                 slice_wall_ms_max: config.limits.hook_wall_ms_max.min(config.limits.slice_wall_ms_max),
                 ..config.limits.clone()
             }),
+            functions: Semaphore::new(FUNCTIONS_MAX),
             limits: Arc::new(config.limits),
         })))
     }
@@ -226,6 +261,10 @@ impl Sandbox {
     /// The limits that guests run under.
     #[must_use]
     pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn shared_limits(&self) -> &Arc<Limits> {
         &self.0.limits
     }
 
@@ -298,7 +337,7 @@ impl Sandbox {
             other => other,
         })?;
         self.0.pool.put(script.number, warm);
-        Ok(Program(Arc::new(Inner { digest: Digest::of(source.as_bytes()), body: ProgramBody::Script(script) })))
+        Ok(Program::new(Digest::of(source.as_bytes()), ProgramBody::Script(script)))
     }
 
     /// Makes a component ready: compiles it, or takes it from the cache, and checks what it imports and exports.
@@ -314,7 +353,7 @@ impl Sandbox {
         let budget = Budget::of_slice(&self.0.limits);
         let mut living = guest.instantiate(None, budget).await.map_err(|u| u.failure)?;
         roles::check_types(&guest, &mut living)?;
-        Ok(Program(Arc::new(Inner { digest, body: ProgramBody::Component(guest) })))
+        Ok(Program::new(digest, ProgramBody::Component(guest)))
     }
 
     /// An instance that has `script` loaded: one that waits, or a new one.

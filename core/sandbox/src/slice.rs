@@ -9,11 +9,11 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower}
 
 use crate::error::{GuestFailure, SandboxError, SliceReport};
 use crate::guest::{self, Budget, Guest, Handle, Living};
-use crate::host::Host;
+use crate::host::{Allowance, Host};
 use crate::sandbox::{Program, ProgramBody, Sandbox, Script};
 use crate::wire::calls::{InRefusal, InResponse, OutCall, OutChange, OutRequest, OutStep, OutUndone};
 use crate::wire::{InError, OutEvent};
-use crate::work::{Output, ProposedChange, Work};
+use crate::work::{FunctionCall, Output, ProposedChange, Work};
 
 /// What an export answers: its output, or that it failed.
 type Answered = Result<Output, InError>;
@@ -25,6 +25,38 @@ struct Called<'a> {
     budget: Budget,
 }
 
+/// What one call may use.
+struct Terms {
+    limits: Arc<Limits>,
+    budget: Budget,
+}
+
+impl Terms {
+    /// A slice of its own.
+    fn of_slice(limits: &Arc<Limits>) -> Self {
+        Self { limits: Arc::clone(limits), budget: Budget::of_slice(limits) }
+    }
+
+    /// A look at a change: what that may use, and no more than the program's own budget.
+    fn of_hook(judging: &Arc<Limits>, own: Option<&Limits>) -> Self {
+        match own {
+            None => Self::of_slice(judging),
+            Some(own) => Self::of_slice(&Arc::new(Limits {
+                slice_fuel_max: own.slice_fuel_max.min(judging.slice_fuel_max),
+                slice_wall_ms_max: own.slice_wall_ms_max.min(judging.slice_wall_ms_max),
+                ..own.clone()
+            })),
+        }
+    }
+
+    /// What another slice leaves.
+    fn of_allowance(limits: &Limits, left: Allowance) -> Self {
+        let Allowance { fuel, host_calls, deadline } = left;
+        let limits = Limits { slice_fuel_max: fuel, slice_host_calls_max: host_calls, ..limits.clone() };
+        Self { limits: Arc::new(limits), budget: Budget { fuel, deadline } }
+    }
+}
+
 impl Sandbox {
     /// Runs one slice of `program`: calls it with `work`, and gives the host back with what became of it.
     ///
@@ -33,9 +65,18 @@ impl Sandbox {
     ///
     /// # Panics
     /// Only if the host panics.
-    pub async fn call<H: Host>(&self, program: &Program, work: impl Into<Work>, host: H) -> (SliceReport, H) {
-        let _permit = self.permit().await;
-        self.call_permitted(program, work.into(), host).await
+    pub fn call<H: Host>(
+        &self,
+        program: &Program,
+        work: impl Into<Work>,
+        host: H,
+    ) -> impl Future<Output = (SliceReport, H)> + Send {
+        let (work, host): (Work, Box<dyn Host>) = (work.into(), Box::new(host));
+        async move {
+            let _permit = self.permit().await;
+            let (report, host) = self.call_permitted(program, work, host).await;
+            (report, given_back(host))
+        }
     }
 
     /// As [`Sandbox::call`], for what a slice waits for that has an instance itself: it waits for no place that such a slice holds.
@@ -43,9 +84,18 @@ impl Sandbox {
     ///
     /// # Panics
     /// Only if the host panics.
-    pub async fn call_beside<H: Host>(&self, program: &Program, work: impl Into<Work>, host: H) -> (SliceReport, H) {
-        let _permit = self.shared().beside_permit().await;
-        self.call_permitted(program, work.into(), host).await
+    pub fn call_beside<H: Host>(
+        &self,
+        program: &Program,
+        work: impl Into<Work>,
+        host: H,
+    ) -> impl Future<Output = (SliceReport, H)> + Send {
+        let (work, host): (Work, Box<dyn Host>) = (work.into(), Box::new(host));
+        async move {
+            let _permit = self.shared().beside_permit().await;
+            let (report, host) = self.call_permitted(program, work, host).await;
+            (report, given_back(host))
+        }
     }
 
     /// Has `program` look at a change that is about to be made, under the smaller limits of that.
@@ -56,44 +106,61 @@ impl Sandbox {
     /// Only if the host panics.
     pub async fn judge<H: Host>(&self, program: &Program, change: ProposedChange, host: H) -> (SliceReport, H) {
         let _permit = self.shared().beside_permit().await;
-        let limits = self.shared().judging();
-        self.call_under(limits, program, Work::Validate(change), host).await
+        let terms = Terms::of_hook(self.shared().judging(), program.bounds().map(|bounds| &*bounds.limits));
+        let (report, host) = self.call_dyn(program, Work::Validate(change), (Box::new(host), terms)).await;
+        (report, given_back(host))
     }
 
-    async fn call_permitted<H: Host>(&self, program: &Program, work: Work, host: H) -> (SliceReport, H) {
-        self.call_under(self.shared().slicing(), program, work, host).await
-    }
-
-    async fn call_under<H: Host>(
+    /// Calls a function of a script for a slice that has an instance itself, within what that one has left.
+    ///
+    /// It waits for no place that a slice holds, or one that is called beside it. Such a function calls nothing so in turn.
+    ///
+    /// # Panics
+    /// Only if the host panics.
+    pub async fn call_function<H: Host>(
         &self,
-        limits: &Arc<Limits>,
         program: &Program,
-        work: Work,
-        host: H,
+        call: FunctionCall,
+        (host, left): (H, Allowance),
     ) -> (SliceReport, H) {
-        let (report, host) = self.call_dyn(limits, (program, work), Box::new(host)).await;
-        let host: Box<dyn Any> = host;
-        // It is the box that was made two lines above.
-        (report, *host.downcast::<H>().expect("a slice gives back the host that it was given"))
+        let _permit = self.shared().function_permit().await;
+        let terms = Terms::of_allowance(self.limits(), left);
+        let (report, host) = self.call_dyn(program, Work::Function(call), (Box::new(host), terms)).await;
+        (report, given_back(host))
+    }
+
+    async fn call_permitted(&self, program: &Program, work: Work, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
+        let bounds = program.bounds();
+        let terms = Terms::of_slice(bounds.map_or_else(|| self.shared_limits(), |bounds| &bounds.limits));
+        let (mut report, host) = self.call_dyn(program, work, (host, terms)).await;
+        if let (Some(bounds), Err(failure)) = (bounds, &mut report.outcome) {
+            failure.name_budget(&bounds.budgets);
+        }
+        (report, host)
     }
 
     async fn call_dyn(
         &self,
-        limits: &Arc<Limits>,
-        (program, work): (&Program, Work),
-        host: Box<dyn Host>,
+        program: &Program,
+        work: Work,
+        (host, terms): (Box<dyn Host>, Terms),
     ) -> (SliceReport, Box<dyn Host>) {
         let _ticking = self.shared().runtime.ticking();
         let started = Instant::now();
         let (mut report, host) = match program.body() {
-            ProgramBody::Script(script) => self.call_script(script, work, host).await,
-            ProgramBody::Component(guest) => self.call_component(limits, (guest, work), host).await,
+            ProgramBody::Script(script) => self.call_script(script, work, (host, terms)).await,
+            ProgramBody::Component(guest) => self.call_component(guest, work, (host, terms)).await,
         };
         report.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         (report, host)
     }
 
-    async fn call_script(&self, script: &Script, work: Work, host: Box<dyn Host>) -> (SliceReport, Box<dyn Host>) {
+    async fn call_script(
+        &self,
+        script: &Script,
+        work: Work,
+        (host, terms): (Box<dyn Host>, Terms),
+    ) -> (SliceReport, Box<dyn Host>) {
         let interpreter = match self.interpreter().await {
             Ok(interpreter) => interpreter,
             Err(error) => return (failed(unready(error)), host),
@@ -102,8 +169,8 @@ impl Sandbox {
             Ok(warm) => warm,
             Err(error) => return (failed(unready(error)), host),
         };
-        let budget = Budget::of_slice(self.limits());
-        warm.living.store.data_mut().begin(host, budget.deadline);
+        let Terms { limits, budget } = terms;
+        warm.living.store.data_mut().begin(host, limits, budget.deadline);
         budget.give(&mut warm.living.store);
         let called = Called { guest: &interpreter.guest, living: &mut warm.living, budget };
         let (report, host, whole) = self.slice(called, work).await;
@@ -116,12 +183,12 @@ impl Sandbox {
 
     async fn call_component(
         &self,
-        limits: &Arc<Limits>,
-        (guest, work): (&Guest, Work),
-        host: Box<dyn Host>,
+        guest: &Guest,
+        work: Work,
+        (host, terms): (Box<dyn Host>, Terms),
     ) -> (SliceReport, Box<dyn Host>) {
-        let budget = Budget::of_slice(limits);
-        match guest.instantiate_under(limits, Some(host), budget).await {
+        let Terms { limits, budget } = terms;
+        match guest.instantiate(Some((host, limits)), budget).await {
             Ok(mut living) => {
                 let (report, host, _) = self.slice(Called { guest, living: &mut living, budget }, work).await;
                 (report, host)
@@ -139,8 +206,8 @@ impl Sandbox {
     /// Calls the export. The last of the results says whether the instance is whole and can be used again.
     async fn slice(&self, called: Called<'_>, work: Work) -> (SliceReport, Box<dyn Host>, bool) {
         let Called { guest, living, budget } = called;
-        let limits = living.store.data().shared_limits();
-        let result = guest::within(budget.deadline, &limits, perform(guest, living, work)).await;
+        let wall_ms_max = living.store.data().limits().slice_wall_ms_max;
+        let result = guest::within((budget.deadline, wall_ms_max), perform(guest, living, work)).await;
         let fuel = budget.used(&living.store);
         let (host, used, ended) = living.store.data_mut().finish();
         let whole = result.is_ok();
@@ -162,6 +229,12 @@ impl Sandbox {
         let report = SliceReport { fuel, micros: 0, memory_bytes, host_calls: used.host_calls, outcome, output };
         (report, host.expect("the slice began with a host"), whole)
     }
+}
+
+/// The host that a call was given, which it gives back.
+fn given_back<H: Host>(host: Box<dyn Host>) -> H {
+    let host: Box<dyn Any> = host;
+    *host.downcast::<H>().expect("a slice gives back the host that it was given")
 }
 
 /// Calls the export that `work` is for.

@@ -7,7 +7,7 @@ use rapport_model::Limits;
 use wasmtime::{ResourceLimiter, Result};
 
 use crate::error::GuestFailure;
-use crate::host::{Host, HostError, LogLevel};
+use crate::host::{Allowance, Host, HostError, LogLevel};
 use crate::wire::OutError;
 
 /// The code that tells the interpreter that the slice has ended and that the script must not go on.
@@ -63,9 +63,10 @@ impl State {
         }
     }
 
-    /// Begins a slice.
-    pub(crate) fn begin(&mut self, host: Box<dyn Host>, deadline: Instant) {
+    /// Begins a slice under these limits.
+    pub(crate) fn begin(&mut self, host: Box<dyn Host>, limits: Arc<Limits>, deadline: Instant) {
         self.host = Some(host);
+        self.limits = limits;
         self.deadline = deadline;
         self.used = Used::default();
         self.ended = None;
@@ -80,11 +81,6 @@ impl State {
     /// The limits.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// The same, to be kept beside the store.
-    pub(crate) fn shared_limits(&self) -> Arc<Limits> {
-        Arc::clone(&self.limits)
     }
 
     /// The bytes of linear memory of this instance.
@@ -109,8 +105,20 @@ impl State {
         }
     }
 
+    /// What this slice leaves to what works within it, with this much fuel left; the call by which it does so is counted.
+    pub(crate) fn allowance(&self, fuel: u64) -> Allowance {
+        let calls = self.used.host_calls.saturating_add(1);
+        let host_calls = self.limits.slice_host_calls_max.saturating_sub(calls);
+        Allowance { fuel, host_calls, deadline: self.deadline }
+    }
+
+    /// Counts host calls that were made within an [`Allowance`].
+    pub(crate) fn spend_calls(&mut self, calls: u32) {
+        self.used.host_calls = self.used.host_calls.saturating_add(calls);
+    }
+
     fn count_call(&mut self) -> Result<(), Stop> {
-        self.used.host_calls += 1;
+        self.used.host_calls = self.used.host_calls.saturating_add(1);
         let max = self.limits.slice_host_calls_max;
         if self.used.host_calls > max { Err(GuestFailure::HostCalls { max }.into()) } else { Ok(()) }
     }

@@ -36,6 +36,8 @@ struct Facts {
     errors: Vec<BadField>,
     extra: Map<String, Json>,
     internal: Option<String>,
+    /// When to come again, in seconds; none: soon, if at all.
+    retry_after: Option<u64>,
 }
 
 /// The stable codes with their status and title, in the order of the documentation.
@@ -81,6 +83,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("rate_limited", 429, "Too many requests"),
     ("internal", 500, "The server failed"),
     ("route_failed", 500, "The plugin could not answer"),
+    ("plugin_resting", 503, "The plugin broke down and is left alone for a while"),
     ("unavailable", 503, "The server cannot do this now"),
     ("unjudged", 503, "A plugin has to look at the change and could not"),
     ("disk_full", 507, "The disk is full"),
@@ -110,6 +113,7 @@ impl Problem {
             errors: Vec::new(),
             extra: Map::new(),
             internal: None,
+            retry_after: None,
         }))
     }
 
@@ -233,7 +237,7 @@ impl Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(self.0.status.as_u16(), 503 | 507) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.0.retry_after.unwrap_or(1)));
         }
         response
     }
@@ -272,6 +276,10 @@ impl From<EngineError> for Problem {
         if let EngineError::Unjudged { plugin, code, .. } = &error {
             problem.0.extra.insert("plugin".into(), json!(plugin));
             problem.0.extra.insert("error".into(), json!({ "code": code }));
+        }
+        if let EngineError::Resting { until, seconds, .. } = &error {
+            problem.0.retry_after = Some(*seconds);
+            problem.0.extra.insert("until".into(), json!(until));
         }
         if let EngineError::VersionMismatch { current } = &error {
             problem.0.extra.insert("current_version".into(), (*current).into());

@@ -11,6 +11,8 @@ mod driver;
 mod figure;
 mod floor;
 mod lab;
+mod loyalty;
+mod plugins;
 mod postgres;
 mod replay;
 mod scale;
@@ -36,7 +38,7 @@ struct Bench {
     run: fn(&Path) -> Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 10] = [
+const BENCHES: [Bench; 12] = [
     Bench { name: "bulk", about: "events as lines over HTTP, against plain sqlx", run: bulk::run },
     Bench { name: "single", about: "one event a request, against HTTP and SQLite by hand", run: single::run },
     Bench { name: "postgres", about: "the same on PostgreSQL, against pgbench", run: postgres::run },
@@ -51,6 +53,8 @@ const BENCHES: [Bench; 10] = [
     },
     Bench { name: "replay", about: "journal entries that a run's replay answers", run: replay::run },
     Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
+    Bench { name: "plugins", about: "a plugin's test, install and start", run: plugins::run },
+    Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
 ];
 
 /// Runs the benches named, or all, and prints their figures as a table. `RAPPORT_BENCH_BINARY` measures another build of the server,

@@ -9,7 +9,7 @@ use crate::settings::exact;
 /// An order was paid: earns its points, and tells of the first one.
 pub(crate) fn paid(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
     let customer = subject(event)?;
-    let order = text(event, "order")?;
+    let order = order_of(event)?.ok_or_else(|| malformed(event, "order", "needed"))?;
     let amount = decimal(event, "amount")?;
     let (own, time) = (given_factors(event)?, time_of(event.time));
     let purchase = Purchased::of(event, rules)?;
@@ -30,7 +30,7 @@ pub(crate) fn paid(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<(),
 /// An order, or part of it, was refunded.
 pub(crate) fn refunded(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
     let customer = subject(event)?;
-    let order = optional_text(event, "order")?;
+    let order = order_of(event)?;
     let (amount, time) = (decimal(event, "amount")?, time_of(event.time));
     let (outcome, _) = book(&customer, rules, cause, |ledger| ledger.refund(order.as_deref(), amount, time))?;
     match outcome {
@@ -123,8 +123,9 @@ fn optional_text(event: &Event, field: &str) -> Result<Option<String>, Error> {
     }
 }
 
-fn text(event: &Event, field: &str) -> Result<String, Error> {
-    optional_text(event, field)?.ok_or_else(|| malformed(event, field, "needed"))
+/// The order's name; `order_no` is what the standard event calls it.
+fn order_of(event: &Event) -> Result<Option<String>, Error> {
+    Ok(optional_text(event, "order")?.or(optional_text(event, "order_no")?))
 }
 
 fn integer(event: &Event, field: &str) -> Result<Option<i64>, Error> {

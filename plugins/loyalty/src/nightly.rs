@@ -14,6 +14,8 @@ use crate::program::{Cause, book};
 /// Accounts and lots of one run at most: what is shared out is done side by side, and each part soon.
 const ACCOUNTS_MAX: u32 = 20;
 const LOTS_MAX: usize = 60;
+/// How often the rest is handed on at most: the host ends longer chains of causes.
+const HANDED_MAX: u32 = 14;
 /// Accounts that are read at a time to be shared out, and how often: rows that a slice reads are limited.
 const PAGE_ROWS: u32 = 500;
 const PAGES_MAX: usize = 18;
@@ -23,7 +25,7 @@ const WARNINGS_MAX: usize = 20;
 /// Settles what is due, or, if that is more than one run should do, has it settled by runs of their own.
 pub(crate) fn settle(rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
     let due = due(clock::now()).order("next_due").limit(ACCOUNTS_MAX + 1).run()?;
-    if due.len() > ACCOUNTS_MAX as usize { share_out("") } else { settle_these(&due, rules, cause) }
+    if due.len() > ACCOUNTS_MAX as usize { share_out("") } else { settle_these(&due, rules, (cause, 0)) }
 }
 
 /// Settles the accounts that `event` names, or goes on sharing out where another run stopped.
@@ -36,7 +38,7 @@ pub(crate) fn settle_named(event: &Event, rules: &Rules, cause: Cause<'_>) -> Re
     for id in ids.iter().filter_map(Json::as_str) {
         accounts.extend(records::get(ACCOUNT, id)?);
     }
-    settle_these(&accounts, rules, cause)
+    settle_these(&accounts, rules, (cause, event.depth))
 }
 
 fn due(now: Timestamp) -> records::Query {
@@ -64,14 +66,19 @@ fn share_out(cursor: &str) -> Result<(), Error> {
     events::emit_alone("loyalty.due", &Fields::new().with("cursor", cursor))
 }
 
-/// Settles accounts and warns their members, as many as can be written in one slice. The others stay due.
-fn settle_these(accounts: &[Record], rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
+/// Settles accounts and warns their members, as many as can be written in one slice. Another run goes on with the rest; where runs
+/// have handed on often enough, it stays due for the next instant.
+fn settle_these(accounts: &[Record], rules: &Rules, (cause, handed): (Cause<'_>, u32)) -> Result<(), Error> {
     let (now, mut lots_left) = (clock::now(), LOTS_MAX);
     for account in accounts {
-        if lots_left == 0 {
-            return events::emit_alone("loyalty.due", &Fields::new().with("accounts", rest_of(accounts, account)));
+        let took = if lots_left == 0 { None } else { settle_one(account, rules, cause, (now, lots_left))? };
+        match took {
+            Some(took) => lots_left = lots_left.saturating_sub(took),
+            None if handed >= HANDED_MAX => return Ok(()),
+            None => {
+                return events::emit_alone("loyalty.due", &Fields::new().with("accounts", rest_of(accounts, account)));
+            }
         }
-        lots_left = lots_left.saturating_sub(settle_one(account, rules, cause, (now, lots_left))?);
     }
     Ok(())
 }
@@ -81,13 +88,13 @@ fn rest_of(accounts: &[Record], first: &Record) -> Json {
     accounts.iter().skip_while(|account| account.id != first.id).map(|account| account.id.as_str()).collect()
 }
 
-/// Settles one account. Returns how many lots and warnings it took.
+/// Settles one account. Returns how many lots and warnings it took; `None` if there is more to settle.
 fn settle_one(
     account: &Record,
     rules: &Rules,
     cause: Cause<'_>,
     (now, lots_max): (Timestamp, usize),
-) -> Result<usize, Error> {
+) -> Result<Option<usize>, Error> {
     let customer = reference(account, "customer")?;
     let (done, _) = book(&customer, rules, cause, |ledger| {
         let settled = ledger.settle(now, lots_max)?;
@@ -99,7 +106,7 @@ fn settle_one(
     })?;
     let (settled, touched, warnings) = done;
     warnings.iter().try_for_each(|warning| warn(&customer, warning))?;
-    Ok(if settled == Settled::More { lots_max } else { 1 + touched + warnings.len() })
+    Ok((settled == Settled::UpToDate).then(|| 1 + touched + warnings.len()))
 }
 
 fn warn(customer: &Reference, warning: &Warning) -> Result<(), Error> {

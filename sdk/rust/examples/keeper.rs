@@ -1,7 +1,7 @@
 //! A plugin that keeps and counts: it does what the notes of a new customer say, call by call, and writes beside them what it was told.
 
 use rapport_sdk::query::{Page, Row};
-use rapport_sdk::{Error, Event, Fields, Json, OnEvent, context, flow, kv, query, records, secrets};
+use rapport_sdk::{Error, Event, Fields, Json, OnEvent, context, flow, kv, query, records, scripts, secrets};
 use serde_json::json;
 
 /// Keeps what it is told to.
@@ -14,10 +14,15 @@ impl OnEvent for Keeper {
         let calls: Vec<Vec<Json>> = serde_json::from_str(&body).map_err(|e| Error::new("body", e.to_string()))?;
         let mut told = Vec::new();
         for call in &calls {
-            told.push(done(call).unwrap_or_else(|error| json!({ "error": error.code() })));
+            told.push(done(call).or_else(forgiven)?);
         }
         records::update(&customer.reference(), &Fields::new().with("postcode", Json::Array(told).to_string()))
     }
+}
+
+/// What is noted of a call that failed; that a function of a script needs too much fails the slice.
+fn forgiven(error: Error) -> Result<Json, Error> {
+    if error.code() == "budget" { Err(error) } else { Ok(json!({ "error": error.code() })) }
 }
 
 /// Does one call: its name, then its arguments.
@@ -51,9 +56,41 @@ fn done(call: &[Json]) -> Result<Json, Error> {
         "hmac" => json!(secrets::hmac_sha256(text(1), text(2).as_bytes())?),
         "context" => json!([context::run(), context::plugin(), context::actor(), context::slice()]),
         "sleep" => json!(flow::sleep(text(1))?),
+        "script" => script(call),
+        "scripts" => {
+            for _ in 0..number(1) {
+                scripts::run(text(2), text(3), arguments(call.get(4)))?;
+            }
+            Json::Null
+        }
+        "burn" => burn(number(1)),
+        "eat" => json!(std::hint::black_box(vec![1_u8; usize::try_from(number(1)).unwrap_or_default()]).len()),
+        "trap" => trap()?,
         "create" => json!(records::create(text(1), &Fields::new().with("customer_no", text(2)))?.id),
         other => return Err(Error::new("unknown", other)),
     })
+}
+
+fn arguments(json: Option<&Json>) -> &[Json] {
+    json.and_then(Json::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// `["script", SCRIPT, FUNCTION, [ARGUMENT, …]]`: its result, or how it failed.
+fn script(call: &[Json]) -> Json {
+    let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
+    scripts::run(text(1), text(2), arguments(call.get(3)))
+        .unwrap_or_else(|error| json!({ "refused": error.code(), "why": error.to_string() }))
+}
+
+/// Works in vain for `rounds` rounds.
+fn burn(rounds: i64) -> Json {
+    json!((0..rounds).fold(0_i64, |sum, n| std::hint::black_box(sum ^ n.rotate_left(7))))
+}
+
+/// Breaks down, unless the customer `fixed` is there.
+fn trap() -> Result<Json, Error> {
+    assert!(records::get("customer", "customer_no:fixed")?.is_some(), "the drawer is stuck");
+    Ok(json!("whole"))
 }
 
 fn names(json: Option<&Json>) -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! A plugin of actions: it spends a customer's points, tells how many there are, and takes back what it did by entries of its own.
 
 use rapport_sdk::{
-    Call, Compensator, Error, Fields, Json, OnAction, Reference, Timestamp, Undone, clock, events, flow, jobs,
+    Call, Compensator, Error, Fields, Json, OnAction, Reference, Timestamp, Undone, clock, context, events, flow, jobs,
     messages, records,
 };
 use serde_json::json;
@@ -19,6 +19,7 @@ impl OnAction for Till {
             "peek" => peek(&call),
             "relay" => Ok(relay(&call)),
             "fail" => Err(Error::new("till_closed", "come back tomorrow")),
+            "break" => broken(),
             "wrong" => Ok(json!({ "result": 7 })),
             "seen" => Ok(json!({ "caller": call.caller, "input": call.input, "position": call.event_position })),
             other => Err(Error::new("unknown", other)),
@@ -35,7 +36,11 @@ impl Compensator for Till {
         }
         let Some(customer) = customer(&call)? else { return Ok(()) };
         for entry in records::find("till_entry").filter("cause == c").param("c", cause(&call)).run()? {
-            enter(&customer, -entry.int("points")?.unwrap_or_default(), &format!("undo of {run}"))?;
+            enter(
+                &customer,
+                -entry.int("points")?.unwrap_or_default(),
+                &format!("undo of {run} by {}", context::actor()),
+            )?;
         }
         Ok(())
     }
@@ -79,6 +84,12 @@ fn balance(call: &Call) -> Result<Json, Error> {
     let found = records::get("customer", key)?;
     let points = found.map(|found| found.int("points")).transpose()?.flatten();
     Ok(json!({ "points": points.unwrap_or_default() }))
+}
+
+/// Breaks down, unless the customer `fixed` is there.
+fn broken() -> Result<Json, Error> {
+    assert!(records::get("customer", "customer_no:fixed")?.is_some(), "the drawer is stuck");
+    Ok(json!({ "result": "ok" }))
 }
 
 /// Pays when some time has passed.

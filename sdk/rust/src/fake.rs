@@ -15,6 +15,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use crate::bindings::rapport::plugin::log::Level;
 use crate::http::Response;
@@ -90,6 +91,7 @@ impl Default for Context {
 
 type Answers = Box<dyn Fn(&Asked) -> Vec<Record>>;
 type ScriptAnswers = Box<dyn Fn(&ScriptCall) -> Result<Json, Error>>;
+type FunctionAnswers = Rc<dyn Fn(&[Json]) -> Result<Json, Error>>;
 
 #[derive(Default)]
 struct World {
@@ -116,6 +118,7 @@ struct World {
     kept: BTreeMap<String, Vec<u8>>,
     secrets: BTreeMap<String, Vec<u8>>,
     scripts: Option<ScriptAnswers>,
+    functions: BTreeMap<(String, String), FunctionAnswers>,
     jobs: Vec<Job>,
     context: Context,
 }
@@ -267,7 +270,12 @@ pub fn set_secret(name: &str, key: &[u8]) {
     world(|w| w.secrets.insert(name.into(), key.into()));
 }
 
-/// Says what functions of scripts answer.
+/// Says what one function of a script answers. Calls of others fail as they would in a workspace that has these scripts alone.
+pub fn script(script: &str, function: &str, answers: impl Fn(&[Json]) -> Result<Json, Error> + 'static) {
+    world(|w| w.functions.insert((script.into(), function.into()), Rc::new(answers)));
+}
+
+/// Says what all those functions of scripts answer of which nothing is said by [`script`].
 pub fn answer_scripts(answers: impl Fn(&ScriptCall) -> Result<Json, Error> + 'static) {
     world(|w| w.scripts = Some(Box::new(answers)));
 }

@@ -12,6 +12,7 @@ on_both!(
     a_plugin_takes_back_what_its_runs_did,
     several_runs_are_taken_back_newest_first,
     a_compensator_that_fails_leaves_all_as_it_is,
+    a_compensator_knows_who_undoes,
     calls_are_played_again_by_a_backtest,
     the_command_line_calls_an_action,
 );
@@ -92,6 +93,34 @@ async fn a_compensator_that_fails_leaves_all_as_it_is(database: Database) {
     assert_eq!(status, "dead");
     assert!(error.contains("stubborn") && error.contains("what is paid stays paid"), "{error}");
     assert_eq!((book(&app).await, app.customer_field("a", "points").await), (vec![-10], json!(20)));
+}
+
+async fn a_compensator_knows_who_undoes(database: Database) {
+    let app = till(database).start().await;
+    customer(&app, 30).await;
+    let causes = async || {
+        let book = app.all("till_entry").await;
+        book.iter().map(|entry| entry["cause"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Somebody pays, and somebody else takes it back.
+    let clerk = app.post("/v1/keys", json!({ "name": "clerk", "scopes": ["admin"] })).await.expect(201).json();
+    let client = app.with_key(clerk["secret"].as_str().unwrap());
+    for (number, path) in [(1, "one"), (2, "many")] {
+        let paid = call(&app, "till.pay", pay(number)).await.expect(200);
+        let run = paid.header("rapport-run").unwrap().to_owned();
+        if path == "one" {
+            client.post(&format!("/v1/runs/{run}/undo"), json!({})).await.expect(200);
+        } else {
+            let body = json!({ "automation": "till", "since": "1970-01-01T00:00:00Z" });
+            client.post("/v1/undos", body).await.expect(202);
+        }
+        app.settle().await;
+    }
+    let undone = || async { Some(causes().await).filter(|all| all.len() == 4) };
+    let all = crate::harness::eventually("the undo", undone).await;
+    let by: Vec<_> = all.iter().filter_map(|cause| cause.split_once(" by ").map(|(_, who)| who)).collect();
+    let key = format!("key:{}", clerk["id"].as_str().unwrap());
+    assert_eq!(by, [&key, &key], "{all:?}");
 }
 
 const COUNTS: &str = r#"//! Counts what is taken.

@@ -27,18 +27,18 @@ on_both!(
 );
 
 /// Has the plugin `country` do `calls` for a new customer.
-async fn ask(app: &TestApp, country: &str, number: &str, calls: Value) {
+pub(crate) async fn ask(app: &TestApp, country: &str, number: &str, calls: Value) {
     let customer = json!({ "customer_no": number, "country": country, "notes": calls.to_string() });
     app.post("/v1/records/customer", customer).await.expect(201);
 }
 
 /// What it was told.
-async fn told(app: &TestApp, number: &str) -> Value {
+pub(crate) async fn told(app: &TestApp, number: &str) -> Value {
     let text = app.customer_field(number, "postcode").await;
     text.as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
 }
 
-async fn asked(app: &TestApp, country: &str, number: &str, calls: Value) -> Value {
+pub(crate) async fn asked(app: &TestApp, country: &str, number: &str, calls: Value) -> Value {
     ask(app, country, number, calls).await;
     app.run_until_idle().await;
     told(app, number).await
@@ -193,7 +193,7 @@ fn signed(rights: &[&str]) -> Vec<u8> {
     package.pack()
 }
 
-async fn install(app: &TestApp, rights: &[&str], granted: &[&str]) {
+pub(crate) async fn install(app: &TestApp, rights: &[&str], granted: &[&str]) {
     let archive = signed(rights);
     app.send(Request::new("POST", "/v1/plugins").body("application/octet-stream", archive)).await.expect(201);
     let shown = app.get("/v1/plugins/keeper").await.expect(200).json();
@@ -305,7 +305,7 @@ async fn what_this_slice_wrote_is_not_read_in_bulk(database: Database) {
     assert_eq!(told.as_array().unwrap()[1..], [unwritten.clone(), unwritten.clone(), unwritten, json!([[0]])]);
 }
 
-async fn dies_with(app: &TestApp, number: &str, call: Value, code: &str) {
+pub(crate) async fn dies_with(app: &TestApp, number: &str, call: Value, code: &str) {
     ask(app, "keeper", number, json!([call])).await;
     app.run_until_idle().await;
     let run = app.runs("automation=keeper&status=dead").await[0].clone();

@@ -17,6 +17,8 @@ mod backtest_waits;
 #[cfg(test)]
 mod backtests;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod bulk;
 #[cfg(test)]
 mod client;
@@ -34,6 +36,8 @@ mod events;
 mod explain;
 #[cfg(test)]
 mod fan_out;
+#[cfg(test)]
+mod functions;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
@@ -74,6 +78,8 @@ mod questions;
 mod records;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod resting;
 #[cfg(test)]
 mod retrying;
 #[cfg(test)]

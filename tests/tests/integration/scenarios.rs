@@ -99,6 +99,11 @@ fn the_points_program_keeps_what_its_scenarios_say() {
     let bench = Bench::new();
     let outcome = bench.run(&["plugin", "test", "plugins/loyalty"]).expect(0);
     assert!(outcome.output.contains("spend.json: ok, 12 steps"), "{}", outcome.output);
+    let used = outcome.output.lines().last().unwrap_or_default();
+    assert!(
+        used.starts_with("loyalty: ") && used.contains(" of 50.00 million fuel, ") && used.contains(" of 32.0 MiB, "),
+        "{used}"
+    );
 }
 
 #[test]
@@ -306,4 +311,25 @@ fn run(event) {
     });
     let (code, report) = bench.play(&scenario);
     assert_eq!(code, 0, "{report}");
+}
+
+#[test]
+fn a_plugin_calls_functions_of_the_scripts_that_a_scenario_names() {
+    let bench = Bench::new();
+    let manifest = crate::harness::keeper_manifest("keeper", &["script:surveys/*"], "");
+    bench.write("plugins/keeper/plugin.toml", &manifest);
+    let component = bench.0.path().join("plugins/keeper/keeper.wasm");
+    std::fs::copy(env!("KEEPER_COMPONENT"), component).unwrap();
+    let flow = "//! What comes next.\nsetting(\"from\", 9);\nfn next(score) { if score >= setting(\"from\") { \"why\" } else { \"sorry\" } }\n";
+    bench.write("scripts/surveys/nps.rhai", flow);
+    let calls = json!([["script", "surveys/nps", "next", [8]], ["script", "surveys/nps", "prior", []]]);
+    let customer = json!({"object": "customer", "op": "create", "fields": {"customer_no": "1", "country": "keeper", "notes": calls.to_string()}});
+    let told = r#"["why",{"refused":"unknown_function","why":"`prior` of `surveys/nps`: the script has no function `prior`"}]"#;
+    let scenario = json!({
+        "scripts": ["scripts/surveys/nps.rhai"], "plugins": ["plugins/keeper"], "settings": {"surveys/nps": {"from": 8}},
+        "steps": [{"write": customer}, {"expect": {"record": "customer/customer_no:1", "fields": {"postcode": told}}}],
+    });
+    bench.write("plugins/keeper/keeper.test.json", &scenario.to_string());
+    bench.run(&["plugin", "test", "plugins/keeper"]).expect(0);
+    bench.run(&["script", "check", "scripts/surveys/nps.rhai"]).expect(0);
 }

@@ -10,7 +10,6 @@ use rapport_sandbox::{Output, Work};
 use rapport_store::{EventQuery, IdempotencyPut, StoreError, UnitOfWork};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Callee, Reader, ReadingHost, all, read_output, to_json};
 use crate::engine::{Engine, Inner};
@@ -98,7 +97,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Forbidden`]; [`EngineError::UnknownAction`]; [`EngineError::NotCallable`] if its plugin does not let it be
-    /// called from here; [`EngineError::Conflict`] if the plugin is switched off; [`EngineError::Invalid`] with each place where the
+    /// called from here; [`EngineError::Conflict`] if the plugin is switched off; [`EngineError::Resting`] if it is left alone; [`EngineError::Invalid`] with each place where the
     /// input does not fit; [`EngineError::Idempotency`]; [`EngineError::ActionFailed`] if its run died or was cancelled.
     pub async fn call_action(
         &self,
@@ -231,6 +230,9 @@ impl Inner {
         if let Some(why) = self.plugins.held(plugin) {
             return Err(EngineError::Conflict(format!("{why}: `rapport plugin enable {plugin}`")));
         }
+        if let Some(until) = self.usages.rests(plugin) {
+            return Err(self.resting(plugin, until));
+        }
         invoked::fits_between_runs(&format!("the input of `{}`", callee.name()), &input)
             .map_err(|why| EngineError::invalid("", why))?;
         callee.input(input).map_err(EngineError::Invalid)
@@ -239,6 +241,8 @@ impl Inner {
     /// Calls an action that only reads, for `caller`.
     async fn read_with(&self, callee: &Callee, input: &Json, caller: String) -> Result<Json, EngineError> {
         let now = self.clock.now();
+        let plugin = &callee.name().plugin;
+        let turn = self.turn(plugin).map_err(|until| self.resting(plugin, until))?;
         let id = RunId(entropy::record_id(&*self.entropy, now).0);
         let host = execute::host_at(self, (id, now), callee.version.clone());
         let call = ActionCall {
@@ -248,8 +252,8 @@ impl Inner {
             event_position: 0,
         };
         let host = ReadingHost { inner: host, reader: Reader::Action, caller };
-        let (report, _) = self.sandbox.call(&callee.version.program, Work::Action(call), host).await;
-        self.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
+        let (report, host) = self.sandbox.call(&callee.version.program, Work::Action(call), host).await;
+        self.count(&callee.version, &report, (&host.inner.trace, &turn));
         let output = report.outcome.and_then(|()| match report.output {
             Output::Json(text) => read_output(Some(callee.action()), callee.action().name.as_str(), &text),
             _ => Ok(Json::Null),

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use rapport_model::{Timestamp, Value};
 use rapport_sandbox::{
     Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
-    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Table, WaitRequest,
+    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Spent, Table,
+    WaitRequest,
 };
 
 use crate::slice::SliceHost;
@@ -80,7 +81,7 @@ impl Host for ReadingHost {
         self.inner.secret_hmac(name, message).await
     }
 
-    async fn run_script(&mut self, call: ScriptCall) -> Answer<(String, u64)> {
+    async fn run_script(&mut self, call: ScriptCall) -> (Answer<String>, Spent) {
         self.inner.run_script(call).await
     }
 

@@ -65,14 +65,14 @@ pub(crate) fn sent(inner: &Inner, run: &Run, effects: &[EffectStep]) {
     }
 }
 
-/// After the commit: a run that is to be tried again sleeps until then.
-pub(crate) fn settle(inner: &Arc<Inner>, item: Item, status: RunStatus, wake_at: Option<Timestamp>) {
+/// After the commit, with the tries that count: a run that is to be tried again sleeps until then.
+pub(crate) fn settle(inner: &Arc<Inner>, item: Item, (status, attempt): (RunStatus, u16), wake_at: Option<Timestamp>) {
     inner.counters.slices.fetch_add(1, Ordering::Relaxed);
     match (status, wake_at) {
         (RunStatus::Retrying, Some(when)) => {
-            inner.counters.retries.fetch_add(1, Ordering::Relaxed);
             let mut run = (*item.run).clone();
-            run.attempt += 1;
+            inner.counters.retries.fetch_add(u64::from(attempt > run.attempt), Ordering::Relaxed);
+            run.attempt = attempt;
             run.status = RunStatus::Retrying;
             inner.retry_later(when, Item { run: Arc::new(run), event: item.event });
         }

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
     Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
-    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, Selection, Table, WaitRequest,
+    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Spent, Table,
+    WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
@@ -355,6 +356,10 @@ impl Host for JournaledHost {
             |mac: &Vec<u8>| bytes_json(mac),
             |_: &Self, json| read_bytes(json)
         )
+    }
+
+    async fn run_script(&mut self, call: ScriptCall) -> (Answer<String>, Spent) {
+        self.function_of_script(call).await
     }
 
     fn context(&self) -> RunContext {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rapport_model::plugin::Asked;
-use rapport_model::{AutomationId, Capability, Declaration};
+use rapport_model::{Capability, Declaration};
 use rapport_package::Package;
 use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
@@ -67,7 +67,7 @@ fn touches(declaration: &Declaration) -> Json {
             ("http", host) => (2, host),
             ("message", channel) => (3, channel),
             ("secret", name) => (4, name),
-            ("emit" | "invoke", _) => (5, right.as_str()),
+            ("emit" | "invoke" | "script", _) => (5, right.as_str()),
             (object, "read") => (0, object),
             (object, _) => (1, object),
         };
@@ -111,41 +111,37 @@ impl Engine {
         let live = self.inner.snapshot.load();
         let of_folders = live.active().iter().filter(|v| v.kind == AutomationKind::Plugin);
         for version in of_folders.filter(|v| self.inner.plugins.find(&v.id).is_none()) {
-            all.push(of_folder(version));
+            all.push(self.inner.of_folder(version));
         }
         all.sort_by_key(|plugin| plugin["id"].to_string());
         Ok(all)
     }
 
-    /// A plugin, with the addresses that its live version answers.
+    /// A plugin, with the addresses that its live version answers, and what it has used since the start.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
     pub fn plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
-        let missing = || EngineError::not_found(format!("plugin `{id}`"));
-        let id = AutomationId::new(id).map_err(|_| missing())?;
-        if let Some(found) = self.inner.plugins.find(&id) {
-            return Ok(self.inner.plugin_json(&found));
+        let found = rapport_model::AutomationId::new(id).ok().and_then(|id| self.inner.plugins.find(&id));
+        if let (None, Some(version)) = (&found, self.inner.snapshot.load().plugin(id)) {
+            return Ok(self.inner.of_folder(version));
         }
-        let live = self.inner.snapshot.load();
-        let version = live.version(&id).filter(|version| version.kind == AutomationKind::Plugin);
-        Ok(of_folder(version.ok_or_else(missing)?))
+        let found = found.ok_or_else(|| EngineError::not_found(format!("plugin `{id}`")))?;
+        Ok(self.inner.plugin_json(&found))
     }
 }
 
-/// A plugin that lies in the operator's folder, as callers see it.
-fn of_folder(version: &Version) -> Json {
-    json!({
-        "id": version.id,
-        "state": "enabled",
-        "source": "folder",
-        "digest": version.digest,
-        "routes": routes::to_json(&version.id, &version.declaration, None),
-    })
-}
-
 impl Inner {
+    /// A plugin that lies in the operator's folder, as callers see it.
+    fn of_folder(&self, version: &Version) -> Json {
+        let routes = routes::to_json(&version.id, &version.declaration, None);
+        let shown = json!({
+            "id": version.id, "state": "enabled", "source": "folder", "digest": version.digest, "routes": routes,
+        });
+        self.with_usage(&version.id, shown)
+    }
+
     /// A plugin as callers see it.
     pub(super) fn plugin_json(&self, plugin: &Installed) -> Json {
         let key = plugin.live.as_ref().or(plugin.pending.as_ref()).and_then(|packed| packed.key);
@@ -158,7 +154,7 @@ impl Inner {
                 "more": plugin.undecided(packed),
             })
         });
-        json!({
+        let shown = json!({
             "id": plugin.name,
             "state": plugin.state.as_str(),
             "source": "package",
@@ -177,7 +173,8 @@ impl Inner {
             "routes": self.snapshot.load().version(&plugin.name).map(|version| {
                 routes::to_json(&plugin.name, &version.declaration, Some(&plugin.granted))
             }),
-        })
+        });
+        self.with_usage(&plugin.name, shown)
     }
 }
 

@@ -40,13 +40,20 @@ impl Engine {
         self.plugin(caller, id)
     }
 
-    /// Switches the plugin `id` on again: its live version takes events, and what was held back goes on.
+    /// Switches the plugin `id` on again: its live version takes events, and what was held back goes on. One that is left alone
+    /// since it broke down is called again at once.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if it is not disabled;
     /// [`EngineError::Untrusted`] if its package was blocked.
     pub async fn enable_plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Admin)?;
+        let woken = self.inner.wake_resting(id);
+        if let (Some(woken), true) = (woken, self.inner.snapshot.load().plugin(id).is_some()) {
+            let mut shown = self.plugin(caller, id)?;
+            shown["resumed"] = woken.into();
+            return Ok(shown);
+        }
         let one = self.inner.activating.lock().await;
         let plugin = self.inner.plugins.installed(id)?;
         let live = plugin.live.as_ref().filter(|_| plugin.state == State::Disabled);
@@ -112,6 +119,7 @@ impl Engine {
         ];
         self.inner.switch_off(caller, &plugin, changes).await?;
         drop(one);
+        self.inner.usages.forget(&plugin.name);
         let scripts = self.take_away_brought(caller, &plugin).await?;
         let open = RunSelection { automation: Some(id.to_owned()), ..RunSelection::default() };
         let cancelled = self.operate_all(caller, RunAction::Cancel, &open).await?;

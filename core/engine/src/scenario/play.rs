@@ -1,5 +1,6 @@
 //! Plays a scenario: furnishes a scratch workspace, takes the steps, and reports.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use rapport_store::{EventQuery, RunQuery};
 use serde_json::{Value as Json, json};
 
 use super::expect::Judge;
-use super::report::{Difference, ScenarioReport, StepReport, Verdict};
+use super::report::{Difference, ScenarioReport, StepReport, Usage, Verdict};
 use super::stubs::Stubs;
 use super::{Cast, Operation, Person, Scenario, ScriptFile, Step, What, Write, below};
 use crate::bulk::{BulkOptions, Reaction, RowOutcome};
@@ -241,8 +242,9 @@ impl Player<'_> {
             Shown::Failed if ok => Vec::new(),
             shown => self.runs(shown).await?,
         };
+        let usage = self.usage().await?;
         self.engine.shutdown().await?;
-        Ok(ScenarioReport { ok, steps: reports, runs })
+        Ok(ScenarioReport { ok, steps: reports, runs, usage })
     }
 
     async fn take(&mut self, step: &Step, pointer: &str) -> Result<Vec<Difference>, Halt> {
@@ -328,6 +330,16 @@ impl Player<'_> {
         self.engine.shutdown().await?;
         self.engine = self.ground.open(self.scratch).await?;
         Ok(())
+    }
+
+    async fn usage(&self) -> Result<BTreeMap<String, Usage>, EngineError> {
+        let runs = self.engine.inner.store.runs(&RunQuery { limit: RUNS_SHOWN_MAX, ..RunQuery::default() }).await?;
+        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
+        for run in runs {
+            let trace = run.trace.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Json::Null);
+            usage.entry(run.automation.to_string()).or_default().note(&trace);
+        }
+        Ok(usage)
     }
 
     async fn runs(&self, shown: Shown) -> Result<Vec<Json>, EngineError> {

@@ -1,5 +1,7 @@
 //! What came of a scenario.
 
+use std::collections::BTreeMap;
+
 use rapport_model::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -14,6 +16,36 @@ pub struct ScenarioReport {
     /// The runs, in the order of what triggered them: all with their traces if that was asked for; else, if the scenario
     /// failed, those that did not complete.
     pub runs: Vec<Json>,
+    /// What the runs of each automation used, by its id.
+    pub usage: BTreeMap<String, Usage>,
+}
+
+/// The most that one slice used: the last one of each run counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Usage {
+    /// Runs that were looked at.
+    pub runs: u64,
+    /// Units of fuel.
+    pub fuel: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Host calls.
+    pub host_calls: u64,
+    /// Microseconds, host calls included.
+    pub micros: u64,
+}
+
+impl Usage {
+    /// Takes up a run's trace.
+    pub(super) fn note(&mut self, trace: &Json) {
+        let number = |name: &str| trace[name].as_u64().unwrap_or(0);
+        let calls = trace["calls"].as_array().map_or(0, |calls| calls.len() as u64) + number("calls_left_out");
+        self.runs += 1;
+        self.fuel = self.fuel.max(number("fuel"));
+        self.memory_bytes = self.memory_bytes.max(number("memory_bytes"));
+        self.host_calls = self.host_calls.max(calls);
+        self.micros = self.micros.max(number("micros"));
+    }
 }
 
 /// How a step ended.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rapport_model::event::NewEvent;
 use rapport_model::json::to_json;
@@ -24,6 +23,7 @@ use crate::execute::{host_at, subject_record};
 use crate::journaled::WAITING;
 use crate::locks::SliceLocks;
 use crate::registry::Version;
+use crate::usage::Turn;
 
 /// What compensators did beside writing records.
 #[derive(Debug, Default)]
@@ -67,11 +67,12 @@ impl Planner<'_> {
         let mut wanted = BTreeSet::new();
         let host = loop {
             let mut host = host_at(inner, (undo, self.now), version.clone());
+            host.actor.clone_from(&self.actor);
             host.buffer = self.buffer.clone();
             host.locks = inner.locks.take(&wanted).await;
             let work = Work::Compensate(undone.clone());
             let (told, host) = inner.sandbox.call(&version.program, work, host).await;
-            inner.counters.fuel.fetch_add(told.fuel, Ordering::Relaxed);
+            inner.count(version, &told, (&host.trace, &Turn::default()));
             if let Some(more) = host.locks.wanted() {
                 wanted = more;
                 continue;

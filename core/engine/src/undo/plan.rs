@@ -14,7 +14,7 @@ use rapport_model::record::Change;
 use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::schema::SchemaChange;
 use rapport_model::{
-    Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value,
+    Actor, Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value,
 };
 use rapport_store::{EventQuery, Store};
 use serde_json::{Value as Json, json};
@@ -105,6 +105,8 @@ pub(super) struct Planner<'a> {
     pub(super) refused: &'a Refused,
     /// The run that carries the plan out.
     pub(super) undo: Undoing,
+    /// Who undoes.
+    pub(super) actor: String,
     /// What compensators did.
     pub(super) beside: Beside,
     /// What the plan at hand brings back: references to it are as good as kept.
@@ -127,7 +129,12 @@ pub(super) async fn events_of(store: &Store, run: RunId) -> Result<Vec<Arc<Event
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(inner: &'a Inner, (now, undo): (Timestamp, Undoing), refused: &'a Refused) -> Self {
+    /// A planner of what `actor` undoes.
+    pub(super) fn new(
+        inner: &'a Inner,
+        (now, undo, actor): (Timestamp, Undoing, &Actor),
+        refused: &'a Refused,
+    ) -> Self {
         Self {
             store: &inner.store,
             inner,
@@ -138,6 +145,7 @@ impl<'a> Planner<'a> {
             undone: HashSet::new(),
             refused,
             undo,
+            actor: actor.to_string(),
             beside: Beside::default(),
             returning: HashSet::new(),
         }

@@ -67,7 +67,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
             Err(error) => return fail(inner, item, error.code(), &error.to_string()).await,
         };
         match outcome {
-            Ok(()) => return settle(inner, item, RunStatus::Completed, None),
+            Ok(()) => return settle(inner, item, (RunStatus::Completed, 0), None),
             Err((StoreError::RunMoved { .. }, ..)) => return,
             Err((StoreError::Unavailable(_) | StoreError::Full, ..)) => inner.pause(REST).await,
             Err((error, puts, touched)) => {
@@ -121,7 +121,7 @@ async fn attempt(
     let target = undone_run(&request).ok_or_else(|| missing("the run to undo".into()))?;
     let target = inner.store.run(target).await?.ok_or_else(|| missing(format!("run {target}")))?;
     let now = inner.clock.now();
-    let mut planner = Planner::new(inner, (now, Some(run.id)), refused);
+    let mut planner = Planner::new(inner, (now, Some(run.id), &request.actor), refused);
     let report = planner.plan(&target).await?;
     let mut unit = UnitOfWork::new(now, Actor::Automation(undo_id()));
     unit.run = Some(run.id);
@@ -204,7 +204,7 @@ async fn fail(inner: &Arc<Inner>, item: Item, code: &str, why: &str) {
         let mut unit = UnitOfWork::new(inner.clock.now(), Actor::Automation(undo_id()));
         unit.run_state = Some(state);
         match inner.store.commit(unit).await {
-            Ok(_) => return settle(inner, item, RunStatus::Dead, None),
+            Ok(_) => return settle(inner, item, (RunStatus::Dead, 0), None),
             Err(StoreError::Unavailable(_) | StoreError::Full) if !inner.is_stopping() => inner.pause(REST).await,
             Err(_) => return,
         }

@@ -65,6 +65,14 @@ fn dangerous_functions_do_not_exist() {
 }
 
 #[test]
+fn what_something_starts_has_a_function_run_and_what_holds_functions_need_not() {
+    assert_eq!(problems("on(\"a.b\"); fn next(a) { a }"), ["0:0 there is no function `run`"]);
+    assert_eq!(problems("fn next(a) { a }"), Vec::<String>::new());
+    assert_eq!(problems("fn run(a, b) { a + b }"), ["0:0 `run` takes one parameter, the event, not 2"]);
+    assert_eq!(outline("fn next(a) { a }\nfn prior() { }")["functions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn default_can_be_a_name() {
     assert_eq!(problems("field(\"a\", \"b\", \"text\", #{ default: \"x\" }); fn run(e) { }"), Vec::<String>::new());
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhai::{AST, ASTNode, Expr, FnCallExpr, ImmutableString, Position, Stmt};
 use serde_json::{Value as Json, json};
 
-use super::{DECLARATIONS, Problem, placed};
+use super::{DECLARATIONS, Problem, STARTS, placed};
 use crate::language;
 use crate::nearest::nearest;
 
@@ -23,15 +23,8 @@ pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
     let known: BTreeSet<(String, usize)> = language::signatures().into_iter().collect();
     let scripted: BTreeSet<(String, usize)> =
         ast.iter_functions().map(|f| (f.name.to_string(), f.params.len())).collect();
-    if !scripted.contains(&("run".into(), 1)) {
-        let wrong = ast.iter_functions().find(|f| f.name == "run");
-        let message = wrong.map_or_else(
-            || "there is no function `run`".into(),
-            |f| format!("`run` takes one parameter, the event, not {}", f.params.len()),
-        );
-        problems.push(Problem::new(Position::NONE, message, "write `fn run(event) { … }`"));
-    }
     let mut found = Vec::new();
+    let mut started = false;
     let top_level: BTreeSet<_> =
         ast.statements().iter().map(Stmt::position).collect::<Vec<_>>().into_iter().map(key).collect();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
@@ -39,6 +32,7 @@ pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
         let declares = DECLARATIONS.iter().any(|d| d.0 == call.name);
         let outside = path.first().is_some_and(|n| top_level.contains(&key(n.position())));
         if declares && outside {
+            started |= STARTS.contains(&call.name.as_str());
             arity(call, position, problems);
         } else if let Some(problem) = unknown(call, arguments, position, &known, &scripted) {
             problems.push(problem);
@@ -47,7 +41,20 @@ pub(super) fn calls(ast: &AST, problems: &mut Vec<Problem>) -> Vec<Json> {
         }
         true
     });
+    problems.extend(no_run(ast, started));
     found
+}
+
+/// What is wrong with the function `run`, which a script has that something starts. One that only holds functions has none.
+fn no_run(ast: &AST, started: bool) -> Option<Problem> {
+    let named: Vec<usize> = ast.iter_functions().filter(|f| f.name == "run").map(|f| f.params.len()).collect();
+    let message = match named.first() {
+        _ if named.contains(&1) => return None,
+        Some(count) => format!("`run` takes one parameter, the event, not {count}"),
+        None if started => "there is no function `run`".into(),
+        None => return None,
+    };
+    Some(Problem::new(Position::NONE, message, "write `fn run(event) { … }`"))
 }
 
 /// The names of the properties that a script reads.

@@ -52,20 +52,23 @@ fn link_scripts(scripts: &mut LinkerInstance<'_, State>) -> Result<()> {
     type Run = (String, String, String);
     scripts.func_wrap_async("run", |mut store: StoreContextMut<'_, State>, (script, function, arguments): Run| {
         Box::new(async move {
-            // The function works on the caller's fuel: what it uses is taken off there.
-            let fuel_left = store.get_fuel()?;
+            // The function works on what the caller has left: what it uses is taken off there, however it ends.
+            let fuel = store.get_fuel()?;
             let state = store.data_mut();
             if let Err(stop) = state.take(arguments.len()) {
                 return finish(stop);
             }
-            let ran = match state.call() {
-                Ok(host) => host.run_script(ScriptCall { script, function, arguments, fuel_left }).await,
+            let left = state.allowance(fuel);
+            let (ran, spent) = match state.call() {
+                Ok(host) => host.run_script(ScriptCall { script, function, arguments, left }).await,
                 Err(stop) => return finish(stop),
             };
+            state.spend_calls(spent.host_calls);
+            store.set_fuel(fuel.saturating_sub(spent.fuel))?;
+            let state = store.data_mut();
             match settle(state, ran) {
-                Ok((result, fuel)) => {
+                Ok(result) => {
                     state.give(result.len()).map_err(wasmtime::Error::new)?;
-                    store.set_fuel(fuel_left.saturating_sub(fuel))?;
                     Ok((Ok(result),))
                 }
                 Err(stop) => finish(stop),

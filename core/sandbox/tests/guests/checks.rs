@@ -56,8 +56,26 @@ async fn run_must_be_there_and_take_the_event() {
 
 #[tokio::test]
 async fn something_must_start_it() {
-    let found = wrong(&sandbox(), RUN).await;
-    assert!(found[0].contains("nothing starts this script"), "{found:?}");
+    let sandbox = sandbox();
+    for source in [RUN, "//! Nothing at all.", "setting(\"a\", 1);"] {
+        let found = wrong(&sandbox, source).await;
+        assert!(found[0].contains("nothing starts this script"), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_may_hold_functions_alone_which_are_pure() {
+    let sandbox = sandbox();
+    let flow = "//! A flow.\nsetting(\"from\", 9);\nfn next(answers, customer) { if answers[0] > setting(\"from\") { now() } }\n";
+    let declared = sandbox.check_script("x.rhai", flow).await.unwrap();
+    assert_eq!((declared.title.as_str(), declared.settings.len(), declared.is_started()), ("A flow.", 1, false));
+    let found = wrong(&sandbox, "fn next(a) {\n  get(\"customer\", a)\n}\nfn later() { sleep(\"1 day\") }").await;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("x.rhai:2:3: `get` cannot be called in a script that only holds functions"),
+        "{found:?}"
+    );
+    assert!(found[1].contains("`sleep`"), "{found:?}");
 }
 
 #[tokio::test]

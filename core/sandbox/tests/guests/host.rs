@@ -11,7 +11,7 @@ use rapport_model::schema::{FieldKind, ObjectDef, Origin};
 use rapport_model::{Actor, Event, EventType, FieldDef, Limits, Name, Record, RecordId, Timestamp, Value};
 use rapport_sandbox::{
     FindRequest, Grouping, GuestEvent, GuestFailure, GuestFields, Host, HostError, JobRequest, KvEntry, LogLevel,
-    Program, RecordData, RunContext, Sandbox, SandboxConfig, ScriptCall, Selection, SliceReport, Table,
+    Program, RecordData, RunContext, Sandbox, SandboxConfig, ScriptCall, Selection, SliceReport, Spent, Table,
 };
 use rust_decimal::Decimal;
 
@@ -167,9 +167,9 @@ impl Host for Recorder {
         self.note(format!("hmac {name} {}", message.len()))?;
         Ok(vec![1, 2])
     }
-    async fn run_script(&mut self, call: ScriptCall) -> Result<(String, u64), HostError> {
-        self.note(format!("script {} {} {}", call.script, call.function, call.arguments))?;
-        Ok(("84".into(), 1_000))
+    async fn run_script(&mut self, call: ScriptCall) -> (Result<String, HostError>, Spent) {
+        let noted = self.note(format!("script {} {} {}", call.script, call.function, call.arguments));
+        (noted.map(|()| "84".into()), Spent { fuel: 1_000, host_calls: 1 })
     }
     async fn start_job(&mut self, job: JobRequest) -> Result<String, HostError> {
         self.note(format!("job {} {} {:?}", job.action, job.input, job.at.map(Timestamp::micros)))?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rapport_engine::{Cast, EngineError, Scenario, ScenarioReport, ScriptFile, Shown, Stage, Verdict};
+use rapport_model::{Budgets, limits::Limits};
 use rapport_sandbox::author;
 use serde_json::{Value as Json, json};
 
@@ -69,7 +70,9 @@ pub(super) fn plugin(common: &Common, dir: &Path, options: Options) -> Outcome {
     let manifest = author::read_manifest(dir).map_err(|e| Failure::Failed(e.to_string()))?;
     let files = beside(dir, manifest.id.as_str())?;
     let plays = files.into_iter().map(|scenario| Play { file: scenario, always: Always::Plugin(dir.to_owned()) });
-    play_all(common, &plays.collect::<Vec<_>>(), options)
+    let plays: Vec<Play> = plays.collect();
+    let budgets = manifest.declaration.budgets.clone();
+    play_with(common, &plays, (options, Some((manifest.id.as_str(), budgets))))
 }
 
 /// The scenarios called `stem` in `folder`: `stem.test.json`, and all in `stem.test/`.
@@ -94,8 +97,14 @@ fn beside(folder: &Path, stem: &str) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn play_all(common: &Common, plays: &[Play], options: Options) -> Outcome {
+    play_with(common, plays, (options, None))
+}
+
+/// Plays them; of the automation `tested`, if there is one, also what it used is shown, against what it may use.
+fn play_with(common: &Common, plays: &[Play], (options, tested): (Options, Option<(&str, Budgets)>)) -> Outcome {
     let (sandbox, _place) = offline_sandbox(common)?;
     let limits = common.load(Flags::default())?.config.limits;
+    let allowed = tested.map(|(id, budgets)| (id, budgets.within(&limits)));
     let shown = if options.trace { Shown::All } else { Shown::Failed };
     let stage = Stage { sandbox, limits, folder: std::env::temp_dir(), shown };
     let played = block_on(async {
@@ -106,8 +115,40 @@ fn play_all(common: &Common, plays: &[Play], options: Options) -> Outcome {
         all
     })?;
     let ok = played.iter().all(|report| report["ok"] == true);
-    common.output().show(&json!({ "ok": ok, "scenarios": played }), |all| people(all, options));
+    let used = allowed.map(|(id, limits)| used(&played, id, &limits)).unwrap_or_default();
+    common.output().show(&json!({ "ok": ok, "scenarios": played, "used": used }), |all| people(all, options));
     Ok(ExitCode::from(u8::from(!ok)))
+}
+
+/// The most that one slice of the automation `id` used of what it may use.
+fn used(scenarios: &[Json], id: &str, limits: &Limits) -> Json {
+    let most = |name: &str| scenarios.iter().filter_map(|s| s["usage"][id][name].as_u64()).max().unwrap_or(0);
+    let runs: u64 = scenarios.iter().filter_map(|scenario| scenario["usage"][id]["runs"].as_u64()).sum();
+    json!({
+        "automation": id, "runs": runs,
+        "fuel": { "used": most("fuel"), "max": limits.slice_fuel_max },
+        "memory_bytes": { "used": most("memory_bytes"), "max": limits.slice_memory_bytes_max },
+        "host_calls": { "used": most("host_calls"), "max": limits.slice_host_calls_max },
+        "micros": { "used": most("micros"), "max": limits.slice_wall_ms_max * 1_000 },
+    })
+}
+
+fn used_line(used: &Json) -> String {
+    let part = |name: &str| [&used[name]["used"], &used[name]["max"]].map(|n| n.as_f64().unwrap_or(0.0));
+    let ([fuel, fuel_max], [memory, memory_max]) = (part("fuel"), part("memory_bytes"));
+    let ([calls, calls_max], [micros, micros_max]) = (part("host_calls"), part("micros"));
+    let (megabyte, second) = (f64::from(1 << 20), 1e6);
+    format!(
+        "{}: {} runs; the most that one used: {:.2} of {:.2} million fuel, {:.1} of {:.1} MiB, {calls} of {calls_max} host calls, {:.3} of {:.3} s",
+        text(used, "automation"),
+        used["runs"],
+        fuel / 1e6,
+        fuel_max / 1e6,
+        memory / megabyte,
+        memory_max / megabyte,
+        micros / second,
+        micros_max / second,
+    )
 }
 
 /// What came of a scenario, as JSON; one that could not be played has an `error` instead of steps.
@@ -218,6 +259,9 @@ fn people(all: &Json, options: Options) -> String {
         for run in list(scenario, "runs") {
             lines.extend(run_lines(run, options));
         }
+    }
+    if all["used"]["runs"].as_u64().is_some_and(|runs| runs > 0) {
+        lines.push(used_line(&all["used"]));
     }
     plain(&lines.join("\n"))
 }

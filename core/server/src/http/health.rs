@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
-use rapport_engine::Act;
+use rapport_engine::{Act, PluginUsage};
 use rapport_model::RunStatus;
 use serde_json::json;
 
@@ -77,6 +77,7 @@ async fn metrics(State(api): State<Api>, Auth(caller): Auth) -> Answer {
     let mut text = Exposition::default();
     http_metrics(&api, &mut text);
     engine_metrics(&api, &mut text);
+    plugin_metrics(&api, &mut text);
     fan_out_metrics(&api, &mut text);
     lag_metrics(&api, &mut text).await?;
     effect_metrics(&api, &mut text).await?;
@@ -127,6 +128,31 @@ fn engine_metrics(api: &Api, text: &mut Exposition) {
     ] {
         text.single(name, "counter", about, value);
     }
+}
+
+/// What each installed plugin has used: their names are the only labels, so that there are never more of them.
+fn plugin_metrics(api: &Api, text: &mut Exposition) {
+    let all = api.engine.plugin_usage();
+    let mut each = |name: &str, kind: &str, about: &str, value: fn(&PluginUsage) -> u64| {
+        text.head(name, kind, about);
+        for plugin in &all {
+            text.sample(name, &format!("plugin=\"{}\"", plugin.plugin), value(plugin));
+        }
+    };
+    each("rapport_plugin_calls_total", "counter", "Calls of plugins", |p| p.usage.calls);
+    each("rapport_plugin_fuel_total", "counter", "Fuel used by plugins", |p| p.usage.fuel);
+    let about = "The most memory that one instance held at its end";
+    each("rapport_plugin_memory_peak_bytes", "gauge", about, |p| p.usage.memory_peak_bytes);
+    let about = "Time of plugins in host calls that reach data, summed";
+    each("rapport_plugin_host_microseconds_total", "counter", about, |p| p.usage.host_micros);
+    let about = "Time of calls of plugins, host calls included, summed";
+    each("rapport_plugin_wall_microseconds_total", "counter", about, |p| p.usage.wall_micros);
+    let about = "Calls of plugins that were stopped by force: broken down, or past a limit";
+    each("rapport_plugin_traps_total", "counter", about, |p| p.usage.traps);
+    let about = "Calls of plugins that ended at a host call for which a right was missing";
+    each("rapport_plugin_refusals_total", "counter", about, |p| p.usage.refusals);
+    let about = "Whether a plugin is left alone, since it breaks down";
+    each("rapport_plugin_circuit_open", "gauge", about, |p| u64::from(p.open));
 }
 
 fn fan_out_metrics(api: &Api, text: &mut Exposition) {

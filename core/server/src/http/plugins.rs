@@ -59,7 +59,10 @@ fn installed() -> Vec<Route> {
             .about("plugins", "Lists plugins: where they stand, who publishes them, what was granted, what is pending")
             .answers(200, "All plugins"),
         Route::new(MethodFilter::GET, "/v1/plugins/{id}", "read", get)
-            .about("plugins", "Shows a plugin, and as `routes` the addresses that it answers")
+            .about(
+                "plugins",
+                "Shows a plugin: where it stands, what it answers (`routes`), what it has used since the start, whether it is left alone",
+            )
             .answers(200, "The plugin"),
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/grant", "admin", grant)
             .about("plugins", "Grants what the waiting version asks for, all or these items, and makes it live")
@@ -75,7 +78,10 @@ fn installed() -> Vec<Route> {
             )
             .answers(200, "The plugin"),
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/enable", "admin", enable)
-            .about("plugins", "Switches a plugin on again; what was held back goes on")
+            .about(
+                "plugins",
+                "Switches a plugin on again, or lets one go on that is left alone; what was held back goes on",
+            )
             .answers(200, "The plugin, and how many runs were `resumed`"),
         Route::new(MethodFilter::DELETE, "/v1/plugins/{id}", "admin", uninstall)
             .about("plugins", "Takes a plugin away with its grant; its open runs are cancelled, its data stays")

@@ -81,7 +81,9 @@ fn covers(held: &str, needed: &str) -> bool {
         return false;
     };
     match (resource, wanted.split_once('.')) {
-        ("emit", _) if wanted == "emit" => action.strip_suffix('*').map_or(action == act, |p| act.starts_with(p)),
+        ("emit" | "script", _) if wanted == resource => {
+            action.strip_suffix('*').map_or(action == act, |p| act.starts_with(p))
+        }
         ("http", _) if wanted == "http" => action.strip_prefix('*').map_or(action == act, |p| act.ends_with(p)),
         (_, Some((object, _))) if resource == object => matches!(action, "write" | "update"),
         _ if resource == wanted && matches!(act, "create" | "delete") => action == act || action == "write",

@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use crate::flow::{self, Question};
-use crate::{Error, Fields, Timestamp, Value, clock, events, fake, http, log, messages, random, records, settings};
+use crate::{
+    Error, Fields, Timestamp, Value, clock, events, fake, http, log, messages, random, records, scripts, settings,
+};
 
 #[test]
 fn a_record_is_found_by_id_and_by_field() {
@@ -169,4 +171,16 @@ fn what_an_invoked_run_comes_to_is_up_to_the_test() {
     assert_eq!(flow::invoke("credit-check", &json!({})).unwrap_err().code(), "invoked_failed");
     assert_eq!(flow::invoke("credit-check", &json!({})).unwrap_err().code(), "unknown_automation");
     assert_eq!(fake::invoked()[0], ("credit-check".to_owned(), json!({ "amount": 10 })));
+}
+
+#[test]
+fn functions_of_scripts_are_given_by_the_test_and_need_their_right() {
+    fake::reset();
+    fake::script("surveys/nps", "next", |arguments| Ok(json!(format!("after {}", arguments[0]))));
+    assert_eq!(scripts::run("surveys/nps", "next", &[json!(3)]).unwrap(), json!("after 3"));
+    assert_eq!(scripts::run("surveys/nps", "prior", &[]).unwrap_err().code(), "unknown_function");
+    assert_eq!(scripts::run("surveys/csat", "next", &[]).unwrap_err().code(), "unknown_script");
+    fake::allow("script:surveys/*");
+    assert_eq!(scripts::run("surveys/nps", "next", &[json!(4)]).unwrap(), json!("after 4"));
+    assert_eq!(scripts::run("loyalty/earn", "points", &[]).unwrap_err().code(), "denied");
 }

@@ -69,6 +69,11 @@ pub(super) fn plugin(plugin: &Json) -> String {
     if let Some(map) = shown.as_object_mut() {
         map.remove("notices");
         map.retain(|_, value| !value.is_null());
+        for (name, told) in [("usage", usage(&plugin["usage"])), ("circuit", circuit(&plugin["circuit"]))] {
+            if let (Some(value), Some(told)) = (map.get_mut(name), told) {
+                *value = told.into();
+            }
+        }
     }
     let mut text = members(&shown);
     for notice in notices {
@@ -82,6 +87,33 @@ pub(super) fn plugin(plugin: &Json) -> String {
         let _ = write!(text, "\n{version} waits for a grant; until then {runs}: rapport plugin grant {id} --all");
     }
     text
+}
+
+/// What a plugin has used, in one line.
+fn usage(usage: &Json) -> Option<String> {
+    let of = |name: &str| usage[name].as_u64();
+    let (fuel, bytes, traps, refusals) = (of("fuel")?, of("memory_peak_bytes")?, of("traps")?, of("refusals")?);
+    let millis = |name: &str| Some(of(name)? / 1_000);
+    Some(format!(
+        "since the start {} calls, {fuel} fuel, {} KiB of memory at most, {} ms of which {} ms in the host, {traps} traps, {refusals} \
+         refusals",
+        of("calls")?,
+        bytes / 1_024,
+        millis("wall_micros")?,
+        millis("host_micros")?,
+    ))
+}
+
+/// Whether a plugin is left alone, in one line.
+fn circuit(circuit: &Json) -> Option<String> {
+    let traps = circuit["traps_in_a_row"].as_u64()?;
+    Some(match circuit["state"].as_str()? {
+        "open" => {
+            format!("open after {traps} traps in a row, until {}", circuit["open_until"].as_str().unwrap_or_default())
+        }
+        "half-open" => format!("half-open after {traps} traps in a row: the next run tells"),
+        state => state.to_owned(),
+    })
 }
 
 fn list(value: &Json) -> &[Json] {
@@ -113,6 +145,22 @@ mod tests {
         changes customer.tier
         calls api.example.com
         budgets: fuel 1000
+        ");
+    }
+
+    #[test]
+    fn what_a_plugin_used_is_one_line() {
+        let shown = plugin(&json!({
+            "id": "tiers", "state": "enabled",
+            "usage": {"calls": 3, "fuel": 4000, "memory_peak_bytes": 1_179_648, "host_micros": 2100, "wall_micros": 9900,
+                      "traps": 5, "refusals": 0},
+            "circuit": {"state": "open", "traps_in_a_row": 5, "open_until": "2026-03-01T12:00:30Z"},
+        }));
+        insta::assert_snapshot!(shown, @r"
+        circuit  open after 5 traps in a row, until 2026-03-01T12:00:30Z
+        id       tiers
+        state    enabled
+        usage    since the start 3 calls, 4000 fuel, 1152 KiB of memory at most, 9 ms of which 2 ms in the host, 5 traps, 0 refusals
         ");
     }
 
