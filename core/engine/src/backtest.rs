@@ -347,9 +347,9 @@ impl Work {
         snapshot.close().await?;
         let baseline = match baseline {
             None => None,
-            Some(prepared) => Some(Box::pin(self.play(&recording, prepared)).await?),
+            Some(prepared) => Some(self.play(&recording, prepared).await?),
         };
-        let (engine, replay, played, _scratch) = Box::pin(self.play(&recording, prepared)).await?;
+        let (engine, replay, played, _scratch) = self.play(&recording, prepared).await?;
         let touched = replay.touched();
         let (recorded, after) = match &baseline {
             None => {

@@ -101,18 +101,6 @@ pub enum EngineError {
         /// Why.
         message: String,
     },
-    /// A plugin could not answer a request to one of its addresses.
-    #[error("`{route}` failed: {code}: {message}")]
-    RouteFailed {
-        /// The plugin and its route: `loyalty POST /partners/{partner}/earn`.
-        route: String,
-        /// The run; none of a request that only reads.
-        run: Option<RunId>,
-        /// The code with which it failed.
-        code: String,
-        /// Why.
-        message: String,
-    },
     /// A plugin that broke down again and again is left alone for a while.
     #[error(
         "the plugin `{plugin}` broke down again and again and is left alone until {until}: `rapport plugin enable {plugin}` lets \
@@ -125,6 +113,18 @@ pub enum EngineError {
         until: Timestamp,
         /// The same in seconds from now.
         seconds: u64,
+    },
+    /// A plugin could not answer a request to one of its addresses.
+    #[error("`{route}` failed: {code}: {message}")]
+    RouteFailed {
+        /// The plugin and its route: `loyalty POST /partners/{partner}/earn`.
+        route: String,
+        /// The run; none of a request that only reads.
+        run: Option<RunId>,
+        /// The code with which it failed.
+        code: String,
+        /// Why.
+        message: String,
     },
     /// A plugin could not take back what its run did.
     #[error("the compensator of `{plugin}` failed: {code}: {message}")]
@@ -263,9 +263,9 @@ impl EngineError {
             Self::ActionFailed { .. } => "action_failed",
             Self::RouteFailed { .. } => "route_failed",
             Self::Compensator { .. } => "compensator_failed",
+            Self::Resting { .. } => crate::usage::RESTING,
             Self::Refused { .. } => "refused",
             Self::Unjudged { .. } => "unjudged",
-            Self::Resting { .. } => crate::usage::RESTING,
             Self::Invalid(_) => "invalid",
             Self::Rule(_) => "invalid_rule",
             Self::Conflict(_) => "conflict",

@@ -39,7 +39,7 @@ use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
 use crate::slice::{Kept, Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
-use crate::usage::Turn;
+use crate::usage::Admission;
 
 /// Conflicts after which a slice holds the lanes of all records that it touches.
 const CONFLICTS_UNTIL_HOLD: u32 = 3;
@@ -197,11 +197,11 @@ async fn try_slice(inner: &Arc<Inner>, item: &Item, locks: SliceLocks) -> Result
     if let Some(held) = held::back(inner, &item.run) {
         return Ok(held.into());
     }
-    let turn = match inner.turn(&item.run.automation) {
-        Ok(turn) => turn,
+    let admission = match inner.admit(&item.run.automation) {
+        Ok(admission) => admission,
         Err(until) => return Ok(resting::until(inner, &item.run, until).into()),
     };
-    let mut sliced = slice(inner, item, (locks, &turn)).await?;
+    let mut sliced = slice(inner, item, (locks, &admission)).await?;
     // What a slice did whose plugin was switched off meanwhile is left out, whole.
     if let Some(held) = held::back(inner, &item.run) {
         return Ok(held.into());
@@ -225,13 +225,17 @@ async fn tell_end(inner: &Inner, item: &Item, done: &mut Done) -> Result<(), Eng
 
 /// Whether the next slice of a run would write or report something. Nothing is committed.
 pub(crate) async fn would_write(inner: &Arc<Inner>, item: &Item) -> Result<bool, EngineError> {
-    match slice(inner, item, (SliceLocks::default(), &Turn::default())).await? {
+    match slice(inner, item, (SliceLocks::default(), &Admission::default())).await? {
         Sliced::Done(done, _) => Ok(!done.unit.puts.is_empty() || !done.unit.events.is_empty()),
         Sliced::Locked(_) => Ok(true),
     }
 }
 
-async fn slice(inner: &Arc<Inner>, item: &Item, (locks, turn): (SliceLocks, &Turn)) -> Result<Sliced, EngineError> {
+async fn slice(
+    inner: &Arc<Inner>,
+    item: &Item,
+    (locks, admission): (SliceLocks, &Admission),
+) -> Result<Sliced, EngineError> {
     let run = &item.run;
     let _turn = inner.turns.take().await;
     let event = if let Some(event) = &item.event {
@@ -253,7 +257,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, (locks, turn): (SliceLocks, &Tur
         }
     };
     if version.waits() || actions::starts_at(&event).is_some() {
-        return waiting::slice(inner, (run, &event), version, (locks, turn)).await;
+        return waiting::slice(inner, (run, &event), version, (locks, admission)).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
     if !conditions_hold(inner, &version, &event, record.as_deref()).await? {
@@ -268,7 +272,7 @@ async fn slice(inner: &Arc<Inner>, item: &Item, (locks, turn): (SliceLocks, &Tur
     let guest_event = GuestEvent { event: event.clone(), record };
     let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
     actions::judge(&version, &event, &mut report, &mut host.reply);
-    inner.count(&version, &report, (&host.trace, turn));
+    inner.count(&version, &report, (&host.trace, admission));
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
     }

@@ -365,10 +365,10 @@ impl Inner {
         let version = version.ok_or_else(missing)?;
         let rests =
             |until| (RESTING.to_owned(), format!("it broke down again and again and is left alone until {until}"));
-        let turn = self.turn(&version.id).map_err(rests)?;
+        let admission = self.admit(&version.id).map_err(rests)?;
         let host = PureHost::new(version.clone(), author.time, change.id);
         let (report, _) = self.sandbox.judge(&version.program, change.proposed(author.actor), host).await;
-        self.count(version, &report, (&Trace::new(0, 0), &turn));
+        self.count(version, &report, (&Trace::new(0, 0), &admission));
         match (report.outcome, report.output) {
             (Ok(()), Output::Refused(refusal)) => Ok(Some(refusal)),
             (Ok(()), _) => Ok(None),

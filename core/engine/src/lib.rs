@@ -100,12 +100,12 @@ pub use retry::{RetryOn, RetryOptions};
 pub use routes::{FoundRoute, RouteAnswer, RouteMiss, RouteOptions, RouteReply, RouteRequest, Sender, read_query};
 pub use runs::{EngineMetrics, RunFilter};
 pub use scenario::{
-    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Stage, StepReport, Usage, Verdict,
+    Cast, Difference, Scenario, ScenarioError, ScenarioReport, ScriptFile, Shown, Spent, Stage, StepReport, Verdict,
 };
 pub use schedules::Progress;
 pub use scratch::Scratch;
 pub use undo::UndoOptions;
 pub use undos::UndoMany;
-pub use usage::{PluginUsage, Usage as UsageOfPlugin};
+pub use usage::{PluginUsage, Spending};
 pub use versions::Pushed;
 pub use watchdog::{CheckReport, Finding, WatchReport, WatchSummary};

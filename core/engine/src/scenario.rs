@@ -33,7 +33,7 @@ use crate::ingest::Incoming;
 use self::stubs::Stub;
 pub use play::{Shown, Stage};
 pub use read::ScenarioError;
-pub use report::{Difference, ScenarioReport, StepReport, Usage, Verdict};
+pub use report::{Difference, ScenarioReport, Spent, StepReport, Verdict};
 
 /// A scenario as its file tells it.
 #[derive(Debug, Clone)]

@@ -34,7 +34,7 @@ const REFUSALS: [&str; 3] = ["denied", "not_granted", "readonly"];
 
 /// What one plugin has used since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
+pub struct Spending {
     /// How often it was called: slices, actions that only read, compensators.
     pub calls: u64,
     /// Fuel.
@@ -57,14 +57,14 @@ pub struct PluginUsage {
     /// The plugin.
     pub plugin: AutomationId,
     /// What it has used.
-    pub usage: Usage,
+    pub usage: Spending,
     /// Whether it is left alone.
     pub open: bool,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    usage: Usage,
+    usage: Spending,
     /// Traps in a row.
     traps: u32,
     last_trap: Option<Timestamp>,
@@ -112,12 +112,12 @@ pub(crate) struct Usages {
 
 /// The right to one call of an automation; given back when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct Admission {
     /// Set for a probe.
     probe: Option<(Arc<Usages>, AutomationId)>,
 }
 
-impl Drop for Turn {
+impl Drop for Admission {
     fn drop(&mut self) {
         if let Some((usages, plugin)) = self.probe.take() {
             usages.with(&plugin, |known| known.probing = false);
@@ -138,14 +138,14 @@ impl Usages {
         work(all.entry(plugin.clone()).or_default())
     }
 
-    /// A turn at `plugin`.
+    /// Admits one call of `plugin`.
     ///
     /// # Errors
     /// Until when it is left alone.
-    pub(crate) fn enter(self: &Arc<Self>, plugin: &AutomationId) -> Result<Turn, Timestamp> {
+    pub(crate) fn enter(self: &Arc<Self>, plugin: &AutomationId) -> Result<Admission, Timestamp> {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = all.get_mut(plugin) else { return Ok(Turn::default()) };
-        let Some(until) = known.open_until else { return Ok(Turn::default()) };
+        let Some(known) = all.get_mut(plugin) else { return Ok(Admission::default()) };
+        let Some(until) = known.open_until else { return Ok(Admission::default()) };
         let now = self.clock.now();
         if until > now {
             return Err(until);
@@ -154,7 +154,7 @@ impl Usages {
             return Err(now.plus_micros(PROBE_MICROS));
         }
         known.probing = true;
-        Ok(Turn { probe: Some((Arc::clone(self), plugin.clone())) })
+        Ok(Admission { probe: Some((Arc::clone(self), plugin.clone())) })
     }
 
     /// Until when `plugin` is left alone, if it is. One whose time has come may be tried.
@@ -177,12 +177,12 @@ impl Usages {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
     }
 
-    /// Counts one call of `version` that was made on `turn`, if it is a plugin.
-    pub(crate) fn note(&self, version: &Version, report: &SliceReport, (trace, turn): (&Trace, &Turn)) {
+    /// Counts one call of `version` that was admitted so, if it is a plugin.
+    pub(crate) fn note(&self, version: &Version, report: &SliceReport, (trace, admission): (&Trace, &Admission)) {
         if version.kind != AutomationKind::Plugin {
             return;
         }
-        let (now, probe) = (self.clock.now(), turn.probe.is_some());
+        let (now, probe) = (self.clock.now(), admission.probe.is_some());
         self.with(&version.id, |known| {
             let usage = &mut known.usage;
             usage.calls += 1;
@@ -208,7 +208,7 @@ impl Usages {
     }
 
     /// What `plugin` has used, and its circuit.
-    fn of(&self, plugin: &AutomationId) -> (Usage, Json) {
+    fn of(&self, plugin: &AutomationId) -> (Spending, Json) {
         let now = self.clock.now();
         self.with(plugin, |known| {
             let state = match known.open_until {
@@ -232,10 +232,10 @@ fn micros(millis: u64) -> i64 {
 }
 
 impl Inner {
-    /// Counts one call of `version` that was made on `turn`.
-    pub(crate) fn count(&self, version: &Version, report: &SliceReport, (trace, turn): (&Trace, &Turn)) {
+    /// Counts one call of `version` that was admitted so.
+    pub(crate) fn count(&self, version: &Version, report: &SliceReport, (trace, admission): (&Trace, &Admission)) {
         self.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
-        self.usages.note(version, report, (trace, turn));
+        self.usages.note(version, report, (trace, admission));
     }
 
     /// Why `plugin` is not called before `until`.
@@ -251,12 +251,12 @@ impl Inner {
         Some(self.lanes.wake_all(&id))
     }
 
-    /// A turn at the automation `id`. Where a log is played again, each call is made that was made then.
+    /// Admits one call of the automation `id`. Where a log is played again, each call is made that was made then.
     ///
     /// # Errors
     /// Until when it is left alone.
-    pub(crate) fn turn(&self, id: &AutomationId) -> Result<Turn, Timestamp> {
-        if self.replay.get().is_some() { Ok(Turn::default()) } else { self.usages.enter(id) }
+    pub(crate) fn admit(&self, id: &AutomationId) -> Result<Admission, Timestamp> {
+        if self.replay.get().is_some() { Ok(Admission::default()) } else { self.usages.enter(id) }
     }
 
     /// What a plugin has used and how it does, put beside what else is shown of it.
@@ -317,9 +317,9 @@ mod tests {
     }
 
     fn trap(usages: &Arc<Usages>, plugin: &AutomationId) {
-        let turn = usages.enter(plugin).unwrap();
+        let admission = usages.enter(plugin).unwrap();
         let now = usages.clock.now();
-        usages.with(plugin, |known| known.trapped(now, turn.probe.is_some(), &usages.limits));
+        usages.with(plugin, |known| known.trapped(now, admission.probe.is_some(), &usages.limits));
     }
 
     fn at(clock: &SetClock, millis: i64) -> Timestamp {

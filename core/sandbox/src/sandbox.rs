@@ -186,12 +186,12 @@ impl Shared {
         self.beside.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
     }
 
-    pub(crate) const fn judging(&self) -> &Arc<Limits> {
-        &self.judging
-    }
-
     pub(crate) async fn function_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.functions.acquire().await.expect("the semaphore lives as long as the sandbox and is never closed")
+    }
+
+    pub(crate) const fn judging(&self) -> &Arc<Limits> {
+        &self.judging
     }
 
     pub(crate) async fn rendering_permit(&self) -> tokio::sync::SemaphorePermit<'_> {
@@ -241,12 +241,12 @@ impl Sandbox {
             working: Semaphore::new(instances.saturating_sub(warm_max + BESIDE).max(1)),
             rendering: Semaphore::new(RENDERING_MAX),
             beside: Semaphore::new(BESIDE_MAX),
+            functions: Semaphore::new(FUNCTIONS_MAX),
             judging: Arc::new(Limits {
                 slice_fuel_max: config.limits.hook_fuel_max.min(config.limits.slice_fuel_max),
                 slice_wall_ms_max: config.limits.hook_wall_ms_max.min(config.limits.slice_wall_ms_max),
                 ..config.limits.clone()
             }),
-            functions: Semaphore::new(FUNCTIONS_MAX),
             limits: Arc::new(config.limits),
         })))
     }

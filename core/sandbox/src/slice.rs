@@ -37,18 +37,6 @@ impl Terms {
         Self { limits: Arc::clone(limits), budget: Budget::of_slice(limits) }
     }
 
-    /// A look at a change: what that may use, and no more than the program's own budget.
-    fn of_hook(judging: &Arc<Limits>, own: Option<&Limits>) -> Self {
-        match own {
-            None => Self::of_slice(judging),
-            Some(own) => Self::of_slice(&Arc::new(Limits {
-                slice_fuel_max: own.slice_fuel_max.min(judging.slice_fuel_max),
-                slice_wall_ms_max: own.slice_wall_ms_max.min(judging.slice_wall_ms_max),
-                ..own.clone()
-            })),
-        }
-    }
-
     /// What another slice leaves.
     fn of_allowance(limits: &Limits, left: Allowance) -> Self {
         let Allowance { fuel, host_calls, deadline } = left;
@@ -98,19 +86,6 @@ impl Sandbox {
         }
     }
 
-    /// Has `program` look at a change that is about to be made, under the smaller limits of that.
-    ///
-    /// Whoever asks holds no instance; it waits for none that a slice holds.
-    ///
-    /// # Panics
-    /// Only if the host panics.
-    pub async fn judge<H: Host>(&self, program: &Program, change: ProposedChange, host: H) -> (SliceReport, H) {
-        let _permit = self.shared().beside_permit().await;
-        let terms = Terms::of_hook(self.shared().judging(), program.bounds().map(|bounds| &*bounds.limits));
-        let (report, host) = self.call_dyn(program, Work::Validate(change), (Box::new(host), terms)).await;
-        (report, given_back(host))
-    }
-
     /// Calls a function of a script for a slice that has an instance itself, within what that one has left.
     ///
     /// It waits for no place that a slice holds, or one that is called beside it. Such a function calls nothing so in turn.
@@ -126,6 +101,21 @@ impl Sandbox {
         let _permit = self.shared().function_permit().await;
         let terms = Terms::of_allowance(self.limits(), left);
         let (report, host) = self.call_dyn(program, Work::Function(call), (Box::new(host), terms)).await;
+        (report, given_back(host))
+    }
+
+    /// Has `program` look at a change that is about to be made, under the smaller limits of that.
+    ///
+    /// Whoever asks holds no instance; it waits for none that a slice holds.
+    ///
+    /// # Panics
+    /// Only if the host panics.
+    pub async fn judge<H: Host>(&self, program: &Program, change: ProposedChange, host: H) -> (SliceReport, H) {
+        let _permit = self.shared().beside_permit().await;
+        let judging = self.shared().judging();
+        let lowered = program.bounds().map(|bounds| Arc::new(bounds.budgets.within(judging)));
+        let terms = Terms::of_slice(lowered.as_ref().unwrap_or(judging));
+        let (report, host) = self.call_dyn(program, Work::Validate(change), (Box::new(host), terms)).await;
         (report, given_back(host))
     }
 

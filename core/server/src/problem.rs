@@ -82,8 +82,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("compensator_failed", 422, "The plugin could not take back what its run did"),
     ("rate_limited", 429, "Too many requests"),
     ("internal", 500, "The server failed"),
-    ("route_failed", 500, "The plugin could not answer"),
     ("plugin_resting", 503, "The plugin broke down and is left alone for a while"),
+    ("route_failed", 500, "The plugin could not answer"),
     ("unavailable", 503, "The server cannot do this now"),
     ("unjudged", 503, "A plugin has to look at the change and could not"),
     ("disk_full", 507, "The disk is full"),
@@ -269,6 +269,10 @@ impl From<EngineError> for Problem {
             problem.0.extra.insert("error".into(), json!({ "code": code, "message": message }));
             problem.0.extra.insert("run".into(), json!(run));
         }
+        if let EngineError::Resting { until, seconds, .. } = &error {
+            problem.0.retry_after = Some(*seconds);
+            problem.0.extra.insert("until".into(), json!(until));
+        }
         if let EngineError::Refused { plugin, code, message, field, .. } = &error {
             problem.0.extra.insert("plugin".into(), json!(plugin));
             problem.0.extra.insert("error".into(), json!({ "code": code, "message": message, "field": field }));
@@ -276,10 +280,6 @@ impl From<EngineError> for Problem {
         if let EngineError::Unjudged { plugin, code, .. } = &error {
             problem.0.extra.insert("plugin".into(), json!(plugin));
             problem.0.extra.insert("error".into(), json!({ "code": code }));
-        }
-        if let EngineError::Resting { until, seconds, .. } = &error {
-            problem.0.retry_after = Some(*seconds);
-            problem.0.extra.insert("until".into(), json!(until));
         }
         if let EngineError::VersionMismatch { current } = &error {
             problem.0.extra.insert("current_version".into(), (*current).into());

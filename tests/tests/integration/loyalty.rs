@@ -13,9 +13,9 @@ on_both!(
     a_day_is_taken_back_newest_first,
     a_proof_finds_an_account_that_was_tampered_with,
     a_large_adjustment_needs_the_word_of_somebody_else,
-    a_partner_reports_what_a_member_earned,
     what_expires_at_once_with_many_members_is_shared_out,
     a_spending_of_too_many_lots_is_refused_as_a_whole,
+    a_partner_reports_what_a_member_earned,
 );
 
 const ADA: &str = "customer_no:a";
@@ -155,44 +155,6 @@ async fn a_large_adjustment_needs_the_word_of_somebody_else(database: Database) 
     assert_eq!(proof(&app).await["result"], "ok");
 }
 
-async fn a_partner_reports_what_a_member_earned(database: Database) {
-    let app = TestApp::on(database)
-        .secret("partner-key", KEY)
-        .loyalty_plugin("redeem_block = 100")
-        .clock(clock())
-        .start()
-        .await;
-    app.customer("a").await;
-    let partner = app.without_key();
-    let report = |message: &str, id: &str, points: i64| {
-        let body = json!({ "id": id, "customer": ADA, "points": points });
-        signed("/x/loyalty/partners/acme/earn", (KEY, message), NOON, &body)
-    };
-    let first = partner.send(report("m1", "r1", 120)).await.expect(200);
-    assert_eq!(first.json(), json!({ "result": "ok", "available": 120 }));
-    // The message again, the report again, and both at once by many.
-    assert_eq!(partner.send(report("m1", "r1", 120)).await.expect(200).body, first.body);
-    assert_eq!(partner.send(report("m2", "r1", 120)).await.expect(200).json()["result"], "duplicate_ignored");
-    let many = (0..10).map(|n| {
-        let (client, request) = (partner.clone(), report(&format!("n{n}"), "r2", 30));
-        tokio::spawn(async move { client.send(request).await.expect(200).json()["result"].clone() })
-    });
-    let mut booked = 0;
-    for one in many.collect::<Vec<_>>() {
-        booked += usize::from(one.await.unwrap() == "ok");
-    }
-    assert_eq!((booked, &account(&app).await["available"]), (1, &json!(150)));
-    partner
-        .post("/x/loyalty/partners/acme/earn", json!({ "id": "r4", "customer": ADA, "points": 5 }))
-        .await
-        .expect(401);
-    assert_eq!(account(&app).await["available"], 150);
-    // The program takes a report back as it takes back all that it booked.
-    let undo = undone(&app, first.header("rapport-run").unwrap()).await;
-    assert_eq!((&undo["runs"][0]["status"], &account(&app).await["available"]), (&json!("completed"), &json!(30)));
-    assert_eq!(proof(&app).await["found"], 0);
-}
-
 /// Customers `0`, `1`, … with an order of 5 each.
 async fn members(app: &TestApp, count: usize) {
     let customers = (0..count).map(|n| json!({ "fields": { "customer_no": n.to_string() } }));
@@ -244,4 +206,42 @@ async fn a_spending_of_too_many_lots_is_refused_as_a_whole(database: Database) {
     assert_eq!(account(&app).await["available"], 450);
     assert_eq!(redeem(&app, 200, "some").await, "ok");
     assert_eq!(account(&app).await["available"], 250);
+}
+
+async fn a_partner_reports_what_a_member_earned(database: Database) {
+    let app = TestApp::on(database)
+        .secret("partner-key", KEY)
+        .loyalty_plugin("redeem_block = 100")
+        .clock(clock())
+        .start()
+        .await;
+    app.customer("a").await;
+    let partner = app.without_key();
+    let report = |message: &str, id: &str, points: i64| {
+        let body = json!({ "id": id, "customer": ADA, "points": points });
+        signed("/x/loyalty/partners/acme/earn", (KEY, message), NOON, &body)
+    };
+    let first = partner.send(report("m1", "r1", 120)).await.expect(200);
+    assert_eq!(first.json(), json!({ "result": "ok", "available": 120 }));
+    // The message again, the report again, and both at once by many.
+    assert_eq!(partner.send(report("m1", "r1", 120)).await.expect(200).body, first.body);
+    assert_eq!(partner.send(report("m2", "r1", 120)).await.expect(200).json()["result"], "duplicate_ignored");
+    let many = (0..10).map(|n| {
+        let (client, request) = (partner.clone(), report(&format!("n{n}"), "r2", 30));
+        tokio::spawn(async move { client.send(request).await.expect(200).json()["result"].clone() })
+    });
+    let mut booked = 0;
+    for one in many.collect::<Vec<_>>() {
+        booked += usize::from(one.await.unwrap() == "ok");
+    }
+    assert_eq!((booked, &account(&app).await["available"]), (1, &json!(150)));
+    partner
+        .post("/x/loyalty/partners/acme/earn", json!({ "id": "r4", "customer": ADA, "points": 5 }))
+        .await
+        .expect(401);
+    assert_eq!(account(&app).await["available"], 150);
+    // The program takes a report back as it takes back all that it booked.
+    let undo = undone(&app, first.header("rapport-run").unwrap()).await;
+    assert_eq!((&undo["runs"][0]["status"], &account(&app).await["available"]), (&json!("completed"), &json!(30)));
+    assert_eq!(proof(&app).await["found"], 0);
 }

@@ -242,7 +242,7 @@ impl Inner {
     async fn read_with(&self, callee: &Callee, input: &Json, caller: String) -> Result<Json, EngineError> {
         let now = self.clock.now();
         let plugin = &callee.name().plugin;
-        let turn = self.turn(plugin).map_err(|until| self.resting(plugin, until))?;
+        let admission = self.admit(plugin).map_err(|until| self.resting(plugin, until))?;
         let id = RunId(entropy::record_id(&*self.entropy, now).0);
         let host = execute::host_at(self, (id, now), callee.version.clone());
         let call = ActionCall {
@@ -253,7 +253,7 @@ impl Inner {
         };
         let host = ReadingHost { inner: host, reader: Reader::Action, caller };
         let (report, host) = self.sandbox.call(&callee.version.program, Work::Action(call), host).await;
-        self.count(&callee.version, &report, (&host.inner.trace, &turn));
+        self.count(&callee.version, &report, (&host.inner.trace, &admission));
         let output = report.outcome.and_then(|()| match report.output {
             Output::Json(text) => read_output(Some(callee.action()), callee.action().name.as_str(), &text),
             _ => Ok(Json::Null),

@@ -28,14 +28,14 @@ use crate::journaled::{DIFFERS, JournaledHost, Suspension, WAITING, Woken};
 use crate::locks::SliceLocks;
 use crate::recent::Sleeper;
 use crate::registry::Version;
-use crate::usage::Turn;
+use crate::usage::Admission;
 
 /// Runs the next slice of `run`.
 pub(super) async fn slice(
     inner: &Arc<Inner>,
     (run, event): (&Run, &Arc<Event>),
     version: Arc<Version>,
-    (locks, turn): (SliceLocks, &Turn),
+    (locks, admission): (SliceLocks, &Admission),
 ) -> Result<Sliced, EngineError> {
     let journal = match Journal::read(&inner.journal_of(run).await?) {
         Ok(journal) => journal,
@@ -69,7 +69,7 @@ pub(super) async fn slice(
     let guest_event = GuestEvent { event: event.clone(), record: first };
     let (mut report, mut journaled) = inner.sandbox.call(&version.program, actions::work(guest_event), journaled).await;
     actions::judge(&version, event, &mut report, &mut journaled.inner.reply);
-    inner.count(&version, &report, (&journaled.inner.trace, turn));
+    inner.count(&version, &report, (&journaled.inner.trace, admission));
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
     }

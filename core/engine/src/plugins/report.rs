@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rapport_model::plugin::Asked;
-use rapport_model::{Capability, Declaration};
+use rapport_model::{AutomationId, Capability, Declaration};
 use rapport_package::Package;
 use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
@@ -117,27 +117,32 @@ impl Engine {
         Ok(all)
     }
 
-    /// A plugin, with the addresses that its live version answers, and what it has used since the start.
+    /// A plugin, with what it has used since the start, and the addresses that its live version answers.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
     pub fn plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
         caller.everywhere(Act::Read)?;
-        let found = rapport_model::AutomationId::new(id).ok().and_then(|id| self.inner.plugins.find(&id));
-        if let (None, Some(version)) = (&found, self.inner.snapshot.load().plugin(id)) {
-            return Ok(self.inner.of_folder(version));
+        let missing = || EngineError::not_found(format!("plugin `{id}`"));
+        let id = AutomationId::new(id).map_err(|_| missing())?;
+        if let Some(found) = self.inner.plugins.find(&id) {
+            return Ok(self.inner.plugin_json(&found));
         }
-        let found = found.ok_or_else(|| EngineError::not_found(format!("plugin `{id}`")))?;
-        Ok(self.inner.plugin_json(&found))
+        let live = self.inner.snapshot.load();
+        let version = live.version(&id).filter(|version| version.kind == AutomationKind::Plugin);
+        Ok(self.inner.of_folder(version.ok_or_else(missing)?))
     }
 }
 
 impl Inner {
     /// A plugin that lies in the operator's folder, as callers see it.
     fn of_folder(&self, version: &Version) -> Json {
-        let routes = routes::to_json(&version.id, &version.declaration, None);
         let shown = json!({
-            "id": version.id, "state": "enabled", "source": "folder", "digest": version.digest, "routes": routes,
+            "id": version.id,
+            "state": "enabled",
+            "source": "folder",
+            "digest": version.digest,
+            "routes": routes::to_json(&version.id, &version.declaration, None),
         });
         self.with_usage(&version.id, shown)
     }

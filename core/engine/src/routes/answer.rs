@@ -146,12 +146,12 @@ impl Inner {
     /// Answers a request that only reads.
     async fn read_route(&self, route: &FoundRoute, request: Request) -> Result<RouteReply, EngineError> {
         let (now, plugin) = (self.clock.now(), route.plugin());
-        let turn = self.turn(plugin).map_err(|until| self.resting(plugin, until))?;
+        let admission = self.admit(plugin).map_err(|until| self.resting(plugin, until))?;
         let id = RunId(entropy::record_id(&*self.entropy, now).0);
         let inner = execute::host_at(self, (id, now), route.version.clone());
         let host = ReadingHost { inner, reader: Reader::Get, caller: request.actor.clone() };
         let (report, host) = self.sandbox.call(&route.version.program, Work::Request(request), host).await;
-        self.count(&route.version, &report, (&host.inner.trace, &turn));
+        self.count(&route.version, &report, (&host.inner.trace, &admission));
         let reply = report.outcome.and_then(|()| read_response(report.output));
         reply.map_err(|failure| match failure.code() {
             "unavailable" | "disk_full" => EngineError::Unavailable(failure.to_string()),

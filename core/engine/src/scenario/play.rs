@@ -12,7 +12,7 @@ use rapport_store::{EventQuery, RunQuery};
 use serde_json::{Value as Json, json};
 
 use super::expect::Judge;
-use super::report::{Difference, ScenarioReport, StepReport, Usage, Verdict};
+use super::report::{Difference, ScenarioReport, Spent, StepReport, Verdict};
 use super::stubs::Stubs;
 use super::{Cast, Operation, Person, Scenario, ScriptFile, Step, What, Write, below};
 use crate::bulk::{BulkOptions, Reaction, RowOutcome};
@@ -332,9 +332,9 @@ impl Player<'_> {
         Ok(())
     }
 
-    async fn usage(&self) -> Result<BTreeMap<String, Usage>, EngineError> {
+    async fn usage(&self) -> Result<BTreeMap<String, Spent>, EngineError> {
         let runs = self.engine.inner.store.runs(&RunQuery { limit: RUNS_SHOWN_MAX, ..RunQuery::default() }).await?;
-        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
+        let mut usage: BTreeMap<String, Spent> = BTreeMap::new();
         for run in runs {
             let trace = run.trace.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Json::Null);
             usage.entry(run.automation.to_string()).or_default().note(&trace);

@@ -17,12 +17,12 @@ pub struct ScenarioReport {
     /// failed, those that did not complete.
     pub runs: Vec<Json>,
     /// What the runs of each automation used, by its id.
-    pub usage: BTreeMap<String, Usage>,
+    pub usage: BTreeMap<String, Spent>,
 }
 
 /// The most that one slice used: the last one of each run counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Usage {
+pub struct Spent {
     /// Runs that were looked at.
     pub runs: u64,
     /// Units of fuel.
@@ -35,7 +35,7 @@ pub struct Usage {
     pub micros: u64,
 }
 
-impl Usage {
+impl Spent {
     /// Takes up a run's trace.
     pub(super) fn note(&mut self, trace: &Json) {
         let number = |name: &str| trace[name].as_u64().unwrap_or(0);

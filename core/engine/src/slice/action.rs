@@ -12,7 +12,7 @@ use crate::actions::{self, Callee, Reader, ReadingHost};
 use crate::error::FieldProblem;
 use crate::invoked;
 use crate::plugins::DISABLED;
-use crate::usage::{RESTING, Turn};
+use crate::usage::{Admission, RESTING};
 
 /// What sets the numbers of jobs apart from those of calls.
 const JOBS: u64 = 1 << 63;
@@ -45,7 +45,7 @@ impl SliceHost {
 
     /// Calls an action that only reads. It sees what the slice has written, and its reads count as the slice's own.
     pub(crate) async fn read_with(&mut self, callee: &Callee, input: &Json, call: u64) -> Answer<Json> {
-        let turn = self.turn(callee)?;
+        let admission = self.admit(callee)?;
         let twin = self.twin(callee, call);
         let caller = format!("automation:{}", self.version.id);
         let work = ActionCall {
@@ -57,7 +57,7 @@ impl SliceHost {
         let sandbox = self.outbound.sandbox().clone();
         let host = ReadingHost { inner: twin, reader: Reader::Action, caller };
         let (report, host) = sandbox.call_beside(&callee.version.program, Work::Action(work), host).await;
-        self.usages.note(&callee.version, &report, (&host.inner.trace, &turn));
+        self.usages.note(&callee.version, &report, (&host.inner.trace, &admission));
         (self.buffer, self.rows_read) = (host.inner.buffer, host.inner.rows_read);
         let SliceReport { outcome, output, .. } = report;
         let output = outcome.and_then(|()| match output {
@@ -67,10 +67,10 @@ impl SliceHost {
         output.map_err(|failure| of_action(callee, &failure))
     }
 
-    /// A turn at the plugin of `callee`. While it is left alone, the call fails; a slice that does not mind it is tried again later.
-    fn turn(&self, callee: &Callee) -> Answer<Turn> {
+    /// Admits one call of the plugin of `callee`. While it is left alone, the call fails; a slice that does not mind it is tried again later.
+    fn admit(&self, callee: &Callee) -> Answer<Admission> {
         if self.outbound.replay.is_some() {
-            return Ok(Turn::default());
+            return Ok(Admission::default());
         }
         let plugin = &callee.name().plugin;
         self.usages.enter(plugin).map_err(|until| {

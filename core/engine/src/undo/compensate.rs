@@ -23,7 +23,7 @@ use crate::execute::{host_at, subject_record};
 use crate::journaled::WAITING;
 use crate::locks::SliceLocks;
 use crate::registry::Version;
-use crate::usage::Turn;
+use crate::usage::Admission;
 
 /// What compensators did beside writing records.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Planner<'_> {
             host.locks = inner.locks.take(&wanted).await;
             let work = Work::Compensate(undone.clone());
             let (told, host) = inner.sandbox.call(&version.program, work, host).await;
-            inner.count(version, &told, (&host.trace, &Turn::default()));
+            inner.count(version, &told, (&host.trace, &Admission::default()));
             if let Some(more) = host.locks.wanted() {
                 wanted = more;
                 continue;

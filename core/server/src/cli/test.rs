@@ -71,7 +71,7 @@ pub(super) fn plugin(common: &Common, dir: &Path, options: Options) -> Outcome {
     let files = beside(dir, manifest.id.as_str())?;
     let plays = files.into_iter().map(|scenario| Play { file: scenario, always: Always::Plugin(dir.to_owned()) });
     let plays: Vec<Play> = plays.collect();
-    let budgets = manifest.declaration.budgets.clone();
+    let budgets = manifest.declaration.budgets;
     play_with(common, &plays, (options, Some((manifest.id.as_str(), budgets))))
 }
 

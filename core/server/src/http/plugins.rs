@@ -61,7 +61,8 @@ fn installed() -> Vec<Route> {
         Route::new(MethodFilter::GET, "/v1/plugins/{id}", "read", get)
             .about(
                 "plugins",
-                "Shows a plugin: where it stands, what it answers (`routes`), what it has used since the start, whether it is left alone",
+                "Shows a plugin: where it stands, what it has used since the start, whether it is left alone, and as `routes` \
+                 the addresses that it answers",
             )
             .answers(200, "The plugin"),
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/grant", "admin", grant)

@@ -113,7 +113,9 @@ impl Owed {
                 member.order(pence(&row[amount])?, Day::of(&row[ordered_at])?);
             }
         }
-        members.values_mut().for_each(|member| member.expire(end));
+        for member in members.values_mut() {
+            member.expire(end);
+        }
         let points = members.values().flat_map(|member| &member.lots).map(|(_, points)| points).sum();
         Ok(Self { points, debt: members.values().map(|member| member.debt).sum() })
     }
