@@ -35,6 +35,8 @@ use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::gate::visible_object;
 use crate::registry::{AutomationKind, Version};
+use crate::trace::Trace;
+use crate::usage::RESTING;
 
 /// Characters of what a plugin says about a refusal; more is cut.
 const MESSAGE_CHARS_MAX: usize = 500;
@@ -332,21 +334,13 @@ impl Inner {
             let (plugin, object) = (plugin.clone(), change.object.name.clone());
             Verdict { plugin, object, id: change.id, refusal, passing }
         };
-        let (code, message) = match version {
-            None => ("not_loaded".to_owned(), "the plugin could not be loaded".to_owned()),
-            Some(version) => {
-                let host = PureHost::new(version.clone(), author.time, change.id);
-                let (report, _) = self.sandbox.judge(&version.program, change.proposed(author.actor), host).await;
-                self.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
-                match (report.outcome, report.output) {
-                    (Ok(()), Output::Refused(refusal)) => {
-                        self.judged.refused.fetch_add(1, Ordering::Relaxed);
-                        return Some(verdict(shortened(refusal), false));
-                    }
-                    (Ok(()), _) => return None,
-                    (Err(failure), _) => (failure.code().to_owned(), failure.to_string()),
-                }
+        let (code, message) = match self.look_with(version.as_ref(), change, author).await {
+            Ok(None) => return None,
+            Ok(Some(refusal)) => {
+                self.judged.refused.fetch_add(1, Ordering::Relaxed);
+                return Some(verdict(shortened(refusal), false));
             }
+            Err(why) => why,
         };
         self.judged.failed.fetch_add(1, Ordering::Relaxed);
         let (object, way) = (&change.object.name, if hook.on_failure == OnFailure::Open { "open" } else { "closed" });
@@ -354,6 +348,31 @@ impl Inner {
         match hook.on_failure {
             OnFailure::Open => None,
             OnFailure::Closed => Some(verdict(Refusal { code, message, field: String::new() }, true)),
+        }
+    }
+
+    /// Why the plugin refuses the change, if it does.
+    ///
+    /// # Errors
+    /// A code and a sentence if it could not judge.
+    async fn look_with(
+        &self,
+        version: Option<&Arc<Version>>,
+        change: &Change,
+        author: Author<'_>,
+    ) -> Result<Option<Refusal>, (String, String)> {
+        let missing = || ("not_loaded".to_owned(), "the plugin could not be loaded".to_owned());
+        let version = version.ok_or_else(missing)?;
+        let rests =
+            |until| (RESTING.to_owned(), format!("it broke down again and again and is left alone until {until}"));
+        let admission = self.admit(&version.id).map_err(rests)?;
+        let host = PureHost::new(version.clone(), author.time, change.id);
+        let (report, _) = self.sandbox.judge(&version.program, change.proposed(author.actor), host).await;
+        self.count(version, &report, (&Trace::new(0, 0), &admission));
+        match (report.outcome, report.output) {
+            (Ok(()), Output::Refused(refusal)) => Ok(Some(refusal)),
+            (Ok(()), _) => Ok(None),
+            (Err(failure), _) => Err((failure.code().to_owned(), failure.to_string())),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Answers requests: those that only read at once, the others by a run.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rapport_model::{Actor, Record, RunId, RunStatus};
 use rapport_sandbox::Work;
@@ -110,6 +109,9 @@ impl Engine {
     ) -> Result<(RunId, bool), EngineError> {
         let inner = &self.inner;
         inner.writable(None)?;
+        if let Some(until) = inner.usages.rests(route.plugin()) {
+            return Err(inner.resting(route.plugin(), until));
+        }
         let lane = self.lane_of_request(route).await?;
         let now = inner.clock.now();
         let run = RunId(entropy::record_id(&*inner.entropy, now).0);
@@ -143,12 +145,13 @@ fn once(route: &FoundRoute, sender: Sender<'_>, (actor, options): (&Actor, &Rout
 impl Inner {
     /// Answers a request that only reads.
     async fn read_route(&self, route: &FoundRoute, request: Request) -> Result<RouteReply, EngineError> {
-        let now = self.clock.now();
+        let (now, plugin) = (self.clock.now(), route.plugin());
+        let admission = self.admit(plugin).map_err(|until| self.resting(plugin, until))?;
         let id = RunId(entropy::record_id(&*self.entropy, now).0);
         let inner = execute::host_at(self, (id, now), route.version.clone());
         let host = ReadingHost { inner, reader: Reader::Get, caller: request.actor.clone() };
-        let (report, _) = self.sandbox.call(&route.version.program, Work::Request(request), host).await;
-        self.counters.fuel.fetch_add(report.fuel, Ordering::Relaxed);
+        let (report, host) = self.sandbox.call(&route.version.program, Work::Request(request), host).await;
+        self.count(&route.version, &report, (&host.inner.trace, &admission));
         let reply = report.outcome.and_then(|()| read_response(report.output));
         reply.map_err(|failure| match failure.code() {
             "unavailable" | "disk_full" => EngineError::Unavailable(failure.to_string()),
