@@ -186,7 +186,9 @@ impl Books for HostBooks<'_> {
         if let Some((known, had_order)) = self.read.get(&lot.number) {
             if *had_order && share.is_none() {
                 // Its order is undone, and paid again by another lot.
-                ORDER_FIELDS.iter().for_each(|name| fields.set(*name, Value::Null));
+                for name in ORDER_FIELDS {
+                    fields.set(name, Value::Null);
+                }
             }
             return records::update(known, &fields);
         }
