@@ -65,8 +65,8 @@ impl Limiter {
         }
         let price = MINUTE / i64::from(per_minute.max(1));
         let known = buckets.paid_until.get(&key).copied().unwrap_or(now);
-        // A clock that was put back must not keep anybody out for longer than a minute.
-        let paid_until = known.clamp(now, now + MINUTE);
+        // What lies more than a minute ahead was written before the clock was put back, and keeps nobody out.
+        let paid_until = if known > now + MINUTE { now } else { known.max(now) };
         let after = paid_until + price;
         if after > now + MINUTE {
             let wait = after - now - MINUTE;
