@@ -9,7 +9,7 @@ mod report;
 mod story;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -23,6 +23,9 @@ use crate::workspace::{command, root};
 pub(crate) const ORDERS: &str = "tests/data/online-retail-orders.csv";
 /// How `rapport import` says that it is done but refused some rows.
 const PARTLY_REFUSED: i32 = 3;
+
+/// How long runs may take that are left when the import ends.
+const SETTLED_MAX: Duration = Duration::from_mins(2);
 
 /// Which column goes where.
 const MAPPING: [&str; 7] = [
@@ -79,6 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     program::set_up(&binary, &server)?;
     let load = import(&binary, &server, &options.data, &refused)?;
     let expected = Expected::from_file(&root().join(ORDERS))?;
+    settle(&server)?;
     let report = Report::read(&server, &refused)?;
     println!("\n{}", report.table(&expected, load.as_ref()));
     println!("  The refused rows, each with its line and reason: {}", refused.display());
@@ -123,6 +127,22 @@ pub(crate) fn import(binary: &Path, server: &Server, data: &Path, refused: &Path
         Load { events, millis }.write(&kept)?;
     }
     Ok(Load::read(&kept))
+}
+
+/// Waits until no run is left to work on; those that wait for people stay.
+fn settle(server: &Server) -> Result<()> {
+    let began = Instant::now();
+    while server.metric("rapport_runs_pending")? > 0.5 {
+        if began.elapsed() > SETTLED_MAX {
+            bail!(
+                "there are runs that have not worked yet after {} s\n{}",
+                SETTLED_MAX.as_secs(),
+                server.last_output()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// What a newcomer may try next.
