@@ -29,6 +29,7 @@ use serde_json::Value as Json;
 use self::against::{against, fail, is_conflict};
 use self::landing::commit;
 pub(crate) use self::landing::{moved, sent, settle};
+pub(crate) use self::waiting::{begun, what_woke};
 use crate::actions;
 use crate::buffer::Buffer;
 use crate::engine::Inner;

@@ -99,6 +99,8 @@ pub struct Limits {
     pub plugin_kv_bytes_max: usize,
     /// Bytes of a run's trace; more is cut, and the cut is marked.
     pub trace_bytes_max: usize,
+    /// Days for which the journal of a run that waited is kept after its end, so that its author can replay it; 0: not at all.
+    pub journal_days: u16,
     /// Tries of a failing run before it goes to the dead letters.
     pub run_attempts_max: u16,
     /// The first wait before a failed run is tried again, in milliseconds; doubles each time, with full jitter.
@@ -151,6 +153,7 @@ impl Default for Limits {
             component_bytes_max: 32 << 20,
             plugin_kv_bytes_max: 16 << 20,
             trace_bytes_max: 64 << 10,
+            journal_days: 14,
             run_attempts_max: 6,
             run_backoff_ms: 200,
             run_backoff_ms_max: 60_000,
