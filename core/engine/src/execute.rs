@@ -195,7 +195,7 @@ async fn slice(
     (locks, admission): (SliceLocks, &Admission),
 ) -> Result<Sliced, EngineError> {
     let run = &item.run;
-    let _turn = inner.turns.take().await;
+    let _turn = inner.turns.take(inner.lanes.gives_way(run)).await;
     let event = if let Some(event) = &item.event {
         event.clone()
     } else {
