@@ -1,5 +1,5 @@
 //! What a call costs beyond the host's own work: a host that does nothing, a warm script, a fresh plugin. The floor of the latter
-//! is the same component in bare wasmtime: a fresh instance from a pool, the same answers, and nothing else.
+//! is the same component in bare wasmtime: a fresh instance from a pool that is kept alike, the same answers, no limits and no async.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -144,7 +144,7 @@ fn calls(criterion: &mut Criterion) {
     time("script: empty", &empty, order());
     time("script: points rule", &script, order());
     time("plugin: tiers, fresh instance", &plugin, points());
-    let floor = bare::Floor::new(&bytes);
+    let floor = bare::Floor::new(&bytes, &points());
     criterion.bench_function("bare: tiers, fresh instance", |b| b.iter(|| floor.call()));
     criterion.bench_function("script: check", |b| {
         b.to_async(&runtime)

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, Store};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 wasmtime::component::bindgen!({
     inline: "
@@ -81,12 +81,19 @@ impl rapport::plugin::trigger::Host for Idle {}
 pub(crate) struct Floor {
     engine: Engine,
     instance: BarePre<Idle>,
+    /// The fields of the record that the event is about.
+    fields: Vec<(String, rapport_model::Value)>,
 }
 
 impl Floor {
-    pub(crate) fn new(component: &[u8]) -> Self {
+    pub(crate) fn new(component: &[u8], given: &rapport_sandbox::GuestEvent) -> Self {
         let mut config = Config::new();
-        config.allocation_strategy(InstanceAllocationStrategy::pooling());
+        // Memories are kept as the sandbox keeps them: by default a fresh instance costs more than the whole call.
+        let mut pool = PoolingAllocationConfig::new();
+        if PoolingAllocationConfig::is_pagemap_scan_available() {
+            pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(2 << 20).table_keep_resident(64 << 10);
+        }
+        config.concurrency_support(false).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config).expect("an engine");
         let component = Component::new(&engine, component).expect("a component");
         let mut linker = Linker::<Idle>::new(&engine);
@@ -95,44 +102,49 @@ impl Floor {
         linker.allow_shadowing(true);
         linker.define_unknown_imports_as_traps(&component).expect("the rest");
         let instance = BarePre::new(linker.instantiate_pre(&component).expect("an instance")).expect("the world");
-        Self { engine, instance }
+        let record = given.record.as_ref().expect("a record");
+        let fields = record.object.fields.iter().zip(&record.values);
+        let fields = fields.map(|(field, value)| (field.name.to_string(), value.clone())).collect();
+        Self { engine, instance, fields }
     }
 
     /// One call in an instance of its own.
     pub(crate) fn call(&self) {
         let mut store = Store::new(&self.engine, Idle);
         let bare = self.instance.instantiate(&mut store).expect("an instance");
-        bare.rapport_plugin_on_event().call_handle(&mut store, &event()).expect("no trap").expect("no error");
+        bare.rapport_plugin_on_event().call_handle(&mut store, &self.event()).expect("no trap").expect("no error");
     }
-}
 
-/// The event that the sandbox's figure is taken with.
-fn event() -> Event {
-    let one = |n| vec![Field { name: "points".to_owned(), value: Value::Integer(n) }];
-    let id = "00000000-0001-7303-8303-030303030303";
-    let fields = vec![
-        Field { name: "customer_no".to_owned(), value: Value::Text("17850".to_owned()) },
-        Field { name: "points".to_owned(), value: Value::Integer(2) },
-    ];
-    Event {
-        position: 1,
-        kind: "customer.updated".to_owned(),
-        subject: format!("customer/{id}"),
-        time: 0,
-        recorded_at: 0,
-        actor: "system".to_owned(),
-        depth: 0,
-        data: Vec::new(),
-        before: one(1),
-        after: one(2),
-        delta: one(1),
-        record: Some(RecordData {
-            object: "customer".to_owned(),
-            id: id.to_owned(),
-            version: 1,
-            created_at: 0,
-            updated_at: 0,
-            fields,
-        }),
+    /// The event that the sandbox's figure is taken with.
+    fn event(&self) -> Event {
+        let one = |n| vec![Field { name: "points".to_owned(), value: Value::Integer(n) }];
+        let id = "00000000-0001-7303-8303-030303030303";
+        let value = |value: &rapport_model::Value| match value {
+            rapport_model::Value::Text(text) => Value::Text(text.to_string()),
+            rapport_model::Value::Int(n) => Value::Integer(*n),
+            _ => Value::Null,
+        };
+        let fields = self.fields.iter().map(|(name, held)| Field { name: name.clone(), value: value(held) }).collect();
+        Event {
+            position: 1,
+            kind: "customer.updated".to_owned(),
+            subject: format!("customer/{id}"),
+            time: 0,
+            recorded_at: 0,
+            actor: "system".to_owned(),
+            depth: 0,
+            data: Vec::new(),
+            before: one(1),
+            after: one(2),
+            delta: one(1),
+            record: Some(RecordData {
+                object: "customer".to_owned(),
+                id: id.to_owned(),
+                version: 1,
+                created_at: 0,
+                updated_at: 0,
+                fields,
+            }),
+        }
     }
 }
