@@ -61,6 +61,30 @@ pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// The rows of a page if none are asked for.
 pub const PAGE_ROWS_DEFAULT: u32 = 50;
 
+/// How far the publisher of a package is trusted, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Nobody signed it.
+    Unsigned,
+    /// It is signed with the key that its publisher was first seen with, or one that follows from it.
+    Signed,
+    /// An admin has looked at that key.
+    Trusted,
+}
+
+impl Trust {
+    /// As texts have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::Signed => "signed",
+            Self::Trusted => "trusted",
+        }
+    }
+}
+
 /// What one slice of an automation may use, and how slices are tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -95,6 +119,8 @@ pub struct Limits {
     pub script_bytes_max: usize,
     /// Bytes of one component.
     pub component_bytes_max: usize,
+    /// How far the publisher of a package must be trusted for it to come in: `unsigned` (if that is said each time), `signed` or `trusted`.
+    pub packages_at_least: Trust,
     /// Bytes that one plugin keeps under its own keys.
     pub plugin_kv_bytes_max: usize,
     /// Bytes of a run's trace; more is cut, and the cut is marked.
@@ -151,6 +177,7 @@ impl Default for Limits {
             slice_log_bytes_max: 16 << 10,
             script_bytes_max: 256 << 10,
             component_bytes_max: 32 << 20,
+            packages_at_least: Trust::Unsigned,
             plugin_kv_bytes_max: 16 << 20,
             trace_bytes_max: 64 << 10,
             journal_days: 14,
