@@ -21,6 +21,8 @@ mod budgets;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod crashes;
