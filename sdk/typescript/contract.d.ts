@@ -128,6 +128,34 @@ declare module 'rapport:plugin/kv@0.1.0' {
   export { remove as delete };
 }
 
+declare module 'rapport:plugin/files@0.1.0' {
+  export interface Owner { object: string; id: string }
+  export interface FileInfo {
+    id: string;
+    name: string;
+    mediaType: string;
+    size: bigint;
+    sha256: string;
+    attached?: Owner;
+    createdAt: bigint;
+  }
+  export function put(name: string, mediaType: string, content: Uint8Array, attached: Owner | undefined): FileInfo;
+  export function info(id: string): FileInfo | undefined;
+  export function read(id: string, offset: bigint, length: number): Uint8Array;
+  export function attached(object: string, id: string, after: string, limit: number): FileInfo[];
+  function remove(id: string): boolean;
+  export { remove as delete };
+}
+
+declare module 'rapport:plugin/search@0.1.0' {
+  import type { Field } from 'rapport:plugin/types@0.1.0';
+  export interface Options { fields: string[]; where: string; params: Field[]; limit: number }
+  export interface Span { start: number; end: number }
+  export interface Snippet { field: string; text: string; matches: Span[] }
+  export interface Hit { id: string; score: number; snippet: Snippet }
+  export function find(object: string, text: string, options: Options): Hit[];
+}
+
 declare module 'rapport:plugin/settings@0.1.0' {
   import type { Value } from 'rapport:plugin/types@0.1.0';
   export function get(name: string): Value;

@@ -31,15 +31,13 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
 
 use crate::automations::check_against;
-use crate::effects::transport::Capture;
 use crate::engine::{Engine, Inner};
-use crate::entropy::SeededEntropy;
 use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::registry::Version;
 use crate::replay::{self, Deeds, Replay};
 use crate::schema::changes_of;
-use crate::scratch::{Ground, Scratch};
+use crate::scratch::Scratch;
 
 use self::play::{Parts, Played, Player};
 use self::recording::Recording;
@@ -448,14 +446,8 @@ impl Work {
     ) -> Result<Prepared, EngineError> {
         let scratch = Scratch::below(&self.new.folder)?;
         let clock = Arc::new(SetClock::at(self.new.since));
-        let ground = Ground {
-            sandbox: self.live.sandbox.clone(),
-            limits: self.live.limits.clone(),
-            clock: clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(self.backtest.id.as_bytes())),
-            transport: Arc::new(Capture),
-        };
-        let engine = ground.open(&scratch).await?;
+        let engine = self.ground(clock.clone()).open(&scratch).await?;
+        engine.inner.store.borrow_blobs(self.live.store.clone());
         furnish::declare(&engine.inner, snapshot.schema()).await?;
         let declared = changes_of(&engine.inner.store.schema(), &self.candidate.declaration);
         furnish::add(&engine.inner, declared).await?;

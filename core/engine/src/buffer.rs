@@ -3,13 +3,13 @@
 //! The buffer holds, for every record that the slice touched, its state as the slice left it. A read by id asks the buffer
 //! first; a query takes the rows of the database and puts the buffer's in their place. Nothing here waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rapport_model::image::{self, Unfit};
 use rapport_model::record::{Change, Put, PutKind};
-use rapport_model::{Name, ObjectDef, Record, RecordId, Timestamp, Value};
-use rapport_store::ReadVersion;
+use rapport_model::{Digest, Name, ObjectDef, Record, RecordId, Timestamp, Value};
+use rapport_store::{Blob, ReadVersion};
 
 /// The state of one touched record.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub(crate) struct Buffer {
     seen: HashMap<RecordId, Arc<Record>>,
     /// What was known, when the slice began, of the records that it wrote since.
     earlier: HashMap<RecordId, Option<Touched>>,
+    /// The bytes of files that it puts.
+    blobs: BTreeMap<Digest, Arc<[u8]>>,
 }
 
 impl Buffer {
@@ -162,8 +164,19 @@ impl Buffer {
         changed.into_iter().map(|(id, changes)| (changes, then(id), now(id))).collect()
     }
 
-    /// The versions seen and the puts, for the unit of work.
-    pub(crate) fn into_parts(self) -> (Vec<ReadVersion>, Vec<Put>) {
-        (self.read.into_values().collect(), self.puts)
+    /// Keeps the bytes of a file for the commit.
+    pub(crate) fn keep_bytes(&mut self, blob: Blob) {
+        self.blobs.insert(blob.digest, blob.bytes);
+    }
+
+    /// The bytes that `digest` names, if the slice puts them.
+    pub(crate) fn bytes(&self, digest: &Digest) -> Option<&Arc<[u8]>> {
+        self.blobs.get(digest)
+    }
+
+    /// The versions seen, the puts and the bytes of files, for the unit of work.
+    pub(crate) fn into_parts(self) -> (Vec<ReadVersion>, Vec<Put>, Vec<Blob>) {
+        let blobs = self.blobs.into_iter().map(|(digest, bytes)| Blob { digest, bytes });
+        (self.read.into_values().collect(), self.puts, blobs.collect())
     }
 }

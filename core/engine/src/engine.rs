@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rapport_model::{AutomationId, Clock, Digest, Event, Limits, Record, Run, Timestamp};
+use rapport_model::{AutomationId, Clock, Digest, Event, FileRules, Limits, Record, Run, Timestamp};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Hooks, Match, Store};
 use tokio::sync::Notify;
@@ -66,11 +66,18 @@ pub struct EngineConfig {
     pub entropy: Arc<dyn Entropy>,
     /// What carries effects out.
     pub transport: Arc<dyn Transport>,
+    /// Which files may come in.
+    pub files: FileRules,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), entropy: Arc::new(SystemEntropy), transport: Arc::new(Capture) }
+        Self {
+            limits: Limits::default(),
+            entropy: Arc::new(SystemEntropy),
+            transport: Arc::new(Capture),
+            files: FileRules::default(),
+        }
     }
 }
 
@@ -96,6 +103,7 @@ pub(crate) struct Inner {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) limits: Limits,
+    pub(crate) files: Arc<FileRules>,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
@@ -155,6 +163,7 @@ impl Engine {
             entropy: config.entropy,
             transport: config.transport,
             limits: config.limits,
+            files: Arc::new(config.files),
             lookup: Arc::new(Lookup::new()),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
@@ -228,6 +237,12 @@ impl Engine {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// Which files may come in.
+    #[must_use]
+    pub fn file_rules(&self) -> &FileRules {
+        &self.inner.files
     }
 
     /// Stops backtests and taking up runs, waits for the slices in flight, and closes the store. Nothing is lost: what waits is in the
@@ -381,6 +396,9 @@ async fn tidy(inner: Arc<Inner>) {
     while !inner.is_stopping() {
         if let Err(error) = inner.store.purge_expired(inner.clock.now()).await {
             tracing::warn!("what has expired stays for another hour: {error}");
+        }
+        if let Err(error) = inner.sweep_files().await {
+            tracing::warn!("bytes of deleted files stay for another hour: {error}");
         }
         inner.pause(TIDY_EVERY).await;
     }

@@ -207,6 +207,9 @@ pub enum EngineError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// There would be more than there may be.
+    #[error("{0}")]
+    Quota(String),
     /// A script did not pass its check.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Script(Vec<Diagnostic>),
@@ -275,6 +278,7 @@ impl EngineError {
             Self::LoadOpen { .. } => "load_open",
             Self::Idempotency(_) => "idempotency_key_reused",
             Self::TooLarge { .. } => "too_large",
+            Self::Quota(_) => "quota",
             Self::Script(_) => "invalid_script",
             Self::Plugin(_) => "invalid_plugin",
             Self::Package(_) => "invalid_package",

@@ -39,7 +39,7 @@ use crate::judges::NotJudged;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
 use crate::registry::{self, Version, slice_time};
-use crate::slice::{Kept, Outbound, SliceHost, SliceLimits, seed};
+use crate::slice::{FileUse, Kept, Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
 use crate::usage::Admission;
 
@@ -267,6 +267,7 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
         buffer: Buffer::default(),
         events: Vec::new(),
         kv: Kept::default(),
+        files: FileUse::new(inner.files.clone()),
         actor: String::new(),
         trace: Trace::new(limits.trace_bytes_max, limits.slice_log_bytes_max),
         rows_read: 0,
@@ -372,12 +373,13 @@ fn unit(run: &Run, time: Timestamp) -> UnitOfWork {
 fn success_unit(inner: &Inner, run: &Run, report: &SliceReport, host: SliceHost) -> Done {
     let mut unit = unit(run, host.time);
     let trace = host.trace.finish(report);
-    let (reads, puts) = host.buffer.into_parts();
+    let (reads, puts, blobs) = host.buffer.into_parts();
     let mut touched: Vec<RecordId> = reads.iter().map(|r| r.id).chain(puts.iter().map(|p| p.id)).collect();
     touched.sort_unstable();
     touched.dedup();
     unit.reads = reads;
     unit.puts = puts;
+    unit.blobs = blobs;
     unit.events = host.events;
     unit.effects = host.outbound.effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))).collect();
     unit.replayed = inner.replay.get().map(|replay| replay.stamps(run.id));

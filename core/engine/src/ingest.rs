@@ -274,13 +274,14 @@ impl Engine {
     }
 }
 
-/// Whether `caller` may see `event`: not those about the host's own objects, nor about objects it is not bound to.
+/// Whether `caller` may see `event`: not those about the host's own objects (files aside), nor about objects it is not bound to.
 pub(crate) fn visible(caller: &Caller, schema: &Schema, event: &rapport_model::Event) -> bool {
     let Some(subject) = &event.subject else {
         // What the core says of the registry and of automations names objects of all kinds.
         return caller.objects.is_none() || schema.event_type(event.kind.as_str()).is_some();
     };
-    let own = schema.object(subject.object.as_str()).is_some_and(|o| o.origin == ObjectOrigin::System);
+    let system = schema.object(subject.object.as_str()).is_some_and(|o| o.origin == ObjectOrigin::System);
+    let own = system && subject.object.as_str() != rapport_model::file::OBJECT;
     !own && caller.sees(&subject.object)
 }
 

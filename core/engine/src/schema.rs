@@ -7,7 +7,7 @@ use rapport_model::limits::OBJECT_FIELDS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::SYSTEM_FIELDS;
 use rapport_model::schema::{EventTypeDef, Origin, SchemaChange};
-use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema};
+use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, file};
 use rapport_store::UnitOfWork;
 
 use crate::engine::Engine;
@@ -144,6 +144,9 @@ fn add_field(owner: &Name, fields: &mut Vec<FieldDef>, field: &FieldDef) -> Resu
         FieldKind::Choice { options } if options.is_empty() => {
             return Err(format!("`{owner}.{name}`: a choice needs options"));
         }
+        kind if field.searchable && *kind != FieldKind::Text => {
+            return Err(format!("`{owner}.{name}`: only a text can be searchable"));
+        }
         FieldKind::Json if field.unique || field.indexed => {
             return Err(format!("`{owner}.{name}`: JSON can be neither unique nor indexed"));
         }
@@ -153,8 +156,12 @@ fn add_field(owner: &Name, fields: &mut Vec<FieldDef>, field: &FieldDef) -> Resu
         let read = rapport_model::json::value_from_json(&field.kind, default);
         read.map_err(|e| format!("the default of `{owner}.{name}`: {e}"))?;
     }
-    match fields.iter().find(|f| f.name == *name) {
-        Some(known) if known == field => Ok(()),
+    let room = fields.len() < OBJECT_FIELDS_MAX;
+    match fields.iter_mut().find(|f| f.name == *name) {
+        Some(known) if known.or_searchable(field) == field.or_searchable(known) => {
+            known.searchable |= field.searchable;
+            Ok(())
+        }
         Some(known) if known.kind == field.kind => Err(format!(
             "`{owner}.{name}` exists already with other properties: declare it as it is, or choose another name"
         )),
@@ -163,9 +170,7 @@ fn add_field(owner: &Name, fields: &mut Vec<FieldDef>, field: &FieldDef) -> Resu
             known.kind.as_str(),
             field.kind.as_str()
         )),
-        None if fields.len() >= OBJECT_FIELDS_MAX => {
-            Err(format!("`{owner}` has {OBJECT_FIELDS_MAX} fields: no more fit"))
-        }
+        None if !room => Err(format!("`{owner}` has {OBJECT_FIELDS_MAX} fields: no more fit")),
         None => {
             fields.push(field.clone());
             Ok(())
@@ -223,6 +228,10 @@ pub(crate) fn unknown_right(schema: &Schema, right: &Capability) -> Option<Strin
             let hint = hint(nearest(action, CHANNELS.into_iter()));
             return (!CHANNELS.contains(&action))
                 .then(|| format!("`{text}`: there is no channel `{action}`{hint}; there are {}", CHANNELS.join(", ")));
+        }
+        file::OBJECT => {
+            let known = ["read", "create", "delete", "write"].contains(&action);
+            return (!known).then(|| format!("`{text}`: of files there are the rights read, create, delete and write"));
         }
         _ => {}
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rapport_model::time::SetClock;
-use rapport_model::{Clock, Limits};
+use rapport_model::{Clock, FileRules, Limits};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Database, Durability, Store, StoreConfig};
 
@@ -70,6 +70,7 @@ pub(crate) struct Ground {
     pub(crate) clock: Arc<SetClock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) files: FileRules,
 }
 
 impl Ground {
@@ -83,7 +84,12 @@ impl Ground {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let store = Store::open(config, clock.clone()).await?;
         let limits = Limits { slices_in_flight_max: 1, ..self.limits.clone() };
-        let config = EngineConfig { limits, entropy: self.entropy.clone(), transport: self.transport.clone() };
+        let config = EngineConfig {
+            limits,
+            entropy: self.entropy.clone(),
+            transport: self.transport.clone(),
+            files: self.files.clone(),
+        };
         Engine::start(config, store, self.sandbox.clone(), clock).await
     }
 }

@@ -4,6 +4,7 @@ mod action;
 mod around;
 mod bulk;
 mod calls;
+mod files;
 mod kv;
 mod locate;
 mod order;
@@ -12,6 +13,7 @@ mod pure;
 mod question;
 mod refusal;
 mod script;
+mod search;
 mod shown;
 
 use std::collections::HashMap;
@@ -28,9 +30,9 @@ use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{AutomationId, Name, ObjectDef, RunId, Schema, Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
-    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Spent, Table,
-    WaitRequest,
+    Arrival, FileInfo, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest,
+    JobRequest, KvEntry, LogLevel, NewFile, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, SearchAsked,
+    SearchFound, Selection, Spent, Table, WaitRequest,
 };
 use rapport_store::Store;
 use serde_json::Value as Json;
@@ -51,6 +53,7 @@ use crate::usage::Usages;
 use self::refusal::{limit, refusal, store_failure};
 use self::shown::{about, listed, named, outcome};
 
+pub(crate) use self::files::FileUse;
 pub(crate) use self::kv::Kept;
 pub(crate) use self::order::read_order;
 pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
@@ -80,6 +83,8 @@ pub(crate) struct SliceHost {
     pub(crate) events: Vec<NewEvent>,
     /// What is known of what the plugin keeps for itself.
     pub(crate) kv: Kept,
+    /// What is known of files.
+    pub(crate) files: FileUse,
     /// Who caused what is going on.
     pub(crate) actor: String,
     pub(crate) trace: Trace,
@@ -317,6 +322,14 @@ impl Host for SliceHost {
         answer
     }
 
+    async fn search(&mut self, asked: SearchAsked) -> Answer<Vec<SearchFound>> {
+        let started = Instant::now();
+        let about = format!("{} for {}", asked.object, asked.text);
+        let answer = self.do_search(asked).await;
+        self.trace.call("search", &about, &outcome(&answer, |hits| format!("{} hits", hits.len())), started);
+        answer
+    }
+
     async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
         let started = Instant::now();
         let answer = self.do_kv_get(key).await;
@@ -351,6 +364,45 @@ impl Host for SliceHost {
         let started = Instant::now();
         let answer = self.do_kv_increment(key, delta).await;
         self.trace.call("kv.increment", &format!("{key} by {delta}"), &outcome(&answer, i64::to_string), started);
+        answer
+    }
+
+    async fn file_put(&mut self, file: NewFile) -> Answer<FileInfo> {
+        let started = Instant::now();
+        let about = format!("{} ({}, {} bytes)", file.name, file.media_type, file.content.len());
+        let answer = self.do_file_put(file).await;
+        self.trace.call("files.put", &about, &outcome(&answer, |info| info.id.clone()), started);
+        answer
+    }
+
+    async fn file_info(&mut self, id: &str) -> Answer<Option<FileInfo>> {
+        let started = Instant::now();
+        let answer = self.do_file_info(id).await;
+        let shown = |found: &Option<FileInfo>| found.as_ref().map_or("none".to_owned(), |info| info.name.clone());
+        self.trace.call("files.info", id, &outcome(&answer, shown), started);
+        answer
+    }
+
+    async fn file_read(&mut self, id: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        let started = Instant::now();
+        let answer = self.do_file_read(id, offset, length).await;
+        let about = format!("{id} from {offset}, {length} bytes");
+        self.trace.call("files.read", &about, &outcome(&answer, |bytes| format!("{} bytes", bytes.len())), started);
+        answer
+    }
+
+    async fn files_of(&mut self, object: &str, key: &str, after: &str, limit: u32) -> Answer<Vec<FileInfo>> {
+        let started = Instant::now();
+        let answer = self.do_files_of(object, key, after, limit).await;
+        let shown = outcome(&answer, |infos| format!("{} files", infos.len()));
+        self.trace.call("files.attached", &about(object, key), &shown, started);
+        answer
+    }
+
+    async fn file_delete(&mut self, id: &str) -> Answer<bool> {
+        let started = Instant::now();
+        let answer = self.do_file_delete(id).await;
+        self.trace.call("files.delete", id, &outcome(&answer, bool::to_string), started);
         answer
     }
 

@@ -9,6 +9,7 @@
 mod automations;
 mod checks;
 mod runs;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

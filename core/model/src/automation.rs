@@ -188,7 +188,7 @@ impl Declaration {
 /// `invoke:AUTOMATION` starts runs of that automation and waits for their result, `invoke:PLUGIN.ACTION` calls that action.
 /// `message:CHANNEL` sends messages, `http:HOST` calls that host at its scheme's usual port, `http:HOST:PORT` at that one
 /// (`http:*.example.com`: every host below), `secret:NAME` lets a secret go along with a call. `script:ID` calls functions of that
-/// script, `script:PREFIX/*` of all whose names begin so.
+/// script, `script:PREFIX/*` of all whose names begin so. `file:read`, `file:create`, `file:delete` and `file:write` are about files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capability {
     resource: Arc<str>,
@@ -215,6 +215,8 @@ pub enum Need<'a> {
     Create(&'a str),
     /// Changes a field of an object's record.
     Write(&'a str, &'a str),
+    /// Changes a record of an object, whichever field.
+    Update(&'a str),
     /// Deletes a record of an object.
     Delete(&'a str),
     /// Reports an event of a type.
@@ -240,6 +242,7 @@ impl Need<'_> {
             Self::ReadField(object, field) => format!("{object}.{field}:read"),
             Self::Create(object) => format!("{object}:create"),
             Self::Write(object, field) => format!("{object}.{field}:write"),
+            Self::Update(object) => format!("{object}:update"),
             Self::Delete(object) => format!("{object}:delete"),
             Self::Emit(kind) => format!("emit:{kind}"),
             Self::Message(channel) => format!("message:{channel}"),
@@ -263,6 +266,7 @@ impl Capability {
                 held == object && only == field && action == "read"
             }
             Need::Create(object) => resource == object && matches!(action, "create" | "write"),
+            Need::Update(object) => resource == object && matches!(action, "update" | "write"),
             Need::Delete(object) => resource == object && matches!(action, "delete" | "write"),
             Need::Write(object, field) => match resource.split_once('.') {
                 Some((o, f)) => o == object && f == field && action == "write",

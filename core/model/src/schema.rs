@@ -81,6 +81,9 @@ pub struct FieldDef {
     /// Served by an index. Unique fields and references always are.
     #[serde(default)]
     pub indexed: bool,
+    /// Its words can be looked for. A text alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub searchable: bool,
     /// What a new record gets if no value is given; JSON as in the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
@@ -90,7 +93,13 @@ impl FieldDef {
     /// A field that is neither required nor unique and has no default.
     #[must_use]
     pub const fn new(name: Name, kind: FieldKind) -> Self {
-        Self { name, kind, required: false, unique: false, indexed: false, default: None }
+        Self { name, kind, required: false, unique: false, indexed: false, searchable: false, default: None }
+    }
+
+    /// The same field, searchable if `other` is: that a field becomes searchable is no contradiction.
+    #[must_use]
+    pub fn or_searchable(&self, other: &Self) -> Self {
+        Self { searchable: self.searchable || other.searchable, ..self.clone() }
     }
 }
 
@@ -131,6 +140,11 @@ impl ObjectDef {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&FieldDef> {
         self.fields.iter().find(|f| f.name.as_str() == name)
+    }
+
+    /// The fields whose words can be looked for, with their places.
+    pub fn searchable_fields(&self) -> impl Iterator<Item = (usize, &FieldDef)> {
+        self.fields.iter().enumerate().filter(|(_, f)| f.searchable)
     }
 
     /// The unique fields, by which a record can be named.

@@ -3,6 +3,7 @@
 //! The core knows no loyalty, no survey, no segment: those come from scripts and plugins.
 
 use crate::fan_out;
+use crate::file;
 use crate::name::{EventType, Name};
 use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
@@ -234,6 +235,7 @@ fn system_objects() -> Vec<ObjectDef> {
         publisher(),
         blocked_package(),
         plugin_kv(),
+        stored_file(),
         object(
             "history_load",
             Origin::System,
@@ -330,6 +332,18 @@ fn plugin_kv() -> ObjectDef {
     let fields =
         vec![required(unique(text("slot"))), text("text"), text("base64"), required(field("size", FieldKind::Integer))];
     object(KV_OBJECT, Origin::System, None, fields)
+}
+
+/// What there is to know of each file. `attached` is the record that it belongs to, as `OBJECT/ID`; the bytes lie apart, by `sha256`.
+fn stored_file() -> ObjectDef {
+    let fields = vec![
+        required(text("name")),
+        required(text("media_type")),
+        required(field("size", FieldKind::Integer)),
+        required(indexed(text("sha256"))),
+        indexed(text("attached")),
+    ];
+    object(file::OBJECT, Origin::System, None, fields)
 }
 
 /// The key of each publisher, as the first package or an admin named it.

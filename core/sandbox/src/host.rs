@@ -2,13 +2,17 @@
 //!
 //! The engine implements [`Host`]; the sandbox only carries questions and answers. Nothing here knows SQL or rights.
 
+mod data;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use rapport_model::{Event, Name, Record, Timestamp, Value};
+use rapport_model::{Event, Record, Timestamp, Value};
+
+pub use data::{FileInfo, Grouping, KvEntry, Measure, NewFile, SearchAsked, SearchFound, Selection, Table};
 
 /// Field values by name as a guest gave them: neither the names nor the values have been checked.
 pub type GuestFields = Vec<(String, Value)>;
@@ -143,69 +147,6 @@ pub struct Outgoing {
     pub template: String,
     /// What the template is filled with.
     pub data: GuestFields,
-}
-
-/// Rows and columns as a guest asks for them.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Selection {
-    /// The object.
-    pub object: String,
-    /// The fields of each row.
-    pub fields: Vec<String>,
-    /// A rule; empty: all records.
-    pub filter: String,
-    /// The rule's parameters.
-    pub params: GuestFields,
-    /// Field to order by, `-field` for descending; empty: by id.
-    pub order: String,
-    /// Rows at most.
-    pub limit: u32,
-    /// Where the page before ended; empty for the first page.
-    pub cursor: String,
-}
-
-/// What is measured of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Measure {
-    /// `count`, `sum`, `min` or `max`, unchecked.
-    pub kind: String,
-    /// The field; empty for `count`.
-    pub field: String,
-}
-
-/// Groups of rows as a guest asks for them.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Grouping {
-    /// The object.
-    pub object: String,
-    /// A rule; empty: all records.
-    pub filter: String,
-    /// The rule's parameters.
-    pub params: GuestFields,
-    /// The fields whose values make a group; empty: all rows are one.
-    pub group_by: Vec<String>,
-    /// What is measured of each group.
-    pub measures: Vec<Measure>,
-}
-
-/// Rows for a guest.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Table {
-    /// The values, row by row.
-    pub rows: Vec<Vec<Value>>,
-    /// What the references of each column refer to.
-    pub objects: Vec<Option<Name>>,
-    /// Where the next page begins.
-    pub next: Option<String>,
-}
-
-/// What a plugin keeps under a key.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct KvEntry {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value: Vec<u8>,
 }
 
 /// What a slice has left, for what works within it.
@@ -416,6 +357,10 @@ pub trait Host: Any + Send {
     async fn aggregate(&mut self, _grouping: Grouping) -> Result<Table, HostError> {
         unsupported("queries")
     }
+    /// The records in which a text stands, the best first.
+    async fn search(&mut self, _asked: SearchAsked) -> Result<Vec<SearchFound>, HostError> {
+        unsupported("search")
+    }
     /// What the plugin keeps under `key`.
     async fn kv_get(&mut self, _key: &str) -> Result<Option<Vec<u8>>, HostError> {
         unsupported("kv")
@@ -435,6 +380,32 @@ pub trait Host: Any + Send {
     /// Adds to the whole number that is kept under `key`, and returns the sum.
     async fn kv_increment(&mut self, _key: &str, _delta: i64) -> Result<i64, HostError> {
         unsupported("kv")
+    }
+    /// Keeps a file.
+    async fn file_put(&mut self, _file: NewFile) -> Result<FileInfo, HostError> {
+        unsupported("files")
+    }
+    /// What there is to know of a file.
+    async fn file_info(&mut self, _id: &str) -> Result<Option<FileInfo>, HostError> {
+        unsupported("files")
+    }
+    /// Up to `length` bytes of a file from the place `offset` on.
+    async fn file_read(&mut self, _id: &str, _offset: u64, _length: u32) -> Result<Vec<u8>, HostError> {
+        unsupported("files")
+    }
+    /// The files of a record that come behind `after`.
+    async fn files_of(
+        &mut self,
+        _object: &str,
+        _key: &str,
+        _after: &str,
+        _limit: u32,
+    ) -> Result<Vec<FileInfo>, HostError> {
+        unsupported("files")
+    }
+    /// Deletes a file; false if there was none.
+    async fn file_delete(&mut self, _id: &str) -> Result<bool, HostError> {
+        unsupported("files")
     }
     /// Whether a secret of that name is stored.
     async fn secret_exists(&mut self, _name: &str) -> Result<bool, HostError> {

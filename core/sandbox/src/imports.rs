@@ -1,10 +1,12 @@
 //! The interfaces of `rapport:plugin`, linked to the [`Host`](crate::Host) of the slice.
 
 mod around;
+mod files;
 mod flow;
 mod kv;
 mod outbound;
 mod query;
+mod search;
 
 use wasmtime::component::{Linker, LinkerInstance};
 use wasmtime::{Result, StoreContextMut};
@@ -43,6 +45,8 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     outbound::link_messages(&mut linker.instance("rapport:plugin/messages@0.1.0")?)?;
     query::link(&mut linker.instance("rapport:plugin/query@0.1.0")?)?;
     kv::link(&mut linker.instance("rapport:plugin/kv@0.1.0")?)?;
+    search::link(&mut linker.instance("rapport:plugin/search@0.1.0")?)?;
+    files::link(&mut linker.instance("rapport:plugin/files@0.1.0")?)?;
     around::link(linker)?;
     link_surroundings(linker)
 }

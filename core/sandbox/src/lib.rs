@@ -31,9 +31,9 @@ pub mod work;
 
 pub use error::{Diagnostic, GuestFailure, SandboxError, SliceReport};
 pub use host::{
-    Allowance, Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest,
-    JobRequest, KvEntry, LogLevel, Measure, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection,
-    Spent, Table, WaitRequest,
+    Allowance, Arrival, FileInfo, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply,
+    HttpRequest, JobRequest, KvEntry, LogLevel, Measure, NewFile, Outgoing, Question, RecordData, Reply, RunContext,
+    ScriptCall, SearchAsked, SearchFound, Selection, Spent, Table, WaitRequest,
 };
 pub use literals::{Examined, Literal, Named, Target};
 pub use manifest::Manifest;

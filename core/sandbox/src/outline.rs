@@ -291,7 +291,7 @@ fn field_defs(json: Option<&Json>) -> Result<Vec<FieldDef>, Wrong> {
     map.iter().map(convert).collect()
 }
 
-const FIELD_OPTIONS: [&str; 6] = ["required", "unique", "indexed", "default", "options", "object"];
+const FIELD_OPTIONS: [&str; 7] = ["required", "unique", "indexed", "searchable", "default", "options", "object"];
 
 fn field_def(name_json: &Json, kind_json: &Json, options: Option<&Json>) -> Result<FieldDef, Wrong> {
     let name = name(name_json, "field")?;
@@ -320,6 +320,7 @@ fn field_def(name_json: &Json, kind_json: &Json, options: Option<&Json>) -> Resu
         required: flag("required")?,
         unique: flag("unique")?,
         indexed: flag("indexed")?,
+        searchable: flag("searchable")?,
         default: options.get("default").cloned(),
         ..FieldDef::new(name, kind)
     })

@@ -4,8 +4,10 @@
 //! into the guest's memory. Incoming types own theirs.
 
 pub(crate) mod calls;
+pub(crate) mod files;
 pub(crate) mod outbound;
 pub(crate) mod query;
+pub(crate) mod search;
 
 use std::sync::Arc;
 

@@ -211,7 +211,8 @@ pub async fn open_engine(config: &Config, clock: Arc<dyn Clock>) -> Result<Engin
     let transport = Arc::new(Outbound::new(config, Arc::clone(&clock))?);
     let store = open_store(&config.storage, Arc::clone(&clock)).await?;
     let sandbox = sandbox(config)?;
-    let settings = EngineConfig { limits: config.limits.clone(), transport, ..EngineConfig::default() };
+    let (limits, files) = (config.limits.clone(), config.files.clone());
+    let settings = EngineConfig { limits, transport, files, ..EngineConfig::default() };
     Ok(Engine::start(settings, store, sandbox, clock).await?)
 }
 

@@ -24,6 +24,7 @@ mod effect;
 mod event;
 mod explain;
 mod failure;
+mod file;
 mod graph;
 mod import;
 mod key;
@@ -33,6 +34,7 @@ mod replay;
 mod run;
 mod schedule;
 mod script;
+mod search;
 mod secret;
 mod serve;
 mod test;
@@ -93,6 +95,11 @@ enum Command {
     /// Reads and writes records.
     #[command(subcommand)]
     Record(record::RecordCommand),
+    /// Looks for words in searchable fields of records.
+    Search(search::SearchArgs),
+    /// Keeps, fetches and lists files, alone or attached to records.
+    #[command(subcommand)]
+    File(file::FileCommand),
     /// Sends events and follows the log.
     #[command(subcommand)]
     Event(event::EventCommand),
@@ -194,6 +201,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&common, &args),
         Command::Import(args) => import::run(&common, &args),
         Command::Record(command) => record::run(&common, command),
+        Command::Search(args) => search::run(&common, &args),
+        Command::File(command) => file::run(&common, &command),
         Command::Event(command) => event::run(&common, command),
         Command::Run(command) => run::run(&common, command),
         Command::Automation(command) => automation::run(&common, &command),

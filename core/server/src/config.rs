@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rapport_model::Limits;
+use rapport_model::{FileRules, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::outbound::Network;
@@ -33,6 +33,8 @@ pub struct Config {
     pub automations: AutomationConfig,
     /// What one slice of an automation may use.
     pub limits: Limits,
+    /// Which files may come in, and how long the bytes of those that are gone are kept.
+    pub files: FileRules,
     /// What may leave by HTTP: the calls of automations, and webhooks.
     pub outbound: OutboundConfig,
     /// How mail leaves.

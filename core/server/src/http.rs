@@ -33,6 +33,7 @@ mod docs;
 mod effects;
 mod events;
 mod extract;
+mod files;
 mod health;
 mod keys;
 mod limiter;
@@ -244,6 +245,7 @@ async fn no_such_method(State(_): State<Api>, request: Request<Body>) -> Problem
 pub fn routes() -> Vec<Route> {
     let mut all = objects::routes();
     all.extend(records::routes());
+    all.extend(files::routes());
     all.extend(bulk::routes());
     all.extend(loads::routes());
     all.extend(events::routes());

@@ -137,7 +137,7 @@ fn schemas() -> Json {
         "CloudEvent": cloud_event_schema(),
         "Field": closed("A typed field", &["name", "type"], &[
             ("name", text()), ("type", json!({"enum": kinds})), ("required", flag()), ("unique", flag()),
-            ("indexed", flag()), ("default", json!({})), ("scale", json!({"type": "integer", "minimum": 0, "maximum": 6})),
+            ("indexed", flag()), ("searchable", flag()), ("default", json!({})), ("scale", json!({"type": "integer", "minimum": 0, "maximum": 6})),
             ("options", list(text())), ("object", text()),
         ]),
         "Object": closed("A kind of record", &["name"], &[("name", text()), ("lane", text()), ("fields", list(field()))]),
@@ -150,6 +150,7 @@ fn schemas() -> Json {
             ("files", list(json!({"type": "object"}))),
         ]),
         "Archive": {"type": "string", "format": "binary", "description": "A package, as `rapport plugin pack` makes it"},
+        "File": {"type": "string", "format": "binary", "description": "The bytes of a file; `Content-Type` says what they are"},
         "Grant": closed("What is granted: all, or a list of what is asked for", &[], &[
             ("all", flag()), ("items", list(text())), ("asked", text()),
         ]),

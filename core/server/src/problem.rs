@@ -87,6 +87,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "The server cannot do this now"),
     ("unjudged", 503, "A plugin has to look at the change and could not"),
     ("disk_full", 507, "The disk is full"),
+    ("quota", 507, "There would be more than there may be"),
 ];
 
 /// The status that answers a problem of `code`: the one in [`CODES`], 422 for a code that an automation or a newer

@@ -73,6 +73,16 @@ pub(crate) enum Work {
         records: Vec<Arc<Record>>,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
+    /// To clear away bytes that no file has had since `before`.
+    SweepBlobs {
+        now: Timestamp,
+        before: Timestamp,
+        reply: oneshot::Sender<Result<u64, StoreError>>,
+    },
+    /// To go on with making the words of a field findable; whether there is more to do.
+    FillSearch {
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
     /// To forget the answers that have expired.
     Purge {
         now: Timestamp,
@@ -129,6 +139,10 @@ impl Committer {
                     Work::Unit(pending) => units.push(*pending),
                     Work::Together(group) => self.commit(group).await,
                     Work::Furnish { records, reply } => drop(reply.send(self.furnish(records).await)),
+                    Work::SweepBlobs { now, before, reply } => {
+                        drop(reply.send(self.sweep_blobs(now, before).await));
+                    }
+                    Work::FillSearch { reply } => drop(reply.send(self.fill_search().await)),
                     Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
                 }
             }

@@ -119,27 +119,27 @@ impl Shared {
 }
 
 /// A select in the making.
-struct Select<'a> {
+pub(crate) struct Select<'a> {
     object: &'a ObjectDef,
     dialect: Dialect,
-    joins: String,
+    pub(crate) joins: String,
     /// Empty, or ` where …`.
-    conditions: String,
-    cells: Vec<Cell>,
+    pub(crate) conditions: String,
+    pub(crate) cells: Vec<Cell>,
 }
 
 impl<'a> Select<'a> {
-    const fn new(object: &'a ObjectDef, dialect: Dialect) -> Self {
+    pub(crate) const fn new(object: &'a ObjectDef, dialect: Dialect) -> Self {
         Self { object, dialect, joins: String::new(), conditions: String::new(), cells: Vec::new() }
     }
 
-    fn and(&mut self, condition: &str) {
+    pub(crate) fn and(&mut self, condition: &str) {
         self.conditions.push_str(if self.conditions.is_empty() { " where (" } else { " and (" });
         self.conditions.push_str(condition);
         self.conditions.push(')');
     }
 
-    fn filter(&mut self, query: &RecordQuery) -> Result<(), StoreError> {
+    pub(crate) fn filter(&mut self, query: &RecordQuery) -> Result<(), StoreError> {
         let Some(rule) = &query.rule else { return Ok(()) };
         let target = rule_sql::Target {
             dialect: self.dialect,

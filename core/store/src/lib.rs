@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod backup;
+mod blobs;
 mod cache;
 mod commit;
 mod config;
@@ -31,6 +32,7 @@ mod record_sql;
 mod registry;
 pub mod rule_sql;
 mod seal;
+mod search;
 mod shared;
 mod snapshot;
 mod stats;
@@ -48,11 +50,12 @@ pub use invariants::{CountOff, Kept, WatchedRun};
 pub use listing::{DamagedRun, ListedRun};
 pub use payload::{UNDO_REQUESTED, read as read_body, write as body_text};
 pub use query::{Direction, EventQuery, GroupQuery, Measure, RecordQuery, RunCount, RunQuery};
+pub use search::{IndexFault, SearchHit, SearchQuery};
 pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
-    Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Committed, Duplicate, EffectMove, EffectStep,
-    IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
+    Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Blob, Committed, Duplicate, EffectMove,
+    EffectStep, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
 };
 pub use versions::VersionRuns;

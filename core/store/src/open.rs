@@ -75,6 +75,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
     let task = tokio::spawn(committer.run(queue));
     let store = Store::new(shared, sender, task);
     declare_standard(&store).await?;
+    store.fill_search().await;
     Ok(store)
 }
 

@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::migrate;
 use crate::record_sql;
 use crate::rule_sql::Dialect;
+use crate::search;
 
 /// What a change of the registry takes.
 #[derive(Debug)]
@@ -153,6 +154,9 @@ impl Planner {
         if let Some(place) = known.position(field.name.as_str()) {
             let Some(merged) = check::merged(&known.fields[place], field, object)? else { return Ok(()) };
             self.put_field(object, &merged, place);
+            if merged.searchable && !known.fields[place].searchable {
+                self.push(search::FILL, vec![Cell::text(object.as_str()), Cell::text(field.name.as_str())]);
+            }
             next.fields[place] = merged;
         } else {
             check::field(&self.plan.schema, object, field)?;
@@ -161,6 +165,9 @@ impl Planner {
             let statements = record_sql::add_column(object, field, &default, self.dialect);
             self.plan.statements.extend(statements);
             self.put_field(object, field, known.fields.len());
+            if field.searchable {
+                self.push(search::FILL, vec![Cell::text(object.as_str()), Cell::text(field.name.as_str())]);
+            }
             next.fields.push(field.clone());
             if field.required && default.is_null() {
                 self.plan.must_be_empty.push((object.clone(), field.name.clone()));

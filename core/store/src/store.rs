@@ -1,7 +1,7 @@
 //! The handle on a workspace's data.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use rapport_model::{
@@ -14,6 +14,7 @@ use crate::audit::{self, Anchor, VerifyReport};
 use crate::backup::{self, BackupReport};
 use crate::commit::{Outcome, Pending, Work};
 use crate::config::{Database, StoreConfig};
+use crate::db::{Query, Row};
 use crate::error::StoreError;
 use crate::head::list_counts;
 use crate::hooks::Hooks;
@@ -33,6 +34,8 @@ struct Inner {
     shared: Arc<Shared>,
     queue: ArcSwapOption<mpsc::Sender<Work>>,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// Where the bytes of files are looked for that are not here.
+    lender: OnceLock<Store>,
 }
 
 impl std::fmt::Debug for Store {
@@ -51,7 +54,7 @@ fn closed() -> StoreError {
 impl Store {
     pub(crate) fn new(shared: Arc<Shared>, queue: mpsc::Sender<Work>, task: JoinHandle<()>) -> Self {
         let queue = ArcSwapOption::from_pointee(queue);
-        Self(Arc::new(Inner { shared, queue, task: Mutex::new(Some(task)) }))
+        Self(Arc::new(Inner { shared, queue, task: Mutex::new(Some(task)), lender: OnceLock::new() }))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -79,6 +82,30 @@ impl Store {
         self.0.shared.schema.load_full()
     }
 
+    /// From now on, bytes of files that are not here are looked for in `lender`: for a workspace that is thrown away and stands on what
+    /// another one holds.
+    pub fn borrow_blobs(&self, lender: Self) {
+        self.0.lender.get_or_init(|| lender);
+    }
+
+    pub(crate) fn lender(&self) -> Option<&Self> {
+        self.0.lender.get()
+    }
+
+    pub(crate) async fn fetch(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        Ok(self.0.shared.pool.fetch(query).await?)
+    }
+
+    /// Asks the committer for something beside units.
+    pub(crate) async fn ask<T>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Work,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(work(reply)).await?;
+        answer.await.map_err(|_| closed())?
+    }
+
     async fn send(&self, work: Work) -> Result<(), StoreError> {
         let queue = self.0.queue.load_full().ok_or_else(closed)?;
         queue.send(work).await.map_err(|_| closed())
@@ -97,7 +124,12 @@ impl Store {
     /// # Errors
     /// Whatever of [`StoreError`] stands against it; [`StoreError::Conflict`] means to decide again on fresh data.
     pub async fn commit(&self, unit: UnitOfWork) -> Result<Committed, StoreError> {
-        self.hand_over(unit).await?.await.map_err(|_| closed())?
+        let declares = !unit.schema.is_empty();
+        let done = self.hand_over(unit).await?.await.map_err(|_| closed())?;
+        if declares && done.is_ok() {
+            self.fill_search().await;
+        }
+        done
     }
 
     /// Commits independent units, in their order. Each succeeds or fails alone.
@@ -322,9 +354,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] in any other workspace; what stands against them.
     pub async fn furnish(&self, records: Vec<Arc<Record>>) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Work::Furnish { records, reply }).await?;
-        answer.await.map_err(|_| closed())?
+        self.ask(|reply| Work::Furnish { records, reply }).await
     }
 
     /// Forgets the answers that have expired at `now`; says how many.
@@ -332,9 +362,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Full`].
     pub async fn purge_expired(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Work::Purge { now, reply }).await?;
-        answer.await.map_err(|_| closed())?
+        self.ask(|reply| Work::Purge { now, reply }).await
     }
 
     /// Checks the chain after the position `after`, up to where the log stands at the start. `progress` is told the

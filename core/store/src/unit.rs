@@ -45,6 +45,8 @@ pub struct UnitOfWork {
     pub journal: JournalStep,
     /// What happens to effects.
     pub effects: Vec<EffectStep>,
+    /// The bytes of files that its records name.
+    pub blobs: Vec<Blob>,
     /// Additions to the registry. A unit with some commits in a physical transaction of its own.
     pub schema: Vec<SchemaChange>,
     /// Changes of what is live. A unit with some commits in a physical transaction of its own.
@@ -77,6 +79,7 @@ impl UnitOfWork {
             run_digest: None,
             journal: JournalStep::None,
             effects: Vec::new(),
+            blobs: Vec::new(),
             schema: Vec::new(),
             automations: Vec::new(),
             idempotency: None,
@@ -84,6 +87,15 @@ impl UnitOfWork {
             replayed: None,
         }
     }
+}
+
+/// The bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Their digest.
+    pub digest: Digest,
+    /// The bytes.
+    pub bytes: Arc<[u8]>,
 }
 
 /// What happens to the journal of a run.

@@ -1,7 +1,9 @@
 //! A plugin that keeps and counts: it does what the notes of a new customer say, call by call, and writes beside them what it was told.
 
 use rapport_sdk::query::{Page, Row};
-use rapport_sdk::{Error, Event, Fields, Json, OnEvent, context, flow, kv, query, records, scripts, secrets};
+use rapport_sdk::{
+    Error, Event, Fields, Json, OnEvent, Reference, context, files, flow, kv, query, records, scripts, search, secrets,
+};
 use serde_json::json;
 
 /// Keeps what it is told to.
@@ -66,9 +68,40 @@ fn done(call: &[Json]) -> Result<Json, Error> {
         "burn" => burn(number(1)),
         "eat" => json!(std::hint::black_box(vec![1_u8; usize::try_from(number(1)).unwrap_or_default()]).len()),
         "trap" => trap()?,
+        "put" => put(call)?,
+        "info" => files::info(text(1))?.map_or(Json::Null, |file| known(&file)),
+        "read" => {
+            let (offset, length) = (number(2).try_into().unwrap_or_default(), number(3).try_into().unwrap_or_default());
+            json!(String::from_utf8_lossy(&files::read(text(1), offset, length)?))
+        }
+        "files" => {
+            let limit = number(3).try_into().unwrap_or_default();
+            let found = files::of(&Reference::parse(text(1)), text(2), limit)?;
+            found.into_iter().map(|file| json!([file.id, file.name])).collect()
+        }
+        "search" => search(call).run()?.into_iter().map(|hit| json!([hit.id, hit.field, hit.text])).collect(),
+        "remove" => json!(files::delete(text(1))?),
         "create" => json!(records::create(text(1), &Fields::new().with("customer_no", text(2)))?.id),
         other => return Err(Error::new("unknown", other)),
     })
+}
+
+/// `["put", NAME, TYPE, CONTENT, OWNER]`: the content as text, or as a number of bytes; the id of the file.
+fn put(call: &[Json]) -> Result<Json, Error> {
+    let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
+    let content = match call.get(3).and_then(Json::as_u64) {
+        Some(bytes) => vec![b'x'; usize::try_from(bytes).unwrap_or_default()],
+        None => text(3).as_bytes().to_vec(),
+    };
+    let file = match text(4) {
+        "" => files::put(text(1), text(2), &content)?,
+        owner => files::attach(&Reference::parse(owner), text(1), text(2), &content)?,
+    };
+    Ok(json!(file.id))
+}
+
+fn known(file: &files::File) -> Json {
+    json!([file.name, file.media_type, file.size, file.sha256, file.attached.as_ref().map(ToString::to_string)])
 }
 
 fn arguments(json: Option<&Json>) -> &[Json] {
@@ -102,6 +135,14 @@ fn select(call: &[Json]) -> query::Select {
     let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
     let limit = call.get(5).and_then(Json::as_u64).and_then(|limit| u32::try_from(limit).ok()).unwrap_or_default();
     query::select(text(1), &names(call.get(2))).filter(text(3)).order(text(4)).limit(limit).cursor(text(6))
+}
+
+/// `["search", OBJECT, TEXT, [FIELD, …], RULE, LIMIT]`
+fn search(call: &[Json]) -> search::Search {
+    let text = |place: usize| call.get(place).and_then(Json::as_str).unwrap_or_default();
+    let limit = call.get(5).and_then(Json::as_u64).and_then(|limit| u32::try_from(limit).ok()).unwrap_or_default();
+    let asked = search::find(text(1), text(2)).filter(text(4)).limit(limit);
+    names(call.get(3)).into_iter().fold(asked, search::Search::field)
 }
 
 /// `["aggregate", OBJECT, [FIELD, …], RULE, ["sum:amount", …]]`

@@ -116,11 +116,19 @@ struct World {
     /// Nothing: everything is allowed.
     rights: Option<Vec<String>>,
     kept: BTreeMap<String, Vec<u8>>,
+    files: Vec<KeptFile>,
     secrets: BTreeMap<String, Vec<u8>>,
     scripts: Option<ScriptAnswers>,
     functions: BTreeMap<(String, String), FunctionAnswers>,
     jobs: Vec<Job>,
     context: Context,
+}
+
+/// A file that the plugin put.
+#[derive(Debug, Clone)]
+struct KeptFile {
+    info: crate::bindings::rapport::plugin::files::FileInfo,
+    content: Vec<u8>,
 }
 
 /// A message that the plugin sent.

@@ -3,7 +3,7 @@
 //! A plugin is a type that implements one trait for each role that it has ([`OnEvent`], [`OnSchedule`], [`OnAction`], [`OnRequest`],
 //! [`Validator`], [`Compensator`], [`Migrator`]), a library compiled for `wasm32-wasip2`, and a `plugin.toml` that says what starts
 //! it and what it may do. It asks the host for everything else: [`records`], [`query`], [`events`], [`flow`], [`http`], [`messages`],
-//! [`kv`], [`settings`], [`secrets`], [`scripts`], [`jobs`], [`context`], [`log`], [`clock`], [`random`]; [`route`] and [`html`] answer requests. What it writes is kept if it
+//! [`kv`], [`files`], [`search`], [`settings`], [`secrets`], [`scripts`], [`jobs`], [`context`], [`log`], [`clock`], [`random`]; [`route`] and [`html`] answer requests. What it writes is kept if it
 //! returns `Ok`, all of it or nothing.
 //!
 //! ```
@@ -35,6 +35,7 @@ pub mod events;
 mod export;
 #[cfg(not(target_family = "wasm"))]
 pub mod fake;
+pub mod files;
 pub mod flow;
 pub mod html;
 pub mod http;
@@ -49,6 +50,7 @@ pub mod records;
 mod roles;
 pub mod route;
 pub mod scripts;
+pub mod search;
 pub mod secrets;
 pub mod settings;
 mod value;

@@ -119,6 +119,11 @@ impl TestApp {
         self.app.as_ref().unwrap().engine().tick_watchdog(now).await.findings
     }
 
+    /// Clears away the bytes of files that went long enough ago; says how many.
+    pub(crate) async fn sweep_files(&self) -> u64 {
+        self.app.as_ref().unwrap().engine().sweep_files().await.unwrap()
+    }
+
     /// Starts everything that is due at the clock's instant, and waits until it is done.
     pub(crate) async fn settle(&self) {
         let settled = tokio::time::timeout(PATIENCE, self.app.as_ref().unwrap().engine().settle()).await;

@@ -39,6 +39,8 @@ mod explain;
 #[cfg(test)]
 mod fan_out;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod functions;
 #[cfg(test)]
 mod graph;
@@ -92,6 +94,8 @@ mod routes;
 mod scenarios;
 #[cfg(test)]
 mod schedules;
+#[cfg(test)]
+mod searching;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]

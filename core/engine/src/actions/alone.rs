@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rapport_model::time::{SetClock, WallClock};
-use rapport_model::{Clock as _, RunId};
+use rapport_model::{Clock as _, FileRules, RunId};
 use serde_json::Value as Json;
 
 use super::{ActionAnswer, ActionOptions};
@@ -30,6 +30,7 @@ pub async fn call_alone(stage: &Stage, plugin: &Path, name: &str, input: Json) -
         limits: stage.limits.clone(),
         clock: Arc::new(SetClock::at(WallClock.now())),
         entropy: Arc::new(SystemEntropy),
+        files: FileRules::default(),
     };
     let engine = ground.open(&scratch).await?;
     let called = called(&engine, plugin, name, input).await;

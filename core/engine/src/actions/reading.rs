@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value};
 use rapport_sandbox::{
-    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
-    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Spent, Table,
-    WaitRequest,
+    Arrival, FileInfo, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest,
+    JobRequest, KvEntry, LogLevel, NewFile, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, SearchAsked,
+    SearchFound, Selection, Spent, Table, WaitRequest,
 };
 
 use crate::slice::SliceHost;
@@ -65,12 +65,28 @@ impl Host for ReadingHost {
         self.inner.aggregate(grouping).await
     }
 
+    async fn search(&mut self, asked: SearchAsked) -> Answer<Vec<SearchFound>> {
+        self.inner.search(asked).await
+    }
+
     async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
         self.inner.kv_get(key).await
     }
 
     async fn kv_list(&mut self, prefix: &str, after: &str, limit: u32) -> Answer<Vec<KvEntry>> {
         self.inner.kv_list(prefix, after, limit).await
+    }
+
+    async fn file_info(&mut self, id: &str) -> Answer<Option<FileInfo>> {
+        self.inner.file_info(id).await
+    }
+
+    async fn file_read(&mut self, id: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        self.inner.file_read(id, offset, length).await
+    }
+
+    async fn files_of(&mut self, object: &str, key: &str, after: &str, limit: u32) -> Answer<Vec<FileInfo>> {
+        self.inner.files_of(object, key, after, limit).await
     }
 
     async fn secret_exists(&mut self, name: &str) -> Answer<bool> {
@@ -184,6 +200,14 @@ impl Host for ReadingHost {
 
     async fn kv_increment(&mut self, _: &str, _: i64) -> Answer<i64> {
         refused(self.reader, "kv increment")
+    }
+
+    async fn file_put(&mut self, _: NewFile) -> Answer<FileInfo> {
+        refused(self.reader, "files put")
+    }
+
+    async fn file_delete(&mut self, _: &str) -> Answer<bool> {
+        refused(self.reader, "files delete")
     }
 
     async fn start_job(&mut self, _: JobRequest) -> Answer<String> {

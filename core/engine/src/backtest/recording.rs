@@ -9,7 +9,9 @@ use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::schedule::DUE;
 use rapport_model::schema::Origin;
 use rapport_model::standard::KV_OBJECT;
-use rapport_model::{Actor, AutomationId, Digest, Event, EventType, Name, RecordId, RunId, Schema, Timestamp, Value};
+use rapport_model::{
+    Actor, AutomationId, Digest, Event, EventType, Name, RecordId, RunId, Schema, Timestamp, Value, file,
+};
 use rapport_store::{EventQuery, Snapshot, Stamp};
 
 use super::Progress;
@@ -283,8 +285,8 @@ fn is_fact(event: &Event) -> bool {
 /// Whether an event is about what the business has, and not about the host's own objects, the registry or automations.
 pub(crate) fn is_of_business(schema: &Schema, event: &Event) -> bool {
     match &event.subject {
-        // What plugins keep for themselves decides what they do, as records do.
-        Some(subject) if subject.object.as_str() == KV_OBJECT => true,
+        // What plugins keep for themselves, and files, decide what they do, as records do.
+        Some(subject) if matches!(subject.object.as_str(), KV_OBJECT | file::OBJECT) => true,
         Some(subject) => schema.object(subject.object.as_str()).is_some_and(|o| o.origin != Origin::System),
         None => is_fact(event) || schema.event_type(event.kind.as_str()).is_some(),
     }

@@ -3,13 +3,16 @@
 use async_trait::async_trait;
 use rapport_model::{Timestamp, Value, duration};
 use rapport_sandbox::{
-    Arrival, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest, JobRequest,
-    KvEntry, LogLevel, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, Selection, Spent, Table,
-    WaitRequest,
+    Arrival, FileInfo, FindRequest, Grouping, GuestEvent, GuestFields, Host, HostError, HttpReply, HttpRequest,
+    JobRequest, KvEntry, LogLevel, NewFile, Outgoing, Question, RecordData, Reply, RunContext, ScriptCall, SearchAsked,
+    SearchFound, Selection, Spent, Table, WaitRequest,
 };
 use serde_json::{Value as Json, json};
 
-use super::data::{bytes_json, entries_json, read_bytes, read_entries, read_table, table_json};
+use super::data::{
+    bytes_json, entries_json, file_json, hit_json, read_bytes, read_entries, read_file, read_hit, read_table,
+    table_json,
+};
 use super::{Answer, JournaledHost, Step};
 use crate::journal;
 
@@ -287,6 +290,18 @@ impl Host for JournaledHost {
         })
     }
 
+    async fn search(&mut self, asked: SearchAsked) -> Answer<Vec<SearchFound>> {
+        let SearchAsked { object, text, fields, filter, params, limit } = &asked;
+        journaled!(
+            self,
+            "search",
+            json!([object, text, fields, filter, written_fields(params), limit]),
+            self.inner.search(asked).await,
+            |hits: &Vec<SearchFound>| hits.iter().map(hit_json).collect(),
+            |_: &Self, json: &Json| json.as_array().into_iter().flatten().filter_map(read_hit).collect()
+        )
+    }
+
     async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
         journaled!(
             self,
@@ -355,6 +370,65 @@ impl Host for JournaledHost {
             self.inner.secret_hmac(name, message).await,
             |mac: &Vec<u8>| bytes_json(mac),
             |_: &Self, json| read_bytes(json)
+        )
+    }
+
+    async fn file_put(&mut self, file: NewFile) -> Answer<FileInfo> {
+        let content = rapport_model::Digest::of(&file.content).to_string();
+        let arguments = json!([file.name, file.media_type, content, file.attached]).to_string();
+        match self.step("files.put", &arguments)? {
+            Step::Known(json) | Step::Woken(json) => match failure(&json) {
+                Some(error) => Err(error),
+                None => read_file(&json).ok_or_else(|| self.differs("the journal holds no file".to_owned())),
+            },
+            Step::Live => {
+                let result = self.inner.file_put(file).await;
+                self.noted("files.put", &arguments, result, file_json)
+            }
+        }
+    }
+
+    async fn file_info(&mut self, id: &str) -> Answer<Option<FileInfo>> {
+        journaled!(
+            self,
+            "files.info",
+            json!([id]),
+            self.inner.file_info(id).await,
+            |found: &Option<FileInfo>| found.as_ref().map_or(Json::Null, file_json),
+            |_: &Self, json| read_file(json)
+        )
+    }
+
+    async fn file_read(&mut self, id: &str, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        journaled!(
+            self,
+            "files.read",
+            json!([id, offset, length]),
+            self.inner.file_read(id, offset, length).await,
+            |bytes: &Vec<u8>| bytes_json(bytes),
+            |_: &Self, json| read_bytes(json)
+        )
+    }
+
+    async fn files_of(&mut self, object: &str, key: &str, after: &str, limit: u32) -> Answer<Vec<FileInfo>> {
+        journaled!(
+            self,
+            "files.attached",
+            json!([object, key, after, limit]),
+            self.inner.files_of(object, key, after, limit).await,
+            |infos: &Vec<FileInfo>| infos.iter().map(file_json).collect(),
+            |_: &Self, json: &Json| json.as_array().into_iter().flatten().filter_map(read_file).collect()
+        )
+    }
+
+    async fn file_delete(&mut self, id: &str) -> Answer<bool> {
+        journaled!(
+            self,
+            "files.delete",
+            json!([id]),
+            self.inner.file_delete(id).await,
+            |gone: &bool| json!(gone),
+            |_: &Self, json: &Json| json.as_bool().unwrap_or(false)
         )
     }
 

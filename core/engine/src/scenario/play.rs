@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rapport_model::nearest::nearest;
 use rapport_model::time::SetClock;
-use rapport_model::{Actor, AutomationId, Clock, Limits, RunStatus, Timestamp};
+use rapport_model::{Actor, AutomationId, Clock, FileRules, Limits, RunStatus, Timestamp};
 use rapport_sandbox::Sandbox;
 use rapport_store::{EventQuery, RunQuery};
 use serde_json::{Value as Json, json};
@@ -71,6 +71,7 @@ impl Scenario {
             limits: stage.limits.clone(),
             clock: Arc::new(SetClock::at(first.unwrap_or_else(|| Timestamp::from_micros(BEGIN_MICROS)))),
             entropy: Arc::new(SeededEntropy::new(self.seed.as_bytes())),
+            files: FileRules::default(),
         };
         let engine = ground.open(&scratch).await?;
         match self.furnish(&engine, cast).await {

@@ -93,6 +93,7 @@ impl SliceHost {
             buffer: self.buffer.clone(),
             events: Vec::new(),
             kv: Kept::default(),
+            files: self.files.clone(),
             actor: self.actor.clone(),
             trace: Trace::new(0, 0),
             rows_read: self.rows_read,

@@ -108,6 +108,7 @@ async fn furnished(
     let ground = Ground {
         sandbox: inner.sandbox.clone(),
         limits: inner.limits.clone(),
+        files: (*inner.files).clone(),
         clock: Arc::new(SetClock::at(place.time)),
         entropy: Arc::new(SeededEntropy::new(run.id.0.as_bytes())),
         transport: Arc::new(Capture),

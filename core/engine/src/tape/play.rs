@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rapport_model::FileRules;
 use rapport_model::time::SetClock;
 use rapport_model::{AutomationId, Declaration, Event, RunStatus};
 use rapport_sandbox::{GuestFailure, SliceReport};
@@ -60,6 +61,7 @@ pub async fn play_tape(stage: &Stage, candidate: &Candidate, tape: &Json) -> Res
         transport: Arc::new(Capture),
         sandbox: stage.sandbox.clone(),
         limits: stage.limits.clone(),
+        files: FileRules::default(),
         clock: Arc::new(SetClock::at(tape.run.finished_at.unwrap_or(tape.run.created_at))),
         entropy: Arc::new(SeededEntropy::new(tape.run.id.0.as_bytes())),
     };

@@ -14,7 +14,7 @@ use rapport_model::record::Change;
 use rapport_model::run::{ENDED, INVOKED};
 use rapport_model::schema::SchemaChange;
 use rapport_model::{
-    Actor, Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value,
+    Actor, Effect, EffectStatus, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value, file,
 };
 use rapport_store::{EventQuery, Store};
 use serde_json::{Value as Json, json};
@@ -297,6 +297,10 @@ impl<'a> Planner<'a> {
                 changes.push((field.name.clone(), Change::Set(value.unwrap_or_default())));
             }
         }
+        if !self.has_bytes(&object, values).await? {
+            report.left.push(left(&about, None, "its bytes have been cleared away", None));
+            return Ok(Outcome::Answered);
+        }
         let against = match image::created(&object, net.id, self.now, &changes) {
             Ok(record) => guard::against(self, None, &record).await?.map(|(_, why)| why),
             Err(unfit) => Some(unfit.to_string()),
@@ -307,6 +311,15 @@ impl<'a> Planner<'a> {
         self.buffer.create(&object, net.id, self.now, changes)?;
         report.done.push(json!({ "did": "brought back", "record": about }));
         Ok(Outcome::Answered)
+    }
+
+    /// Whether the bytes of a file that had these values are still there; of any other record there are none to miss.
+    async fn has_bytes(&self, object: &ObjectDef, values: &Fields) -> Result<bool, EngineError> {
+        let digest = values.iter().find(|(name, _)| name.as_str() == "sha256").and_then(|(_, value)| value.as_text());
+        match digest.and_then(|text| text.parse().ok()).filter(|_| object.name.as_str() == file::OBJECT) {
+            Some(digest) => Ok(self.store.has_blob(&digest).await?),
+            None => Ok(true),
+        }
     }
 
     /// The fields of `object` that were declared after the position `after`: a record from before has their defaults.

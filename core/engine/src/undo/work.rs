@@ -128,7 +128,7 @@ async fn attempt(
     unit.cause = Some(run.position);
     unit.depth = run.depth.saturating_add(1);
     let Beside { events, effects, locks, by } = planner.beside;
-    (unit.reads, unit.puts) = planner.buffer.into_parts();
+    (unit.reads, unit.puts, unit.blobs) = planner.buffer.into_parts();
     (unit.events, unit.locks) = (events, locks.taken());
     unit.triggers = triggers(&request);
     unit.effects = report.called_off.iter().map(|effect| called_off(effect, now, "its run was undone")).collect();

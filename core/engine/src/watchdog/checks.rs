@@ -1,6 +1,6 @@
 //! The list of checks.
 
-use super::{Check, automations, runs};
+use super::{Check, automations, runs, words};
 
 /// All checks, in the order in which they are reported.
 pub(super) const CHECKS: &[Check] = &[
@@ -53,6 +53,7 @@ pub(super) const CHECKS: &[Check] = &[
         every: 1,
         look: automations::schema_epoch,
     },
+    Check { name: "search_terms", about: "records are found by the words that they have", every: 12, look: words::own },
     Check {
         name: "run_counts",
         about: "the numbers of runs in the head of the log are those of the table",

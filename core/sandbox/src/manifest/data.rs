@@ -9,7 +9,8 @@ use toml::{Table, Value as Toml};
 use super::table::{flag, json_map, known_keys, name, once, required};
 use crate::outline::field_def_of;
 
-const FIELD: [&str; 9] = ["object", "name", "type", "required", "unique", "indexed", "default", "options", "scale"];
+const FIELD: [&str; 10] =
+    ["object", "name", "type", "required", "unique", "indexed", "searchable", "default", "options", "scale"];
 /// The most fields of one object or event type.
 const FIELDS_MAX: usize = 200;
 

@@ -4,6 +4,7 @@ use super::*;
 use std::fmt::Write as _;
 
 const MODEL_LIMITS: &str = include_str!("../../../model/src/limits.rs");
+const MODEL_FILES: &str = include_str!("../../../model/src/file.rs");
 const HERE: &str = include_str!("../config.rs");
 const OUTBOUND: &str = include_str!("outbound.rs");
 
@@ -158,6 +159,7 @@ fn sample() -> String {
         ("storage", "StorageConfig", HERE),
         ("automations", "AutomationConfig", HERE),
         ("limits", "Limits", MODEL_LIMITS),
+        ("files", "FileRules", MODEL_FILES),
         ("outbound", "OutboundConfig", OUTBOUND),
         ("email", "EmailConfig", OUTBOUND),
         ("webhooks", "WebhookConfig", OUTBOUND),

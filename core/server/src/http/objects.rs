@@ -123,7 +123,7 @@ fn fields(list: &[Json]) -> Result<Vec<FieldDef>, Problem> {
 /// Reads a field definition. The type's own keys (`scale`, `options`, `object`) stand beside the others, so keys that
 /// mean nothing have to be looked for here.
 fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
-    const COMMON: [&str; 6] = ["name", "type", "required", "unique", "indexed", "default"];
+    const COMMON: [&str; 7] = ["name", "type", "required", "unique", "indexed", "searchable", "default"];
     if let Json::Object(map) = json {
         let own: &[&str] = match map.get("type").and_then(Json::as_str) {
             Some("decimal") => &["scale"],

@@ -6,13 +6,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
-use rapport_engine::{HistoryPage, ListRequest, WriteOptions, Written};
+use rapport_engine::{HistoryPage, ListRequest, SearchRequest, WriteOptions, Written};
 use rapport_model::json::record_to_json;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::extract::{Auth, Params, if_match, page_rows, read_json, version_in_quotes, write_options};
-use super::page::page_response;
+use super::page::{list_response, page_response};
 use super::{Answer, Api, Route, json_response};
 use crate::problem::Problem;
 
@@ -44,6 +44,16 @@ pub(super) fn routes() -> Vec<Route> {
             .about("records", "Counts records of an object")
             .query("where", "string", "A rule; all records if not given")
             .answers(200, "`{\"count\": n}`"),
+        Route::new(MethodFilter::GET, "/v1/records/{object}/search", "read", search)
+            .about("records", "Looks for words in searchable fields of records, the best first")
+            .query("q", "string", "The text; all its words must be there, the last one may go on")
+            .query("fields", "string", "Searchable fields, separated by commas; all if not given")
+            .query("where", "string", "A rule that must hold")
+            .query("limit", "integer", "Hits, 1 to 100; 20 if not given")
+            .answers(
+                200,
+                "`items`, each with `id`, `score` and a `snippet`: `field`, plain `text`, `matches` in characters",
+            ),
         Route::new(MethodFilter::GET, one, "read", get)
             .about("records", "Gives a record, named by its id or by `field:value` of a unique field")
             .header("If-None-Match", "The version, in quotes, that you have")
@@ -114,6 +124,34 @@ async fn count(
 ) -> Answer {
     let count = api.engine.count(&caller, &object, params.r#where.as_deref()).await.map_err(Problem::of_query)?;
     Ok(json_response(StatusCode::OK, &json!({"count": count})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchParams {
+    q: Option<String>,
+    fields: Option<String>,
+    r#where: Option<String>,
+    limit: Option<String>,
+}
+
+async fn search(
+    State(api): State<Api>,
+    Auth(caller): Auth,
+    Path(object): Path<String>,
+    Params(params): Params<SearchParams>,
+) -> Answer {
+    let limit = params.limit.map(|text| text.parse::<u32>());
+    let limit = limit.transpose().map_err(|_| Problem::query("limit", "must be a whole number from 1 to 100"))?;
+    let fields = params.fields.unwrap_or_default();
+    let request = SearchRequest {
+        object,
+        text: params.q.unwrap_or_default(),
+        fields: fields.split(',').map(str::trim).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
+        filter: params.r#where,
+        limit,
+    };
+    Ok(list_response(api.engine.search(&caller, &request).await.map_err(Problem::of_query)?))
 }
 
 #[derive(Deserialize)]

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use rapport_model::{Name, Record, Timestamp};
 
 use super::Committer;
+use super::group::Image;
+use super::write::term_statements;
 use crate::config::Durability;
-use crate::db::{Cell, Query};
+use crate::db::{Cell, Query, Statement};
 use crate::error::StoreError;
 use crate::record_sql;
 use crate::rule_sql::Dialect;
@@ -27,9 +29,12 @@ impl Committer {
         for record in records {
             by_object.entry(record.object.name.clone()).or_default().push(record);
         }
-        let statements =
+        let images: Vec<Image> = by_object.values().flatten().map(|record| Image::made(record.clone())).collect();
+        let rows =
             by_object.values().filter_map(|all| Some(record_sql::insert(&all.first()?.object, all, Dialect::Sqlite)));
-        Ok(self.conn.transact(statements.flatten().collect()).await?)
+        let mut statements: Vec<Statement> = rows.flatten().collect();
+        statements.extend(term_statements(images.iter(), &self.shared.schema.load_full(), Dialect::Sqlite));
+        Ok(self.conn.transact(statements).await?)
     }
 
     /// Forgets the answers that have expired, the journals of ended runs whose time is up, and how often locks were taken that

@@ -22,6 +22,8 @@ const EXPECTED: Duration = Duration::from_millis(2);
 
 /// The most puts of one group.
 const GROUP_PUTS_MAX: usize = 4_096;
+/// The most bytes of files of one group, unless one unit alone has more.
+const GROUP_BYTES_MAX: usize = 32 << 20;
 
 /// What is known of those who wait for their commits.
 #[derive(Debug, Default)]
@@ -81,10 +83,11 @@ pub(super) fn group_size(waiting: &[Pending]) -> usize {
     if waiting.first().is_some_and(alone) {
         return 1;
     }
-    let mut puts = 0;
+    let (mut puts, mut bytes) = (0, 0);
     for (i, pending) in waiting.iter().enumerate() {
         puts += pending.unit.puts.len();
-        if i > 0 && (alone(pending) || puts > GROUP_PUTS_MAX) {
+        bytes += pending.unit.blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>();
+        if i > 0 && (alone(pending) || puts > GROUP_PUTS_MAX || bytes > GROUP_BYTES_MAX) {
             return i;
         }
     }
@@ -96,6 +99,7 @@ fn is_awaited(work: &Work) -> bool {
     match work {
         Work::Unit(pending) => pending.unit.run.is_none() && pending.unit.journal != JournalStep::Woken,
         Work::Together(_) | Work::Furnish { .. } | Work::Purge { .. } => true,
+        Work::SweepBlobs { .. } | Work::FillSearch { .. } => true,
     }
 }
 

@@ -8,7 +8,7 @@ mod event;
 mod proof;
 mod run;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{NewEvent, Origin};
@@ -35,6 +35,11 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// A record that was not there before.
+    pub(crate) const fn made(record: Arc<Record>) -> Self {
+        Self { before: None, now: Some(record) }
+    }
+
     pub(crate) fn loaded(record: Option<Arc<Record>>) -> Self {
         Self { before: record.clone(), now: record }
     }
@@ -93,6 +98,8 @@ pub(crate) struct Group<'a> {
     pub(crate) journal: Vec<(RunId, JournalStep)>,
     /// What happens to effects.
     pub(crate) effects: Vec<EffectStep>,
+    /// The bytes of files, each once.
+    pub(crate) blobs: BTreeMap<Digest, Arc<[u8]>>,
     origins: HashSet<Origin>,
     pub(crate) assumed: Assumed,
     /// Records that were not looked for, since a unit creates them.
@@ -140,6 +147,7 @@ impl<'a> Group<'a> {
             run_digests: HashMap::new(),
             journal: Vec::new(),
             effects: Vec::new(),
+            blobs: BTreeMap::new(),
             origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
             unsure: HashSet::new(),
@@ -190,6 +198,7 @@ impl<'a> Group<'a> {
         // Nothing can fail any more: what follows needs no way back.
         self.step_journal(unit);
         self.effects.extend(unit.effects.iter().cloned());
+        self.blobs.extend(unit.blobs.iter().map(|blob| (blob.digest, blob.bytes.clone())));
         self.take_locks(unit);
         committed.events = self.events[undo.events..].iter().map(|sealed| sealed.event.clone()).collect();
         committed.runs = self.runs[undo.runs..].to_vec();

@@ -4,11 +4,14 @@
 //! one insert, one update and one delete, each with the last state of each record; the head comes last. PostgreSQL gets the rows of a
 //! statement at once, SQLite one after another.
 
+mod blobs;
 mod effects;
 mod journal;
 mod locks;
+mod terms;
 
 pub(crate) use self::journal::WAIT_PLACES;
+pub(super) use self::terms::statements as term_statements;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,7 +102,9 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(put_keys(&group.idempotency, order, dialect));
     all.extend(journal::statements(&group.journal, dialect));
     all.extend(effects::statements(&group.effects, dialect));
+    all.extend(blobs::statements(&group.blobs, group.recorded_at(), dialect));
     all.extend(locks::statements(&group.taken, group.recorded_at(), dialect));
+    all.extend(terms::statements(group.images.values(), schema, dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {

@@ -66,6 +66,9 @@ pub(super) fn field(schema: &Schema, object: &Name, def: &FieldDef) -> Result<()
     if def.unique && matches!(def.kind, FieldKind::Json | FieldKind::Boolean) {
         return Err(format!("`{object}.{name}` cannot be unique: it is a {}", def.kind.as_str()));
     }
+    if def.searchable && def.kind != FieldKind::Text {
+        return Err(format!("`{object}.{name}` cannot be searchable: it is no text"));
+    }
     if def.indexed && matches!(def.kind, FieldKind::Json) {
         return Err(format!("`{object}.{name}` cannot be indexed: it is JSON"));
     }
@@ -104,10 +107,14 @@ pub(super) fn default(def: &FieldDef) -> Result<Value, String> {
     value_from_json(&def.kind, json).map_err(|why| format!("the default of `{}` does not fit: {why}", def.name))
 }
 
-/// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options.
+/// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options, a text become searchable.
 pub(super) fn merged(known: &FieldDef, again: &FieldDef, owner: &impl Display) -> Result<Option<FieldDef>, String> {
+    let again = &again.or_searchable(known);
     if known == again {
         return Ok(None);
+    }
+    if known.or_searchable(again) == *again && again.kind == FieldKind::Text {
+        return Ok(Some(again.clone()));
     }
     let same_but_kind = FieldDef { kind: known.kind.clone(), ..again.clone() } == *known;
     if let (true, FieldKind::Choice { options: old }, FieldKind::Choice { options: new }) =

@@ -1,7 +1,9 @@
 //! The host's functions over the world of the thread, with the signatures that the contract gives them.
 
 mod around;
+pub(crate) mod files;
 pub(crate) mod query;
+pub(crate) mod search;
 
 use super::{Asked, Emitted, World, world};
 use crate::bindings::rapport::plugin::types::{Error as WireError, Field, RecordData, Value as WireValue};

@@ -86,7 +86,7 @@ fn covers(held: &str, needed: &str) -> bool {
         }
         ("http", _) if wanted == "http" => action.strip_prefix('*').map_or(action == act, |p| act.ends_with(p)),
         (_, Some((object, _))) if resource == object => matches!(action, "write" | "update"),
-        _ if resource == wanted && matches!(act, "create" | "delete") => action == act || action == "write",
+        _ if resource == wanted && matches!(act, "create" | "update" | "delete") => action == act || action == "write",
         _ => held == needed,
     }
 }
