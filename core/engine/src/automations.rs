@@ -249,6 +249,7 @@ impl Inner {
         {
             return Ok(left);
         }
+        self.refuse_to_move(&content).await?;
         let (version, mut artifacts) = self.with_settings(content, artifact).await?;
         let same = self.snapshot.load().version(&version.id).is_some_and(|live| live.digest == version.digest);
         if same && changes_of(&self.store.schema(), &version.declaration).is_empty() {

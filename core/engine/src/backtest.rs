@@ -12,7 +12,7 @@
 
 mod compare;
 mod deeds;
-mod furnish;
+pub(crate) mod furnish;
 mod one_by_one;
 mod play;
 mod recording;

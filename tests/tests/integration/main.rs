@@ -62,6 +62,7 @@ mod locks;
 mod loyalty;
 #[cfg(test)]
 mod messages;
+mod migrations;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub(super) async fn live_before(
 }
 
 /// Adds to `scratch` what `schema` declares beyond what every workspace has.
-pub(super) async fn declare(scratch: &Inner, schema: &Schema) -> Result<(), EngineError> {
+pub(crate) async fn declare(scratch: &Inner, schema: &Schema) -> Result<(), EngineError> {
     let own = |object: &&Arc<ObjectDef>| object.origin != Origin::System;
     let declaration = Declaration {
         objects: in_order(schema.sorted_objects().iter().filter(own)),
@@ -66,7 +66,7 @@ pub(super) async fn declare(scratch: &Inner, schema: &Schema) -> Result<(), Engi
 }
 
 /// Adds `changes` to the registry of `scratch`.
-pub(super) async fn add(scratch: &Inner, changes: Vec<SchemaChange>) -> Result<(), EngineError> {
+pub(crate) async fn add(scratch: &Inner, changes: Vec<SchemaChange>) -> Result<(), EngineError> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -99,7 +99,7 @@ fn targets(object: &ObjectDef) -> impl Iterator<Item = &Name> {
 }
 
 /// The objects that these versions can reach: what they declare and what starts them, and whatever those refer to.
-pub(super) fn reach<'a>(
+pub(crate) fn reach<'a>(
     versions: impl Iterator<Item = &'a Version>,
     schema: &Schema,
     subjects: &HashMap<EventType, HashSet<Name>>,
@@ -197,7 +197,7 @@ fn put(record: &mut Record, fields: &HashMap<Name, Value>) {
 }
 
 /// The same record by the registry of another workspace.
-fn adopt(schema: &Schema, record: &Record) -> Option<Arc<Record>> {
+pub(crate) fn adopt(schema: &Schema, record: &Record) -> Option<Arc<Record>> {
     let object = schema.object(record.object.name.as_str())?;
     let values = object.fields.iter().map(|field| record.get(field.name.as_str()).clone()).collect();
     Some(Arc::new(Record { object: object.clone(), values, ..record.clone() }))
