@@ -15,7 +15,7 @@ mod deeds;
 pub(crate) mod furnish;
 mod one_by_one;
 mod play;
-mod recording;
+pub(crate) mod recording;
 mod scheduled;
 mod together;
 
@@ -96,7 +96,7 @@ pub struct NewBacktest {
 
 /// How far a backtest is, and whether it shall go on.
 #[derive(Debug, Default)]
-struct Progress {
+pub(crate) struct Progress {
     cancelled: AtomicBool,
     first: AtomicI64,
     last: AtomicI64,
@@ -173,6 +173,8 @@ impl Backtest {
 pub(crate) struct Backtests {
     kept: Mutex<VecDeque<Arc<Backtest>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by the tape that is being made: one at a time.
+    pub(crate) taping: tokio::sync::Mutex<()>,
 }
 
 impl Backtests {

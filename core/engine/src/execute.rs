@@ -29,6 +29,7 @@ use serde_json::Value as Json;
 use self::against::{against, fail, is_conflict};
 use self::landing::commit;
 pub(crate) use self::landing::{moved, sent, settle};
+pub(crate) use self::waiting::{begun, what_woke};
 use crate::actions;
 use crate::buffer::Buffer;
 use crate::engine::Inner;
@@ -200,7 +201,7 @@ async fn slice(
     (locks, admission): (SliceLocks, &Admission),
 ) -> Result<Sliced, EngineError> {
     let run = &item.run;
-    let _turn = inner.turns.take().await;
+    let _turn = inner.turns.take(inner.lanes.gives_way(run)).await;
     let event = if let Some(event) = &item.event {
         event.clone()
     } else {

@@ -62,6 +62,7 @@ mod scratch;
 mod settings;
 mod settle;
 mod slice;
+mod tape;
 mod trace;
 mod turns;
 mod undo;
@@ -104,6 +105,7 @@ pub use scenario::{
 };
 pub use schedules::Progress;
 pub use scratch::Scratch;
+pub use tape::{Candidate as TapeCandidate, Tape, play_tape};
 pub use undo::UndoOptions;
 pub use undos::UndoMany;
 pub use usage::{PluginUsage, Spending};

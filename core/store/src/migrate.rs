@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -45,10 +45,15 @@ const MIGRATIONS: [Migration; 6] = [
         sqlite: include_str!("../migrations/sqlite/0006_operations.sql"),
         postgres: include_str!("../migrations/postgres/0006_operations.sql"),
     },
+    Migration {
+        name: "0007_tapes",
+        sqlite: include_str!("../migrations/sqlite/0007_tapes.sql"),
+        postgres: include_str!("../migrations/postgres/0007_tapes.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

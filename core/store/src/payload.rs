@@ -37,7 +37,8 @@ pub(crate) const CORE_TYPES: [&str; 9] = [
 ];
 
 /// Writes a body as JSON.
-pub(crate) fn write(body: &Body) -> String {
+#[must_use]
+pub fn write(body: &Body) -> String {
     let mut out = Vec::with_capacity(192);
     match body {
         Body::Data(fields) => write_fields(&mut out, fields),
@@ -94,7 +95,7 @@ fn is_change(kind: &EventType, object: Option<&Name>, schema: &Schema) -> bool {
 ///
 /// # Errors
 /// What does not fit its definition.
-pub(crate) fn read(payload: &str, kind: &EventType, object: Option<&Name>, schema: &Schema) -> Result<Body, Misfit> {
+pub fn read(payload: &str, kind: &EventType, object: Option<&Name>, schema: &Schema) -> Result<Body, Misfit> {
     let damaged = |e: serde_json::Error| Misfit(format!("not what the store writes: {e}"));
     if is_change(kind, object, schema) {
         let defs = object.and_then(|o| schema.object(o.as_str()));

@@ -98,6 +98,8 @@ mod slow;
 #[cfg(test)]
 mod steering;
 #[cfg(test)]
+mod tapes;
+#[cfg(test)]
 mod undo;
 #[cfg(test)]
 mod undo_any;

@@ -19,7 +19,7 @@ use crate::schema::changes_of;
 use crate::settings::elsewhere;
 
 /// What the log says of which version is live: an activation names a digest, a deactivation none.
-pub(super) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)> {
+pub(crate) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)> {
     let rapport_model::event::Body::Data(data) = event.body.as_ref()? else { return None };
     let text = |name: &str| data.iter().find(|(n, _)| n.as_str() == name).and_then(|(_, value)| value.as_text());
     let id = AutomationId::new(text("automation")?).ok()?;
@@ -31,7 +31,7 @@ pub(super) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)>
 }
 
 /// The versions that were live right before `first`.
-pub(super) async fn live_before(
+pub(crate) async fn live_before(
     snapshot: &mut Snapshot,
     first: i64,
 ) -> Result<BTreeMap<AutomationId, Digest>, EngineError> {
@@ -55,14 +55,18 @@ pub(super) async fn live_before(
 
 /// Adds to `scratch` what `schema` declares beyond what every workspace has.
 pub(crate) async fn declare(scratch: &Inner, schema: &Schema) -> Result<(), EngineError> {
+    let changes = changes_of(&scratch.store.schema(), &declared(schema));
+    add(scratch, changes).await
+}
+
+/// What `schema` declares beyond what every workspace has.
+pub(crate) fn declared(schema: &Schema) -> Declaration {
     let own = |object: &&Arc<ObjectDef>| object.origin != Origin::System;
-    let declaration = Declaration {
+    Declaration {
         objects: in_order(schema.sorted_objects().iter().filter(own)),
         event_types: schema.event_types.values().map(|kind| (**kind).clone()).collect(),
         ..Declaration::default()
-    };
-    let changes = changes_of(&scratch.store.schema(), &declaration);
-    add(scratch, changes).await
+    }
 }
 
 /// Adds `changes` to the registry of `scratch`.
@@ -144,7 +148,7 @@ pub(crate) fn reach<'a>(
 }
 
 /// Puts the records of the objects `reached` into `scratch`, as they were before the recording.
-pub(super) async fn records(
+pub(crate) async fn records(
     scratch: &Engine,
     snapshot: &mut Snapshot,
     recording: &Recording,
@@ -263,7 +267,7 @@ async fn restored(
 }
 
 /// Makes exactly `versions` live in `scratch`, without a word in its log.
-pub(super) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<Version>>) {
+pub(crate) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<Version>>) {
     let all: Vec<Arc<Version>> = versions.values().cloned().collect();
     for version in &all {
         scratch.keep_version(version.clone());
@@ -272,6 +276,6 @@ pub(super) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<V
 }
 
 /// The version `digest` of `id`, made ready for another workspace.
-pub(super) async fn version_for(live: &Inner, id: &AutomationId, digest: &Digest) -> Result<Arc<Version>, EngineError> {
+pub(crate) async fn version_for(live: &Inner, id: &AutomationId, digest: &Digest) -> Result<Arc<Version>, EngineError> {
     Ok(Arc::new(elsewhere(&*live.version(id, digest).await?)))
 }

@@ -90,7 +90,7 @@ impl Engine {
         let mut report = package_report(&package)?;
         let bundle = Bundle::of_package(&package)?;
         let (manifest, key) = (&bundle.manifest, package.signature().map(|s| s.key));
-        report["trust"] = self.inner.trust_of(&manifest.publisher, key).into();
+        report["trust"] = self.inner.trust_of(&manifest.publisher, key).as_str().into();
         report["refused"] = self.inner.vet(&package, manifest, true).err().map(|e| e.to_string()).into();
         if let Some(plugin) = self.inner.plugins.find(&manifest.id) {
             let asked = Asked::of(&manifest.declaration);
@@ -165,7 +165,7 @@ impl Inner {
             "state": plugin.state.as_str(),
             "source": "package",
             "publisher": plugin.publisher,
-            "trust": self.trust_of(&plugin.publisher, key),
+            "trust": self.trust_of(&plugin.publisher, key).as_str(),
             "key": key,
             "version": plugin.live.as_ref().map(|live| live.version.as_str()),
             "digest": plugin.live.as_ref().map(|live| live.digest),

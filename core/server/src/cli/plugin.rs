@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 use ureq::http::Method;
 
 use super::script::offline_sandbox;
-use super::{Common, Failure, Outcome, block_on, test};
+use super::{Common, Failure, Outcome, block_on, replay, test};
 use crate::client::{Address, Call};
 
 /// What can be done with plugins.
@@ -50,6 +50,8 @@ pub(super) enum PluginCommand {
         #[command(flatten)]
         options: test::Options,
     },
+    /// Plays a run again with a built plugin on this machine: each call is answered as it was then, and has no effect.
+    Replay(replay::PluginArgs),
     /// Makes a key to sign packages with. Its secret half goes to a file that you alone can read, and nowhere else.
     Keygen {
         /// The file to write.
@@ -120,6 +122,7 @@ pub(super) enum PluginCommand {
 pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
     match command {
         PluginCommand::Test { dir, options } => return test::plugin(common, dir, *options),
+        PluginCommand::Replay(args) => return replay::plugin(common, args),
         PluginCommand::New(args) => new::run(common, args)?,
         PluginCommand::Dev { dir, options } => return dev::run(common, dir, *options),
         PluginCommand::Build { dir } => check_folder(common, dir, Some(build(dir, Care::Full)?))?,

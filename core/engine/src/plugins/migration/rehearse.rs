@@ -160,7 +160,7 @@ impl Rehearsal {
             let error = loop {
                 let (from, to) = (foretold.step.from.to_string(), foretold.step.to.to_string());
                 let step = MigrationStep { from, to, cursor: cursor.clone(), dry_run: true };
-                let turn = self.live.turns.take().await;
+                let turn = self.live.turns.take(true).await;
                 let done = slice_alone(&self.scratch.inner, &version, step.clone(), self.plugin.as_ref()).await?;
                 drop(turn);
                 let (next, events) = match done {
