@@ -95,7 +95,7 @@ pub use lanes::Load as RunLoad;
 pub use load::Load;
 pub use operate::{RunAction, RunSelection};
 pub use page::Page;
-pub use plugins::{Grant, InstallOptions, package_report};
+pub use plugins::{Grant, InstallOptions, MovedData, package_report};
 pub use present::event_to_json;
 pub use records::{ListRequest, WriteOptions, Written};
 pub use registry::AutomationKind;

@@ -179,6 +179,8 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("input", FieldKind::Json),
             // Of a request to an address of a plugin: what was asked.
             ("request", FieldKind::Json),
+            // Of a slice of a plugin's migration: the step, and where it goes on.
+            ("migration", FieldKind::Json),
         ],
         ENDED => &[
             ("run", FieldKind::Text),

@@ -66,6 +66,7 @@ mod locks;
 mod loyalty;
 #[cfg(test)]
 mod messages;
+mod migrations;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]

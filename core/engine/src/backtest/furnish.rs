@@ -222,7 +222,7 @@ fn put(record: &mut Record, fields: &HashMap<Name, Value>) {
 }
 
 /// The same record by the registry of another workspace.
-fn adopt(schema: &Schema, record: &Record) -> Option<Arc<Record>> {
+pub(crate) fn adopt(schema: &Schema, record: &Record) -> Option<Arc<Record>> {
     let object = schema.object(record.object.name.as_str())?;
     let values = object.fields.iter().map(|field| record.get(field.name.as_str()).clone()).collect();
     Some(Arc::new(Record { object: object.clone(), values, ..record.clone() }))

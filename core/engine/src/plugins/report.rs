@@ -8,6 +8,7 @@ use rapport_package::Package;
 use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
 
+use super::migration::Migration;
 use super::{Installed, Packed};
 use crate::bundle::Bundle;
 use crate::engine::{Engine, Inner};
@@ -175,6 +176,7 @@ impl Inner {
             "granted_by": plugin.granted_by,
             "granted_at": plugin.granted_at,
             "pending": pending,
+            "migration": plugin.migration.as_ref().map(Migration::to_json),
             "routes": self.snapshot.load().version(&plugin.name).map(|version| {
                 routes::to_json(&plugin.name, &version.declaration, Some(&plugin.granted))
             }),

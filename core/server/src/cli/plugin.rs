@@ -2,6 +2,7 @@
 
 mod dev;
 mod install;
+mod migrate;
 mod new;
 mod package;
 mod show;
@@ -71,14 +72,11 @@ pub(super) enum PluginCommand {
     /// Installs a package on a server. Nothing of it runs before it is granted.
     Install(install::InstallArgs),
     /// Takes in a later version. One that asks for more than was granted waits, and the version before runs on.
-    Upgrade(install::InstallArgs),
+    Upgrade(migrate::UpgradeArgs),
     /// Grants what a plugin waits for.
     Grant(install::GrantArgs),
     /// Makes the version live that was live before the last upgrade.
-    Rollback {
-        /// The plugin.
-        id: String,
-    },
+    Rollback(migrate::RollbackArgs),
     /// Switches a plugin off at once: what works of it ends at its next host call and leaves nothing.
     Disable {
         /// The plugin.
@@ -135,7 +133,8 @@ pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
         PluginCommand::Rotate(args) => package::rotate(common, args)?,
         PluginCommand::Inspect { file } => package::inspect(common, file)?,
         PluginCommand::Install(args) => install::take_in(common, args, install::Coming::First)?,
-        PluginCommand::Upgrade(args) => install::take_in(common, args, install::Coming::Later)?,
+        PluginCommand::Upgrade(args) => migrate::upgrade(common, args)?,
+        PluginCommand::Rollback(args) => migrate::roll_back(common, args)?,
         PluginCommand::Grant(args) => install::grant(common, args)?,
         PluginCommand::Uninstall(args) => install::uninstall(common, args)?,
         steer => on_server(common, steer)?,
@@ -154,7 +153,6 @@ fn on_server(common: &Common, command: &PluginCommand) -> Result<(), Failure> {
         client.json(&Method::PUT, &call)
     };
     match command {
-        PluginCommand::Rollback { id } => common.output().show(&act(id, "rollback")?, show::plugin),
         PluginCommand::Disable { id } => common.output().show(&act(id, "disable")?, show::plugin),
         PluginCommand::Enable { id } => common.output().show(&act(id, "enable")?, show::plugin),
         PluginCommand::Show { id } => {
