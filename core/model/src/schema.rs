@@ -66,6 +66,7 @@ impl FieldKind {
 
 /// A typed column of an object, or a typed field of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own, as authors write them")]
 pub struct FieldDef {
     /// Its name.
     pub name: Name,

@@ -197,23 +197,20 @@ impl Engine {
         let rows = page_rows(request.limit)?;
         let mut query = RecordQuery::new(files.name.clone(), self.inner.clock.now(), rows + 1);
         query.params = Params::none();
-        let owner = match &request.attached {
-            Some((object, key)) => {
-                let object = caller.object(&schema, object, Act::Read)?;
-                // A record that was deleted is still named by its id.
-                let id = match key.parse::<RecordId>() {
-                    Ok(id) => id,
-                    Err(_) => self.get(caller, object.name.as_str(), key).await?.id,
-                };
-                let text = attached_text(object.name.as_str(), id);
-                let (rule, params) = attached_rule(&self.inner.lookup, &schema, &files, text.clone())?;
-                (query.rule, query.params) = (Some(rule), params);
-                text
-            }
-            None => {
-                caller.file(&schema, None, Act::Read)?;
-                String::new()
-            }
+        let owner = if let Some((object, key)) = &request.attached {
+            let object = caller.object(&schema, object, Act::Read)?;
+            // A record that was deleted is still named by its id.
+            let id = match key.parse::<RecordId>() {
+                Ok(id) => id,
+                Err(_) => self.get(caller, object.name.as_str(), key).await?.id,
+            };
+            let text = attached_text(object.name.as_str(), id);
+            let (rule, params) = attached_rule(&self.inner.lookup, &schema, &files, text.clone())?;
+            (query.rule, query.params) = (Some(rule), params);
+            text
+        } else {
+            caller.file(&schema, None, Act::Read)?;
+            String::new()
         };
         let described = ["files", owner.as_str()];
         if let Some(text) = &request.cursor {

@@ -98,8 +98,11 @@ pub(super) fn group_size(waiting: &[Pending]) -> usize {
 fn is_awaited(work: &Work) -> bool {
     match work {
         Work::Unit(pending) => pending.unit.run.is_none() && pending.unit.journal != JournalStep::Woken,
-        Work::Together(_) | Work::Furnish { .. } | Work::Purge { .. } => true,
-        Work::SweepBlobs { .. } | Work::FillSearch { .. } => true,
+        Work::Together(_)
+        | Work::Furnish { .. }
+        | Work::Purge { .. }
+        | Work::SweepBlobs { .. }
+        | Work::FillSearch { .. } => true,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Makes the words of a field findable that has become searchable while there were records.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rapport_model::{Name, Record, RecordId, search};
@@ -50,7 +51,7 @@ impl Committer {
         let mut text = record_sql::select(&def);
         let cells: Vec<Cell> = after.into_iter().map(Cell::id).collect();
         text.push_str(if cells.is_empty() { "" } else { " where t.\"id\" > $1" });
-        text.push_str(&format!(" order by t.\"id\" limit {ROWS}"));
+        write!(text, " order by t.\"id\" limit {ROWS}").expect("a text takes any text");
         let mut records = Vec::new();
         for row in self.conn.fetch(Query::new(&text, cells)).await? {
             records.push(record_sql::read(&row, &def)?);
