@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
-use rapport_model::{AutomationId, Declaration, Digest, Name, Schema};
+use rapport_model::{AutomationId, Declaration, Digest, Schema};
 use rapport_store::{Artifact, ArtifactKind, AutomationChange, AutomationRow, UnitOfWork, crash_point};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -421,42 +421,11 @@ impl Inner {
         Ok(configured.map_or(content, |(version, _)| version))
     }
 
-    /// What is told of the plugin in `bundle` if it is live as it is, and nothing that it declares is missing or stands against it.
-    fn as_it_lives(&self, bundle: &Bundle) -> Option<Activated> {
-        let live = self.snapshot.load().version(&bundle.manifest.id).cloned()?;
-        let same = live.content == bundle.digest() && changes_of(&self.store.schema(), &live.declaration).is_empty();
-        (same && self.problems_of(&live).is_empty()).then(|| Activated::of(&live, false))
-    }
-
-    /// What stands against `version`, by what is declared and live.
-    fn problems_of(&self, version: &Version) -> Vec<String> {
-        let mut problems = check_against(&self.store.schema(), &version.declaration).err().unwrap_or_default();
-        problems.extend(self.vain_rights(&version.declaration, (Some(&version.id), AutomationKind::Plugin)));
-        problems.extend(self.claimed_by_others(version));
-        problems.extend(version.declaration.budgets.beyond(&self.limits));
-        problems
-    }
-
     /// The plugin in `bundle`, checked against what is declared and live.
     pub(crate) async fn prepare_bundle(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
         let version = self.plugin_version(bundle, digest).await?;
         let problems = self.problems_of(&version);
         if problems.is_empty() { Ok(version) } else { Err(EngineError::Plugin(problems.join("; "))) }
-    }
-
-    /// What `version` adds that a live plugin has added already.
-    pub(crate) fn claimed_by_others(&self, version: &Version) -> Vec<String> {
-        let live = self.snapshot.load();
-        let others = live.active().iter().filter(|v| v.kind == AutomationKind::Plugin && v.id != version.id);
-        let mut found = Vec::new();
-        for other in others {
-            let theirs = |name: &Name| other.declaration.objects.iter().any(|object| object.name == *name);
-            let both = version.declaration.objects.iter().filter(|object| theirs(&object.name));
-            found.extend(
-                both.map(|object| format!("the object `{}` belongs to the plugin `{}`", object.name, other.id)),
-            );
-        }
-        found
     }
 
     async fn plugin_version(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {

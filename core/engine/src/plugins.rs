@@ -18,6 +18,7 @@ mod install;
 mod migration;
 mod record;
 mod report;
+mod stand;
 mod steer;
 mod trust;
 

@@ -130,16 +130,11 @@ fn schemas() -> Json {
     let flag = || json!({"type": "boolean"});
     let list = |of: Json| json!({"type": "array", "items": of});
     let field = || json!({"$ref": "#/components/schemas/Field"});
-    let kinds = ["text", "integer", "decimal", "boolean", "date", "timestamp", "choice", "reference", "json"];
     json!({
         "Problem": problem_schema(),
         "Fields": {"type": "object", "description": "Field values by name; decimals are texts or exact numbers, instants RFC 3339"},
         "CloudEvent": cloud_event_schema(),
-        "Field": closed("A typed field", &["name", "type"], &[
-            ("name", text()), ("type", json!({"enum": kinds})), ("required", flag()), ("unique", flag()),
-            ("indexed", flag()), ("searchable", flag()), ("default", json!({})), ("scale", json!({"type": "integer", "minimum": 0, "maximum": 6})),
-            ("options", list(text())), ("object", text()),
-        ]),
+        "Field": field_schema(),
         "Object": closed("A kind of record", &["name"], &[("name", text()), ("lane", text()), ("fields", list(field()))]),
         "EventType": closed("A kind of event", &["name"], &[
             ("name", text()), ("fields", list(field())), ("subject_optional", flag()),
@@ -198,6 +193,27 @@ fn schemas() -> Json {
         ]),
         "Anchor": object("A signed statement of where the log stood", &["position", "hash", "signature"], &[]),
     })
+}
+
+fn field_schema() -> Json {
+    let flag = || json!({"type": "boolean"});
+    let kinds = ["text", "integer", "decimal", "boolean", "date", "timestamp", "choice", "reference", "json"];
+    closed(
+        "A typed field",
+        &["name", "type"],
+        &[
+            ("name", text()),
+            ("type", json!({"enum": kinds})),
+            ("required", flag()),
+            ("unique", flag()),
+            ("indexed", flag()),
+            ("searchable", flag()),
+            ("default", json!({})),
+            ("scale", json!({"type": "integer", "minimum": 0, "maximum": 6})),
+            ("options", json!({"type": "array", "items": text()})),
+            ("object", text()),
+        ],
+    )
 }
 
 fn problem_schema() -> Json {
