@@ -38,7 +38,8 @@ const FORM: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Tape {
     /// The form of the tape.
-    tape: u32,
+    #[serde(rename = "tape")]
+    form: u32,
     run: TapedRun,
     event: TapedEvent,
     /// The events that woke the run.
@@ -219,7 +220,7 @@ impl Inner {
         let schema = self.store.schema();
         let declared = furnish::declared(&schema);
         let mut tape = Tape {
-            tape: FORM,
+            form: FORM,
             run: TapedRun::of(run),
             event: TapedEvent::of(&event)?,
             events,

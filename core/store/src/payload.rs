@@ -36,9 +36,14 @@ pub(crate) const CORE_TYPES: [&str; 9] = [
     ENDED,
 ];
 
-/// Writes a body as JSON.
+/// The body of an event as JSON, as the log has it: what [`read`] takes.
 #[must_use]
-pub fn write(body: &Body) -> String {
+pub fn body_text(body: &Body) -> String {
+    write(body)
+}
+
+/// Writes a body as JSON.
+pub(crate) fn write(body: &Body) -> String {
     let mut out = Vec::with_capacity(192);
     match body {
         Body::Data(fields) => write_fields(&mut out, fields),

@@ -54,7 +54,7 @@ impl Migrator for Mover {
                     records::update(&card.reference(), &Fields::new().with("cents", points * 100))?;
                 }
                 _ => {
-                    records::update(&card.reference(), &Fields::new().with("note", format!("{} cents", points * 100)))?
+                    records::update(&card.reference(), &Fields::new().with("note", format!("{} cents", points * 100)))?;
                 }
             }
             last = Some(number);

@@ -66,6 +66,7 @@ mod locks;
 mod loyalty;
 #[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod objects;

@@ -185,7 +185,7 @@ fn unlike(run: &Run, failed: Option<(&str, String)>) -> Option<String> {
     let then =
         run.error.as_deref().filter(|_| run.status != RunStatus::Completed).and_then(|error| error.split(' ').next());
     match (then, failed) {
-        (None, Some((WAITING, _))) | (None, None) => None,
+        (None, Some((WAITING, _)) | None) => None,
         (Some(code), Some((now, _))) if code == now => None,
         (Some(code), None) => Some(format!(
             "made anew, the run did not fail with `{code}` as it did then: what it read is not all as it was"
