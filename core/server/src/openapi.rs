@@ -150,7 +150,6 @@ fn schemas() -> Json {
             ("files", list(json!({"type": "object"}))),
         ]),
         "Archive": {"type": "string", "format": "binary", "description": "A package, as `rapport plugin pack` makes it"},
-        "File": {"type": "string", "format": "binary", "description": "The bytes of a file; `Content-Type` says what they are"},
         "Grant": closed("What is granted: all, or a list of what is asked for", &[], &[
             ("all", flag()), ("items", list(text())), ("asked", text()),
         ]),
@@ -164,7 +163,7 @@ fn schemas() -> Json {
             ("id", text()), ("path", text()), ("source", text()), ("since", json!({"type": "string", "format": "date-time"})),
             ("until", json!({"type": "string", "format": "date-time"})), ("against", json!({"enum": ["recorded", "active"]})),
         ]),
-        "Load": closed("A history load", &["name"], &[("name", text())]),
+        "Load": closed("A history load", &["name"], &[("name", text())]), "File": {"type": "string", "format": "binary"},
         "Key": closed("An API key", &["name", "scopes"], &[
             ("name", text()), ("scopes", list(json!({"enum": ["read", "write", "admin"]}))), ("objects", list(text())),
             ("expires_at", json!({"type": "string", "format": "date-time"})), ("user", text()), ("roles", list(text())),
