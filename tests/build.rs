@@ -12,9 +12,11 @@ fn main() -> ExitCode {
             println!("cargo::rustc-env=TIERS_COMPONENT={}", built.join("rapport_plugin_tiers.wasm").display());
             println!("cargo::rustc-env=LOYALTY_COMPONENT={}", built.join("rapport_plugin_loyalty.wasm").display());
             println!("cargo::rustc-env=PATIENT_COMPONENT={}", built.join("examples/patient.wasm").display());
+            println!("cargo::rustc-env=CLAIMANT_COMPONENT={}", built.join("examples/claimant.wasm").display());
             println!("cargo::rustc-env=CALLER_COMPONENT={}", built.join("examples/caller.wasm").display());
             println!("cargo::rustc-env=KIOSK_COMPONENT={}", built.join("examples/kiosk.wasm").display());
             println!("cargo::rustc-env=KEEPER_COMPONENT={}", built.join("examples/keeper.wasm").display());
+            println!("cargo::rustc-env=MOVER_COMPONENT={}", built.join("examples/mover.wasm").display());
             println!("cargo::rustc-env=TELLER_COMPONENT={}", built.join("examples/teller.wasm").display());
             println!("cargo::rustc-env=TILL_COMPONENT={}", built.join("examples/till.wasm").display());
             println!("cargo::rustc-env=WARDEN_COMPONENT={}", built.join("examples/warden.wasm").display());
@@ -40,7 +42,7 @@ fn build() -> Result<PathBuf, String> {
     }
     // A target folder of its own: this cargo runs while the outer one holds the lock of the usual folder.
     let target = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?).join("guest");
-    let examples = ["keeper", "kiosk", "patient", "caller", "teller", "ticker", "till", "warden"]
+    let examples = ["keeper", "kiosk", "mover", "patient", "caller", "claimant", "teller", "ticker", "till", "warden"]
         .into_iter()
         .flat_map(|name| ["--example", name]);
     let sdk: Vec<&str> = std::iter::once("rapport-sdk").chain(examples).collect();

@@ -33,6 +33,7 @@ use crate::error::FieldProblem;
 use crate::gate::visible_object;
 use crate::invoked;
 use crate::key::{self, Key, split_subject};
+use crate::plugins;
 use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::routes;
 
@@ -210,6 +211,9 @@ pub(crate) fn starts_at(event: &Event) -> Option<Timestamp> {
 pub(crate) fn work(guest: GuestEvent) -> Work {
     if let Some(call) = call_in(&guest.event) {
         return Work::Action(call);
+    }
+    if let Some(step) = plugins::slice_in(&guest.event) {
+        return Work::Migrate(step);
     }
     routes::request_in(&guest.event).map_or_else(|| guest.into(), Work::Request)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{AutomationId, Declaration, Digest, Name, Schema};
-use rapport_store::{Artifact, ArtifactKind, AutomationChange, UnitOfWork, crash_point};
+use rapport_store::{Artifact, ArtifactKind, AutomationChange, AutomationRow, UnitOfWork, crash_point};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -26,6 +26,8 @@ use crate::undo::RESERVED;
 
 /// Versions kept ready beside the live ones, for runs that started with them.
 const VERSIONS_KEPT_MAX: usize = 256;
+/// Automations made ready at one time at the start.
+const LOADED_AT_ONCE: usize = 16;
 
 /// What came of an activation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -145,19 +147,26 @@ impl Engine {
         self.inner.activate(caller, version, artifact, Insist::Always).await
     }
 
-    /// As [`Engine::activate_plugin`], with the reserve of [`Engine::bring_script`].
+    /// As [`Engine::activate_plugin`], with the reserve of [`Engine::bring_script`]. What is live already is not made ready once more.
     ///
     /// # Errors
     /// As for [`Engine::activate_plugin`].
     pub async fn bring_plugin(&self, caller: &Caller, dir: &Path) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
-        let (version, artifact) = self.prepare_plugin(dir).await?;
-        self.inner.refuse_packed(&version.id)?;
+        let bundle = Bundle::of_folder(dir)?;
+        self.inner.refuse_packed(&bundle.manifest.id)?;
+        if let Some(live) = self.inner.as_it_lives(&bundle) {
+            return Ok(live);
+        }
+        let (version, artifact) = self.prepare_bundle_of(dir, bundle).await?;
         self.inner.activate(caller, version, artifact, Insist::IfNew).await
     }
 
     async fn prepare_plugin(&self, dir: &Path) -> Result<(Version, Artifact), EngineError> {
-        let bundle = Bundle::of_folder(dir)?;
+        self.prepare_bundle_of(dir, Bundle::of_folder(dir)?).await
+    }
+
+    async fn prepare_bundle_of(&self, dir: &Path, bundle: Bundle) -> Result<(Version, Artifact), EngineError> {
         let artifact = bundle.artifact(dir.display().to_string());
         let prepared = self.inner.prepare_bundle(bundle, artifact.digest).await;
         let at = |e: EngineError| EngineError::Plugin(format!("{}: {e}", dir.join("plugin.toml").display()));
@@ -249,6 +258,7 @@ impl Inner {
         {
             return Ok(left);
         }
+        self.refuse_to_move(&content).await?;
         let (version, mut artifacts) = self.with_settings(content, artifact).await?;
         let same = self.snapshot.load().version(&version.id).is_some_and(|live| live.digest == version.digest);
         if same && changes_of(&self.store.schema(), &version.declaration).is_empty() {
@@ -325,19 +335,28 @@ impl Inner {
         self.snapshot.store(Arc::new(Snapshot::new(active, absent, &self.store.schema())));
     }
 
-    /// Loads what the database says is live. What does not load is reported and stays out.
-    pub(crate) async fn load_active(&self) -> Result<(), EngineError> {
+    /// Loads what the database says is live, several at a time. What does not load is reported and stays out.
+    pub(crate) async fn load_active(self: &Arc<Self>) -> Result<(), EngineError> {
         let (mut active, mut absent) = (Vec::new(), Vec::new());
-        for row in self.store.automations().await?.into_iter().filter(|row| row.active) {
-            match self.version(&row.id, &row.digest).await {
-                Ok(version) => active.push(version),
-                Err(error) => {
-                    tracing::error!(
-                        automation.id = %row.id,
-                        "the automation {} cannot be loaded and is out of service: {error}", row.id
-                    );
-                    let declaration: Declaration = serde_json::from_str(&row.declaration).unwrap_or_default();
-                    absent.push(Absent { plugin: row.id, hooks: declaration.hooks });
+        let rows: Vec<_> = self.store.automations().await?.into_iter().filter(|row| row.active).collect();
+        for some in rows.chunks(LOADED_AT_ONCE) {
+            let begin = |row: &AutomationRow| {
+                let (inner, id, digest) = (self.clone(), row.id.clone(), row.digest);
+                tokio::spawn(async move { inner.version(&id, &digest).await })
+            };
+            let loading: Vec<_> = some.iter().map(begin).collect();
+            for (row, loaded) in some.iter().zip(loading) {
+                let loaded = loaded.await.unwrap_or_else(|e| Err(EngineError::Internal(e.to_string())));
+                match loaded {
+                    Ok(version) => active.push(version),
+                    Err(error) => {
+                        tracing::error!(
+                            automation.id = %row.id,
+                            "the automation {} cannot be loaded and is out of service: {error}", row.id
+                        );
+                        let declaration: Declaration = serde_json::from_str(&row.declaration).unwrap_or_default();
+                        absent.push(Absent { plugin: row.id.clone(), hooks: declaration.hooks });
+                    }
                 }
             }
         }
@@ -402,13 +421,26 @@ impl Inner {
         Ok(configured.map_or(content, |(version, _)| version))
     }
 
+    /// What is told of the plugin in `bundle` if it is live as it is, and nothing that it declares is missing or stands against it.
+    fn as_it_lives(&self, bundle: &Bundle) -> Option<Activated> {
+        let live = self.snapshot.load().version(&bundle.manifest.id).cloned()?;
+        let same = live.content == bundle.digest() && changes_of(&self.store.schema(), &live.declaration).is_empty();
+        (same && self.problems_of(&live).is_empty()).then(|| Activated::of(&live, false))
+    }
+
+    /// What stands against `version`, by what is declared and live.
+    fn problems_of(&self, version: &Version) -> Vec<String> {
+        let mut problems = check_against(&self.store.schema(), &version.declaration).err().unwrap_or_default();
+        problems.extend(self.vain_rights(&version.declaration, (Some(&version.id), AutomationKind::Plugin)));
+        problems.extend(self.claimed_by_others(version));
+        problems.extend(version.declaration.budgets.beyond(&self.limits));
+        problems
+    }
+
     /// The plugin in `bundle`, checked against what is declared and live.
     pub(crate) async fn prepare_bundle(&self, bundle: Bundle, digest: Digest) -> Result<Version, EngineError> {
         let version = self.plugin_version(bundle, digest).await?;
-        let mut problems = check_against(&self.store.schema(), &version.declaration).err().unwrap_or_default();
-        problems.extend(self.vain_rights(&version.declaration, (Some(&version.id), AutomationKind::Plugin)));
-        problems.extend(self.claimed_by_others(&version));
-        problems.extend(version.declaration.budgets.beyond(&self.limits));
+        let problems = self.problems_of(&version);
         if problems.is_empty() { Ok(version) } else { Err(EngineError::Plugin(problems.join("; "))) }
     }
 

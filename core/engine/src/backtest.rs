@@ -12,10 +12,10 @@
 
 mod compare;
 mod deeds;
-mod furnish;
+pub(crate) mod furnish;
 mod one_by_one;
 mod play;
-mod recording;
+pub(crate) mod recording;
 mod scheduled;
 mod together;
 
@@ -94,7 +94,7 @@ pub struct NewBacktest {
 
 /// How far a backtest is, and whether it shall go on.
 #[derive(Debug, Default)]
-struct Progress {
+pub(crate) struct Progress {
     cancelled: AtomicBool,
     first: AtomicI64,
     last: AtomicI64,
@@ -171,6 +171,8 @@ impl Backtest {
 pub(crate) struct Backtests {
     kept: Mutex<VecDeque<Arc<Backtest>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by the tape that is being made: one at a time.
+    pub(crate) taping: tokio::sync::Mutex<()>,
 }
 
 impl Backtests {

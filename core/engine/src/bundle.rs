@@ -78,10 +78,14 @@ impl Bundle {
         Some(made.map(|manifest| Self { text, manifest, component: component.to_vec(), bytes: bytes.to_vec() }))
     }
 
+    /// What names it.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+
     /// The artifact that keeps it; `path` says where it came from.
     pub(crate) fn artifact(&self, path: String) -> Artifact {
-        let digest = Digest::of(&self.bytes);
-        Artifact { digest, kind: ArtifactKind::Component, path, bytes: self.bytes.as_slice().into() }
+        Artifact { digest: self.digest(), kind: ArtifactKind::Component, path, bytes: self.bytes.as_slice().into() }
     }
 }
 

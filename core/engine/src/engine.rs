@@ -30,7 +30,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::locks::LockTable;
 use crate::lookup::Lookup;
-use crate::plugins::Plugins;
+use crate::plugins::{Plugins, keep_migrating};
 use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
@@ -210,9 +210,15 @@ impl Engine {
         tasks.spawn(schedules::keep(inner.clone()));
         tasks.spawn(fan_out::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
+        tasks.spawn(keep_migrating(inner.clone()));
         tasks.spawn(tidy(inner.clone()));
         tasks.spawn(watchdog::keep(inner.clone()));
         Ok(Self { inner, tasks: Arc::new(tokio::sync::Mutex::new(tasks)) })
+    }
+
+    /// A handle for the engine's own tasks: what it is dropped with goes on.
+    pub(crate) fn of(inner: &Arc<Inner>) -> Self {
+        Self { inner: inner.clone(), tasks: Arc::default() }
     }
 
     /// The store, for audits, backups and statistics.

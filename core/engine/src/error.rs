@@ -114,6 +114,26 @@ pub enum EngineError {
         /// The same in seconds from now.
         seconds: u64,
     },
+    /// Data of a plugin are moved from version to version: nothing else of it works meanwhile.
+    #[error("{why}")]
+    Migrating {
+        /// The plugin.
+        plugin: AutomationId,
+        /// How far it is.
+        why: String,
+        /// When to come again, in seconds.
+        seconds: u64,
+    },
+    /// A slice of a migration has died: what was committed before it stays.
+    #[error("the migration of `{plugin}` has failed: {why}")]
+    MigrationFailed {
+        /// The plugin.
+        plugin: AutomationId,
+        /// Where, and why.
+        why: String,
+        /// The plugin as it stands.
+        shown: serde_json::Value,
+    },
     /// A plugin could not answer a request to one of its addresses.
     #[error("`{route}` failed: {code}: {message}")]
     RouteFailed {
@@ -267,6 +287,8 @@ impl EngineError {
             Self::RouteFailed { .. } => "route_failed",
             Self::Compensator { .. } => "compensator_failed",
             Self::Resting { .. } => crate::usage::RESTING,
+            Self::Migrating { .. } => crate::plugins::MIGRATING,
+            Self::MigrationFailed { .. } => "migration_failed",
             Self::Refused { .. } => "refused",
             Self::Unjudged { .. } => "unjudged",
             Self::Invalid(_) => "invalid",

@@ -23,12 +23,13 @@ use rapport_model::limits::CAUSE_DEPTH_MAX;
 use rapport_model::rule::tree::Base;
 use rapport_model::{Actor, Event, Name, Record, RecordId, Run, RunId, RunStatus, Timestamp};
 use rapport_sandbox::{GuestEvent, GuestFailure, Output, SliceReport};
-use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, UnitOfWork, crash_point};
+use rapport_store::{EffectStep, JournalStep, RunUpdate, StoreError, Triggers, UnitOfWork, crash_point};
 use serde_json::Value as Json;
 
 use self::against::{against, fail, is_conflict};
 use self::landing::commit;
 pub(crate) use self::landing::{moved, sent, settle};
+pub(crate) use self::waiting::{begun, what_woke};
 use crate::actions;
 use crate::buffer::Buffer;
 use crate::engine::Inner;
@@ -37,6 +38,7 @@ use crate::invoked;
 use crate::judges::NotJudged;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
+use crate::plugins;
 use crate::registry::{self, Version, slice_time};
 use crate::slice::{FileUse, Kept, Outbound, SliceHost, SliceLimits, seed};
 use crate::trace::Trace;
@@ -84,6 +86,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
     let mut conflicts = 0;
     let mut held: Option<Held<'_>> = None;
     let mut wanted = BTreeSet::new();
+    let _at_work = inner.plugins.find(&item.run.automation).map(|plugin| plugin.works());
     loop {
         crash_point("slice.taken");
         let locks = inner.locks.take(&wanted).await;
@@ -105,6 +108,7 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
         let (touched, status, wake_at) = (done.touched, done.status, done.wake_at);
         let attempt = done.unit.run_state.as_ref().map_or(item.run.attempt, |state| state.attempt);
         let effects = done.unit.effects.clone();
+        let held_back = status == RunStatus::Paused && held::by_migration(&done.unit);
         // It goes on waiting for a call that it has made before, whose answer may have come meanwhile.
         let by_event = matches!(&done.unit.journal, JournalStep::Append { waits, .. } if !waits.is_empty());
         let waits_on = status == RunStatus::Waiting && wake_at.is_none() && effects.is_empty() && !by_event;
@@ -114,6 +118,9 @@ pub(crate) async fn work(inner: &Arc<Inner>, item: Item) {
                 sent(inner, &item.run, &effects);
                 if waits_on && let Err(error) = inner.look_again(&item.run).await {
                     tracing::warn!(run.id = %item.run.id, "whether the run {} is answered is not known: {error}", item.run.id);
+                }
+                if held_back {
+                    plugins::release_late(inner, &item.run.automation).await;
                 }
                 return settle(inner, item, (status, attempt), wake_at);
             }
@@ -194,7 +201,7 @@ async fn slice(
     (locks, admission): (SliceLocks, &Admission),
 ) -> Result<Sliced, EngineError> {
     let run = &item.run;
-    let _turn = inner.turns.take().await;
+    let _turn = inner.turns.take(inner.lanes.gives_way(run)).await;
     let event = if let Some(event) = &item.event {
         event.clone()
     } else {
@@ -213,7 +220,8 @@ async fn slice(
             return Ok(failure_unit(inner, run, &report, &empty_trace(inner)).into());
         }
     };
-    if version.waits() || actions::starts_at(&event).is_some() {
+    let moves = plugins::slice_in(&event);
+    if moves.is_none() && (version.waits() || actions::starts_at(&event).is_some()) {
         return waiting::slice(inner, (run, &event), version, (locks, admission)).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
@@ -228,7 +236,10 @@ async fn slice(
     }
     let guest_event = GuestEvent { event: event.clone(), record };
     let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
-    actions::judge(&version, &event, &mut report, &mut host.reply);
+    match &moves {
+        Some(step) => plugins::judge_slice(step, &mut report, &mut host),
+        None => actions::judge(&version, &event, &mut report, &mut host.reply),
+    }
     inner.count(&version, &report, (&host.trace, admission));
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
@@ -240,7 +251,12 @@ async fn slice(
     if report.outcome.is_err() {
         return Ok(failure_unit(inner, run, &report, &host.trace).into());
     }
-    Ok(success_unit(inner, run, &report, host).holding(locks))
+    let mut done = success_unit(inner, run, &report, host);
+    if moves.is_some() {
+        // Data look otherwise; nothing has happened that anybody should react to.
+        done.unit.triggers = Triggers::Skip;
+    }
+    Ok(done.holding(locks))
 }
 
 /// The host of a slice of `run`.

@@ -52,6 +52,11 @@ pub(crate) fn requested(version: &Version, run: RunId, request: Json, time: Time
     start(version, run, ("request", request), time)
 }
 
+/// The event that starts the run `run` of `version`, which works on `slice` of a migration.
+pub(crate) fn migrating(version: &Version, run: RunId, slice: Json, time: Timestamp) -> NewEvent {
+    start(version, run, ("migration", slice), time)
+}
+
 fn start(version: &Version, run: RunId, (field, given): (&str, Json), time: Timestamp) -> NewEvent {
     let data = vec![
         ("run", Value::text(&run.to_string())),
@@ -175,7 +180,7 @@ pub(crate) fn obstacle(live: &Snapshot, name: &str, by: AutomationKind) -> Optio
 
 impl Inner {
     /// Whether somebody waits for the end of `run`, since it was started by name. Such runs are on no lane of a record, but for those
-    /// of actions that say so.
+    /// of actions that say so, and those of migrations, which have one of their own.
     pub(crate) async fn is_invoked(&self, run: &Run, event: Option<&Event>) -> Result<bool, EngineError> {
         if let Some(event) = event {
             return Ok(event.kind.as_str() == INVOKED);
@@ -183,6 +188,7 @@ impl Inner {
         if run.lane.is_some()
             && let Ok(version) = self.version(&run.automation, &run.digest).await
             && version.declaration.actions.iter().all(|action| action.lane.is_none())
+            && version.declaration.migrations.is_empty()
         {
             return Ok(false);
         }

@@ -27,6 +27,8 @@ use crate::slice::SliceHost;
 pub(crate) const WAITING: &str = "waiting";
 /// The code with which a slice ends whose calls differ from its journal.
 pub(crate) const DIFFERS: &str = "replay_differs";
+/// How much of a call's arguments a journal shows, in characters: enough to know the call again.
+const ABOUT_CHARS: usize = 80;
 /// The code with which a rehearsal ends that has come to the end of its journal.
 const REHEARSED: &str = "rehearsed";
 
@@ -60,6 +62,8 @@ pub(crate) enum Rehearsal {
     No,
     /// It ends where its journal ends, before it does anything.
     Begun,
+    /// Its journal is all that it called: one call more differs.
+    Whole,
     /// It has come to the end of its journal.
     Passed,
 }
@@ -90,6 +94,10 @@ pub(crate) struct JournaledHost {
     pub(crate) suspension: Option<Suspension>,
     pub(crate) differs: Option<String>,
     pub(crate) rehearsal: Rehearsal,
+    /// The call with which a rehearsal went on beyond its journal.
+    pub(crate) beyond: Option<String>,
+    /// How much of a call's arguments is written down beside their digest, in characters.
+    pub(crate) about_chars: usize,
 }
 
 /// How a call is answered.
@@ -126,6 +134,8 @@ impl JournaledHost {
             suspension: None,
             differs: None,
             rehearsal: Rehearsal::No,
+            beyond: None,
+            about_chars: ABOUT_CHARS,
         };
         host.enter_slice();
         host
@@ -186,7 +196,7 @@ impl JournaledHost {
             return Err(ends(DIFFERS, message));
         }
         if self.journal.is_empty() {
-            self.rehearsed()?;
+            self.rehearsed(name, arguments)?;
             self.time = self.inner.time;
             return Ok(Step::Live);
         }
@@ -194,9 +204,8 @@ impl JournaledHost {
         let (known, with) = (entry["c"].as_str().unwrap_or("nothing"), entry["a"].as_str().unwrap_or_default());
         if known != name || with != digest(arguments) {
             let about = entry["s"].as_str().unwrap_or_default();
-            let brief: String = arguments.chars().take(120).collect();
-            let message =
-                format!("the run called `{name}` ({brief}) where it had called `{known}` ({about}) before it waited");
+            let brief: String = arguments.chars().take(about.chars().count().max(120)).collect();
+            let message = format!("the run called `{name}` ({brief}) where it had called `{known}` ({about}) before");
             return Err(self.differs(message));
         }
         if entry.get("p").is_none() {
@@ -209,16 +218,22 @@ impl JournaledHost {
             self.enter_slice();
             return Ok(Step::Known(answer.get_mut("w").map(Json::take).unwrap_or_default()));
         }
-        self.rehearsed()?;
+        self.rehearsed(name, arguments)?;
         self.time = self.inner.time;
         Ok(Step::Woken(entry["p"].take()))
     }
 
     /// Ends a rehearsal where the journal ends.
-    fn rehearsed(&mut self) -> Answer<()> {
-        if self.rehearsal == Rehearsal::No {
-            return Ok(());
+    fn rehearsed(&mut self, name: &str, arguments: &str) -> Answer<()> {
+        let brief = || arguments.chars().take(120).collect::<String>();
+        match self.rehearsal {
+            Rehearsal::No => return Ok(()),
+            Rehearsal::Whole => {
+                return Err(self.differs(format!("the run called `{name}` ({}) where it had ended", brief())));
+            }
+            Rehearsal::Begun | Rehearsal::Passed => {}
         }
+        self.beyond.get_or_insert_with(|| format!("{name} {}", brief()));
         self.rehearsal = Rehearsal::Passed;
         Err(ends(REHEARSED, "the journal ends here".to_owned()))
     }
@@ -229,7 +244,7 @@ impl JournaledHost {
     }
 
     fn note(&mut self, name: &str, arguments: &str, answer: Result<Json, &HostError>) {
-        let about: String = arguments.chars().take(80).collect();
+        let about: String = arguments.chars().take(self.about_chars).collect();
         let answer = answer.unwrap_or_else(|error| json!({ "error": journal::error_json(error) }));
         self.fresh.push(json!({ "c": name, "a": digest(arguments), "s": about, "r": answer }));
     }
@@ -255,7 +270,7 @@ impl JournaledHost {
 
     /// Suspends the run in the call `name`.
     fn suspend<T>(&mut self, (name, arguments): (&str, &str), request: &Json, suspension: Suspension) -> Answer<T> {
-        let about: String = arguments.chars().take(80).collect();
+        let about: String = arguments.chars().take(self.about_chars).collect();
         self.fresh.push(json!({ "c": name, "a": digest(arguments), "s": about, "p": request }));
         self.suspension = Some(suspension);
         Err(ends(WAITING, format!("the run waits in `{name}`")))

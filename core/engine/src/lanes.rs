@@ -16,6 +16,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rapport_model::fan_out::EACH;
+use rapport_model::schedule::DUE;
 use rapport_model::{AutomationId, Event, RecordId, Run, RunId, Timestamp};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -78,6 +79,8 @@ impl Lane {
 struct State {
     lanes: HashMap<Uuid, Lane>,
     line: Line,
+    /// Runs at work that nobody waits for: no more does anybody for what they set off.
+    calm: HashSet<RunId>,
     /// The automations that have fan-outs: their runs whose event is not at hand count as such.
     fanning: HashSet<AutomationId>,
     known: HashSet<RunId>,
@@ -282,6 +285,7 @@ impl Lanes {
         let mut state = self.lock();
         state.running -= 1;
         state.known.remove(&run.id);
+        state.calm.remove(&run.id);
         state.end_of_work(lane_of(run));
         if let Some(item) = state.again.remove(&run.id) {
             state.enqueue(item);
@@ -290,6 +294,11 @@ impl Lanes {
         drop(state);
         self.wake.notify_one();
         self.changed.notify_waiters();
+    }
+
+    /// Whether the run, which works, gives way to others.
+    pub(crate) fn gives_way(&self, run: &Run) -> bool {
+        self.lock().lanes.get(&lane_of(run)).is_some_and(|lane| lane.working == Share::FanOut)
     }
 
     /// Lets go of the lane of a run that was worked on without being popped.
@@ -419,7 +428,7 @@ impl State {
 
     fn share_of(&self, item: &Item) -> Share {
         let fans = match &item.event {
-            Some(event) => event.kind.as_str() == EACH,
+            Some(event) => event.kind.as_str() == EACH || event.run.is_some_and(|run| self.calm.contains(&run)),
             None => self.fanning.contains(&item.run.automation),
         };
         if fans { Share::FanOut } else { Share::Fresh }
@@ -434,6 +443,9 @@ impl State {
             }
             let Some((share, item)) = lane.queue.pop_front() else { continue };
             (lane.work, lane.working) = (Work::Running, share);
+            if share == Share::FanOut || item.event.as_ref().is_some_and(|event| event.kind.as_str() == DUE) {
+                self.calm.insert(item.run.id);
+            }
             self.fan_out_running += usize::from(share == Share::FanOut);
             self.queued -= 1;
             self.running += 1;

@@ -334,7 +334,7 @@ impl Step {
 impl Inner {
     /// What `action` does to a run, of which `waits` are what it waits for. If another run waits for its end, that is told in the
     /// same commit, and what becomes of the call that it waits for as well.
-    async fn step_of(
+    pub(crate) async fn step_of(
         &self,
         caller: &Caller,
         action: RunAction,

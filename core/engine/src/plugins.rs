@@ -15,6 +15,7 @@
 mod bring;
 mod grant;
 mod install;
+mod migration;
 mod record;
 mod report;
 mod steer;
@@ -22,24 +23,31 @@ mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use rapport_model::automation::{Capability, Need};
 use rapport_model::plugin::Asked;
-use rapport_model::{AutomationId, Digest, RecordId, Timestamp};
+use rapport_model::{AutomationId, Digest, RecordId, Run, Timestamp};
 use rapport_package::PublicKey;
 use rapport_sandbox::HostError;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::gate::allows;
 use crate::registry::{AutomationKind, Version};
 
+use migration::Migration;
+
 pub use grant::Grant;
 pub use install::InstallOptions;
+pub(crate) use migration::{
+    MIGRATING, judge as judge_slice, keep as keep_migrating, move_alone, release_late, slice_in,
+};
 pub use report::package_report;
+pub use steer::MovedData;
 
 /// The code of a run that is held back because its plugin was disabled.
 pub(crate) const DISABLED: &str = "plugin_disabled";
@@ -101,13 +109,34 @@ pub(crate) struct Installed {
     pub(crate) declined: Asked,
     pub(crate) granted_by: String,
     pub(crate) granted_at: Option<Timestamp>,
+    /// What moves its data from version to version, or has moved them last.
+    migration: Option<Migration>,
     /// The rights among what was granted.
     rights: Vec<Capability>,
     /// Set at once when it is disabled: slices that hold this end at their next host call.
     stopped: AtomicBool,
+    /// How many of its runs are worked on: the same for all that is known of it in the course of time.
+    at_work: Arc<AtomicUsize>,
+}
+
+/// A run of a plugin that is worked on, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct AtWork(Arc<AtomicUsize>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Installed {
+    /// Says that a run of it is worked on from now on. Who looks later whether it is held back, and is told no, is waited for by a
+    /// migration.
+    pub(crate) fn works(&self) -> AtWork {
+        self.at_work.fetch_add(1, Ordering::SeqCst);
+        AtWork(self.at_work.clone())
+    }
+
     /// What `version` asks for beyond what was decided on.
     pub(crate) fn undecided(&self, version: &Packed) -> Vec<String> {
         let more = version.asked.beyond(&self.granted);
@@ -142,6 +171,10 @@ pub(crate) struct Plugins {
     publishers: ArcSwap<BTreeMap<String, Publisher>>,
     /// Packages that must not run, with the reason and the record.
     blocked: ArcSwap<BTreeMap<Digest, Blocked>>,
+    /// Told when there is something to do for a migration.
+    migrates: Notify,
+    /// Held while a migration is moved on, with all that follows from it.
+    driven: tokio::sync::Mutex<()>,
 }
 
 /// A publisher whose key is known.
@@ -195,6 +228,16 @@ impl Plugins {
         plugin.is_stopped().then(|| format!("the plugin `{id}` is {}", plugin.state.as_str()))
     }
 
+    /// Why `run` may not go on at present, as a code and a sentence: its plugin is switched off, or moves its data.
+    pub(crate) fn holds_back(&self, run: &Run) -> Option<(&'static str, String)> {
+        let plugin = self.find(&run.automation)?;
+        if plugin.is_stopped() {
+            return Some((DISABLED, format!("the plugin `{}` is {}", plugin.name, plugin.state.as_str())));
+        }
+        let own = plugin.migration.as_ref().is_some_and(|migration| migration.is_slice(run));
+        plugin.migrating().filter(|_| !own).map(|why| (MIGRATING, why))
+    }
+
     fn stop(plugin: &Installed) {
         plugin.stopped.store(true, Ordering::SeqCst);
     }
@@ -227,6 +270,7 @@ impl Inner {
         }
         let package = self.package_of(&version.content).await?;
         self.refuse_blocked(&package)?;
+        plugin.refuse_past_migration(version, &package)?;
         let asked = Asked::of(&version.declaration);
         let key = plugin.live.as_ref().and_then(|live| live.key);
         let packed = Packed { version: String::new(), digest: version.digest, package, asked, key };

@@ -42,9 +42,9 @@ pub struct RehearsalPage {
 /// What a rehearsal found that differs.
 pub(crate) struct Difference {
     /// Which call of the journal it is, from 1; none: it is about the journal as a whole.
-    call: Option<usize>,
+    pub(crate) call: Option<usize>,
     /// The call that the run made instead; none: it made none.
-    made: Option<String>,
+    pub(crate) made: Option<String>,
     pub(crate) why: String,
 }
 
@@ -135,7 +135,7 @@ impl Inner {
 }
 
 /// What the rehearsal of a run with so many `calls` in its journal found.
-fn difference(host: &JournaledHost, calls: usize, outcome: Result<(), GuestFailure>) -> Option<Difference> {
+pub(crate) fn difference(host: &JournaledHost, calls: usize, outcome: Result<(), GuestFailure>) -> Option<Difference> {
     let left = host.left().calls();
     if let Some(why) = host.differs.clone() {
         // The message names first what the run called.
@@ -147,7 +147,7 @@ fn difference(host: &JournaledHost, calls: usize, outcome: Result<(), GuestFailu
         return None;
     }
     let how = outcome.map_or_else(|failure| format!("failed ({failure})"), |()| "ended".to_owned());
-    let why = format!("the run {how} where it had called `{name}` ({about}) before it waited");
+    let why = format!("the run {how} where it had called `{name}` ({about}) before");
     Some(Difference { call: Some(calls - left + 1), made: None, why })
 }
 

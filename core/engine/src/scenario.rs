@@ -16,6 +16,7 @@
 mod call;
 mod compare;
 mod expect;
+mod migrate;
 mod play;
 mod read;
 mod report;
@@ -92,6 +93,8 @@ enum What {
     Call(Call),
     /// A request is sent to an address of a plugin.
     Request(Box<Asked>),
+    /// The data of a plugin are moved to the version under test.
+    Migrate(Migrate),
     /// From now on HTTP calls are answered so.
     Http(Stub),
     /// Something must be so.
@@ -109,11 +112,21 @@ impl What {
             Self::Answer(..) => "answer",
             Self::Call(_) => "call",
             Self::Request(_) => "request",
+            Self::Migrate(_) => "migrate",
             Self::Http(_) => "http",
             Self::Expect(_) => "expect",
             Self::Crash => "crash",
         }
     }
+}
+
+/// Data that are moved.
+#[derive(Debug, Clone)]
+struct Migrate {
+    /// The plugin; none: the only one that has migrations.
+    plugin: Option<String>,
+    /// The version whose data there are.
+    from: String,
 }
 
 /// A call of an action, and what it comes to.

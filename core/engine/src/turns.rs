@@ -13,18 +13,32 @@ const AT_LEAST: usize = 8;
 
 /// The turns of one engine.
 #[derive(Debug)]
-pub(crate) struct Turns(Semaphore);
+pub(crate) struct Turns {
+    all: Semaphore,
+    /// Of them, those for guests that give way: half, so that others never wait for such ones alone.
+    giving_way: Semaphore,
+}
+
+/// A turn, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _turn: SemaphorePermit<'a>,
+    _giving_way: Option<SemaphorePermit<'a>>,
+}
 
 impl Default for Turns {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self(Semaphore::new((cores * PER_CORE).max(AT_LEAST)))
+        let all = (cores * PER_CORE).max(AT_LEAST);
+        Self { all: Semaphore::new(all), giving_way: Semaphore::new(all / 2) }
     }
 }
 
 impl Turns {
-    /// Waits for a turn, in the order in which they were asked for; it lasts until it is dropped.
-    pub(crate) async fn take(&self) -> SemaphorePermit<'_> {
-        self.0.acquire().await.expect("nobody closes it")
+    /// Waits for a turn, in the order in which they were asked for; one who gives way waits for others of the kind first.
+    pub(crate) async fn take(&self, gives_way: bool) -> Turn<'_> {
+        let giving_way =
+            if gives_way { Some(self.giving_way.acquire().await.expect("nobody closes it")) } else { None };
+        Turn { _turn: self.all.acquire().await.expect("nobody closes it"), _giving_way: giving_way }
     }
 }

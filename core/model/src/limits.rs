@@ -61,6 +61,30 @@ pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// The rows of a page if none are asked for.
 pub const PAGE_ROWS_DEFAULT: u32 = 50;
 
+/// How far the publisher of a package is trusted, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Nobody signed it.
+    Unsigned,
+    /// It is signed with the key that its publisher was first seen with, or one that follows from it.
+    Signed,
+    /// An admin has looked at that key.
+    Trusted,
+}
+
+impl Trust {
+    /// As texts have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::Signed => "signed",
+            Self::Trusted => "trusted",
+        }
+    }
+}
+
 /// What one slice of an automation may use, and how slices are tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -95,10 +119,14 @@ pub struct Limits {
     pub script_bytes_max: usize,
     /// Bytes of one component.
     pub component_bytes_max: usize,
+    /// How far the publisher of a package must be trusted for it to come in: `unsigned` (if that is said each time), `signed` or `trusted`.
+    pub packages_at_least: Trust,
     /// Bytes that one plugin keeps under its own keys.
     pub plugin_kv_bytes_max: usize,
     /// Bytes of a run's trace; more is cut, and the cut is marked.
     pub trace_bytes_max: usize,
+    /// Days for which the journal of a run that waited is kept after its end, so that its author can replay it; 0: not at all.
+    pub journal_days: u16,
     /// Tries of a failing run before it goes to the dead letters.
     pub run_attempts_max: u16,
     /// The first wait before a failed run is tried again, in milliseconds; doubles each time, with full jitter.
@@ -149,8 +177,10 @@ impl Default for Limits {
             slice_log_bytes_max: 16 << 10,
             script_bytes_max: 256 << 10,
             component_bytes_max: 32 << 20,
+            packages_at_least: Trust::Unsigned,
             plugin_kv_bytes_max: 16 << 20,
             trace_bytes_max: 64 << 10,
+            journal_days: 14,
             run_attempts_max: 6,
             run_backoff_ms: 200,
             run_backoff_ms_max: 60_000,

@@ -5,6 +5,7 @@
 pub mod action;
 pub mod budgets;
 pub mod grant;
+pub mod migration;
 pub mod route;
 pub mod version;
 
@@ -17,6 +18,7 @@ use crate::name::Name;
 pub use action::{ActionDef, ActionName, CallerKind};
 pub use budgets::Budgets;
 pub use grant::Asked;
+pub use migration::{MigrationDef, MigrationGap};
 pub use route::{Access, Method, RouteDef, RoutePath};
 pub use version::PluginVersion;
 
@@ -56,19 +58,6 @@ pub struct HookDef {
     pub fields: Vec<Name>,
     /// What happens to a change if the hook fails.
     pub on_failure: OnFailure,
-}
-
-/// A step that carries a plugin's data from one version to a later one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MigrationDef {
-    /// The version whose data it takes.
-    pub from: PluginVersion,
-    /// The version whose data it makes.
-    pub to: PluginVersion,
-    /// What it does, for the admin.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub title: String,
 }
 
 /// Texts for people in one language, by what they name: `title`, `description`, `action.redeem`, `setting.tz`,

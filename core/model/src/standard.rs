@@ -323,6 +323,7 @@ fn plugin() -> ObjectDef {
             required(field("declined", FieldKind::Json)),
             text("granted_by"),
             instant("granted_at"),
+            field("migration", FieldKind::Json),
         ],
     )
 }

@@ -1,4 +1,5 @@
-//! What a call costs beyond the host's own work: a host that does nothing, a warm script, a fresh plugin.
+//! What a call costs beyond the host's own work: a host that does nothing, a warm script, a fresh plugin. The floor of the latter
+//! is the same component in bare wasmtime: a fresh instance from a pool that is kept alike, the same answers, no limits and no async.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -16,6 +17,9 @@ use rapport_sandbox::{
     author,
 };
 use tokio::runtime::Runtime;
+
+#[path = "call/bare.rs"]
+mod bare;
 
 /// Does nothing, as fast as it can.
 struct Idle;
@@ -140,6 +144,8 @@ fn calls(criterion: &mut Criterion) {
     time("script: empty", &empty, order());
     time("script: points rule", &script, order());
     time("plugin: tiers, fresh instance", &plugin, points());
+    let floor = bare::Floor::new(&bytes, &points());
+    criterion.bench_function("bare: tiers, fresh instance", |b| b.iter(|| floor.call()));
     criterion.bench_function("script: check", |b| {
         b.to_async(&runtime)
             .iter(|| async { sandbox.check_script("points.rhai", source).await.expect("a good script") });

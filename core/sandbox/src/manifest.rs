@@ -71,9 +71,9 @@
 //! fields = ["amount"]
 //! on_failure = "closed"                               # or open
 //!
-//! [[migrations]]
-//! from = "0.1.0"
-//! to = "0.2.0"
+//! [[migrations]]                                      # done by an upgrade before this version is live: the role migrator
+//! from = "0.1.0"                                      # takes the data of 0.1.0, and of all versions from there on before `to`
+//! to = "0.2.0"                                        # the next step begins here or before: a gap is refused
 //! title = "Moves `points` into the ledger"
 //!
 //! [[templates]]

@@ -30,6 +30,7 @@ mod import;
 mod key;
 mod plugin;
 mod record;
+mod replay;
 mod run;
 mod schedule;
 mod script;

@@ -79,9 +79,11 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("untrusted_package", 422, "The package may not come in"),
     ("action_failed", 422, "The run of the action failed"),
     ("refused", 422, "A plugin refuses the change"),
+    ("migration_failed", 422, "The plugin could not move its data to a new version"),
     ("compensator_failed", 422, "The plugin could not take back what its run did"),
     ("rate_limited", 429, "Too many requests"),
     ("internal", 500, "The server failed"),
+    ("plugin_migrating", 503, "The plugin moves its data to a new version"),
     ("plugin_resting", 503, "The plugin broke down and is left alone for a while"),
     ("route_failed", 500, "The plugin could not answer"),
     ("unavailable", 503, "The server cannot do this now"),
@@ -273,6 +275,13 @@ impl From<EngineError> for Problem {
         if let EngineError::Resting { until, seconds, .. } = &error {
             problem.0.retry_after = Some(*seconds);
             problem.0.extra.insert("until".into(), json!(until));
+        }
+        if let EngineError::Migrating { plugin, seconds, .. } = &error {
+            problem.0.retry_after = Some(*seconds);
+            problem.0.extra.insert("plugin".into(), json!(plugin));
+        }
+        if let EngineError::MigrationFailed { shown, .. } = &error {
+            problem.0.extra.insert("plugin".into(), shown.clone());
         }
         if let EngineError::Refused { plugin, code, message, field, .. } = &error {
             problem.0.extra.insert("plugin".into(), json!(plugin));

@@ -24,9 +24,10 @@ const WAKE_SOURCES: [&str; 3] = [
 /// Served by `run_waiting`, as [`NEXT_WAKE`](crate::Store::next_wake) is.
 const OVERDUE: &str = "select count(*) from (select 1 from run where status = 'waiting' and wake_at <= $1 \
      order by wake_at limit 100000) as due";
-/// By the primary key; one row for each run, whatever the number of its slices.
+/// By the primary key; one row for each run, whatever the number of its slices. Those kept beyond the end of their runs are left out.
 const JOURNALS: &str = "select j.run, (select r.status from run as r where r.id = j.run) from \
-     (select distinct run from journal where run > $1 order by run limit $2) as j order by j.run";
+     (select distinct run from journal where run > $1 and not exists (select 1 from journal as kept where kept.run = journal.run \
+     and kept.kept_until is not null) order by run limit $2) as j order by j.run";
 const WAITS: &str = "select w.run, (select r.status from run as r where r.id = w.run) from \
      (select distinct run from awaited where run > $1 order by run limit $2) as w order by w.run";
 /// Served by `run_position` alone.

@@ -48,7 +48,7 @@ pub use error::StoreError;
 pub use hooks::{Hooks, Match, NoHooks};
 pub use invariants::{CountOff, Kept, WatchedRun};
 pub use listing::{DamagedRun, ListedRun};
-pub use payload::UNDO_REQUESTED;
+pub use payload::{UNDO_REQUESTED, read as read_body, write as body_text};
 pub use query::{Direction, EventQuery, GroupQuery, Measure, RecordQuery, RunCount, RunQuery};
 pub use search::{IndexFault, SearchHit, SearchQuery};
 pub use snapshot::Snapshot;

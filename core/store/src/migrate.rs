@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -55,10 +55,15 @@ const MIGRATIONS: [Migration; 8] = [
         sqlite: include_str!("../migrations/sqlite/0008_search.sql"),
         postgres: include_str!("../migrations/postgres/0008_search.sql"),
     },
+    Migration {
+        name: "0009_tapes",
+        sqlite: include_str!("../migrations/sqlite/0009_tapes.sql"),
+        postgres: include_str!("../migrations/postgres/0009_tapes.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

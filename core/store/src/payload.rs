@@ -37,7 +37,8 @@ pub(crate) const CORE_TYPES: [&str; 9] = [
 ];
 
 /// Writes a body as JSON.
-pub(crate) fn write(body: &Body) -> String {
+#[must_use]
+pub fn write(body: &Body) -> String {
     let mut out = Vec::with_capacity(192);
     match body {
         Body::Data(fields) => write_fields(&mut out, fields),
@@ -94,7 +95,7 @@ fn is_change(kind: &EventType, object: Option<&Name>, schema: &Schema) -> bool {
 ///
 /// # Errors
 /// What does not fit its definition.
-pub(crate) fn read(payload: &str, kind: &EventType, object: Option<&Name>, schema: &Schema) -> Result<Body, Misfit> {
+pub fn read(payload: &str, kind: &EventType, object: Option<&Name>, schema: &Schema) -> Result<Body, Misfit> {
     let damaged = |e: serde_json::Error| Misfit(format!("not what the store writes: {e}"));
     if is_change(kind, object, schema) {
         let defs = object.and_then(|o| schema.object(o.as_str()));
@@ -178,6 +179,8 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("input", FieldKind::Json),
             // Of a request to an address of a plugin: what was asked.
             ("request", FieldKind::Json),
+            // Of a slice of a plugin's migration: the step, and where it goes on.
+            ("migration", FieldKind::Json),
         ],
         ENDED => &[
             ("run", FieldKind::Text),

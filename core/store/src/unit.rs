@@ -118,8 +118,15 @@ pub enum JournalStep {
     WaitsAgain,
     /// The run goes on from a shorter journal: its slices, by number, as they are now. It waits for nothing.
     Cut(Vec<(i64, String)>),
-    /// The run has ended: nobody needs its journal.
-    Clear,
+    /// The run has ended: nothing wakes it any more.
+    End {
+        /// The number of its last slice.
+        slice: i64,
+        /// The calls of that slice, as JSON text.
+        entries: String,
+        /// How long the journal is kept; none: it goes at once.
+        kept_until: Option<Timestamp>,
+    },
 }
 
 /// What happens to an effect.

@@ -363,6 +363,15 @@ impl Setup {
         self
     }
 
+    /// Installs the SDK's example of a plugin that moves its data as the plugin `cards`, with this manifest.
+    pub(crate) fn cards_plugin(self, manifest: &str) -> Self {
+        let folder = self.folder.path().join("plugins/cards");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        std::fs::copy(env!("MOVER_COMPONENT"), folder.join("cards.wasm")).unwrap();
+        self
+    }
+
     /// Installs the SDK's example of a plugin that judges changes as the plugin `id`; `rest` is what its manifest says beside its head.
     pub(crate) fn warden_plugin(self, id: &str, rest: &str) -> Self {
         let folder = self.folder.path().join("plugins").join(id);

@@ -21,6 +21,8 @@ mod budgets;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod crashes;
@@ -64,6 +66,7 @@ mod locks;
 mod loyalty;
 #[cfg(test)]
 mod messages;
+mod migrations;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
@@ -100,6 +103,8 @@ mod settings;
 mod slow;
 #[cfg(test)]
 mod steering;
+#[cfg(test)]
+mod tapes;
 #[cfg(test)]
 mod undo;
 #[cfg(test)]

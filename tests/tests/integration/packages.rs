@@ -1,5 +1,6 @@
 //! Plugins in packages: nothing runs that was not granted, nobody takes another's place, and there is a way back from everything.
 
+use rapport_model::limits::Trust;
 use rapport_package::{Package, Rotation, SecretKey};
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ on_both!(
     an_upgrade_that_asks_for_no_more_is_live_at_once,
     an_upgrade_that_asks_for_more_waits_while_the_old_one_runs,
     a_package_that_nobody_signed_needs_a_word,
+    an_operator_says_whose_packages_come_in,
     a_package_that_was_changed_is_refused,
     another_key_does_not_take_the_place_of_the_publishers,
     a_grant_is_for_one_list,
@@ -192,6 +194,26 @@ async fn a_package_that_nobody_signed_needs_a_word(database: Database) {
     let refused = send(&app, "PUT", "/v1/plugins/tiers?unsigned=true", &bare).await.expect(422);
     assert_eq!(refused.code(), "untrusted_package");
     assert_eq!(show(&app).await["version"], "0.1.1");
+}
+
+async fn an_operator_says_whose_packages_come_in(database: Database) {
+    let setup = TestApp::on(database).points_script();
+    let app = setup.configure(|config| config.limits.packages_at_least = Trust::Signed).start().await;
+    let bare = package(&manifest(), &[]).pack();
+    let refused = send(&app, "POST", "/v1/plugins?grant_all=true&unsigned=true", &bare).await.expect(422).json();
+    assert!(refused["detail"].as_str().unwrap().contains("`limits.packages_at_least`"), "{refused}");
+    let app = app.restart(|setup| setup.configure(|config| config.limits.packages_at_least = Trust::Trusted)).await;
+    let refused = send(&app, "POST", "/v1/plugins?grant_all=true", &signed(&manifest())).await.expect(422).json();
+    let way = format!("rapport plugin trust \"Rapport\" --key {}", key(1).public());
+    assert!(refused["detail"].as_str().unwrap().ends_with(&way), "{refused}");
+    assert!(app.get("/v1/publishers").await.items().is_empty(), "a refused package pins no key");
+    app.put("/v1/publishers/Rapport", json!({ "key": key(1).public().to_string() })).await.expect(200);
+    assert_eq!(install(&app, &signed(&manifest())).await["trust"], "trusted");
+    // A key that follows from it is trusted as it was.
+    let mut next = package(&later("0.1.1"), &[]);
+    next.sign("Rapport", &key(2), vec![Rotation::make("Rapport", &key(1), key(2).public())]).unwrap();
+    let upgraded = send(&app, "PUT", "/v1/plugins/tiers", &next.pack()).await.expect(200).json();
+    assert_eq!((&upgraded["version"], &upgraded["trust"]), (&json!("0.1.1"), &json!("trusted")));
 }
 
 async fn a_package_that_was_changed_is_refused(database: Database) {

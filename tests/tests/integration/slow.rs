@@ -8,10 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Request};
-use crate::harness::{Database, eventually, on_both, order_paid};
+use crate::harness::{Database, copy_loyalty, eventually, on_both, order_paid};
 use crate::process::ServerProcess;
 
-on_both!(killed_at_random_under_load_nothing_is_lost_or_doubled);
+on_both!(
+    killed_at_random_under_load_nothing_is_lost_or_doubled,
+    killed_at_random_while_points_are_earned_and_spent_the_books_agree,
+);
 
 pub(crate) const CUSTOMERS: u64 = 20;
 const POSTERS: usize = 8;
@@ -107,14 +110,96 @@ async fn killed_at_random_under_load_nothing_is_lost_or_doubled(database: Databa
     assert_eq!(server.stop().await, 0);
 }
 
-/// Waits for the end of every run and holds the whole workspace against its log: each event once, points as the log has them.
-pub(crate) async fn check(client: &Client, acknowledged: &[String]) {
+/// Earns, takes back and spends points of one member, one thing after the other, until the server is gone. A call that was not answered
+/// is made once more with the same key by whoever asks again; returns the keys of the spendings.
+async fn spend_until_gone(client: Client, (member, round): (u64, u64), gone: Arc<AtomicBool>) -> Vec<String> {
+    let mut keys = Vec::new();
+    for n in 0.. {
+        let order = format!("{round}-{member}-{n}");
+        let subject = format!("customer/customer_no:{member}");
+        let event = |kind: &str, amount: u64| {
+            json!({ "source": "till", "id": format!("{kind}-{order}"), "type": kind, "subject": subject,
+                "data": { "order": order, "amount": amount.to_string() } })
+        };
+        let key = format!("k-{order}");
+        let spending = json!({ "customer": format!("customer_no:{member}"), "points": 100, "key": key });
+        keys.push(key);
+        let mut all = vec![("/v1/events", event("order.paid", 50 + n * 13 % 200))];
+        if n % 3 == 0 {
+            all.push(("/v1/events", event("order.refunded", 20)));
+        }
+        all.push(("/v1/actions/loyalty.redeem", spending));
+        for (path, body) in all {
+            let reply = client.try_send(Request::new("POST", path).json(&body)).await;
+            let fine = reply.is_some_and(|reply| matches!(reply.status, 200 | 202 | 503));
+            assert!(fine || gone.load(Ordering::SeqCst), "the server went away by itself, or refused");
+        }
+        if gone.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    keys
+}
+
+async fn killed_at_random_while_points_are_earned_and_spent_the_books_agree(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, plugins, url) = (folder.path().join("data"), folder.path().join("plugins"), database.url());
+    std::fs::create_dir_all(plugins.join("loyalty")).unwrap();
+    copy_loyalty(&plugins.join("loyalty"));
+    let manifest = plugins.join("loyalty/plugin.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap().replace("redeem_block = 1000", "redeem_block = 100");
+    std::fs::write(&manifest, text).unwrap();
+    let more = ["--plugins", plugins.to_str().unwrap()];
+    let mut keys = Vec::new();
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for round in 0..rounds() {
+        let server = ServerProcess::start(&data, url.as_deref(), &more).await;
+        if round == 0 {
+            let lines: Vec<String> =
+                (0..POSTERS).map(|c| json!({ "customer_no": c.to_string() }).to_string()).collect();
+            server.client.ndjson("/v1/records/customer/bulk?key=customer_no", &lines).await.expect(200);
+        }
+        let gone = Arc::new(AtomicBool::new(false));
+        let mut members = tokio::task::JoinSet::new();
+        for member in 0..POSTERS as u64 {
+            members.spawn(spend_until_gone(server.client.clone(), (member, round), Arc::clone(&gone)));
+        }
+        tokio::time::sleep(Duration::from_millis(500 + random.below(1_500))).await;
+        gone.store(true, Ordering::SeqCst);
+        server.kill();
+        keys.extend(members.join_all().await.into_iter().flatten());
+    }
+    let server = ServerProcess::start(&data, url.as_deref(), &more).await;
+    idle(&server.client).await;
+    // Whoever got no answer asks again: what was done is not done twice.
+    for key in keys.iter().rev().take(20) {
+        let member = key.split('-').nth(2).unwrap();
+        let spending = json!({ "customer": format!("customer_no:{member}"), "points": 100, "key": key });
+        server.client.post("/v1/actions/loyalty.redeem", spending).await.expect(200);
+    }
+    let proof = server.client.post("/v1/actions/loyalty.verify", json!({})).await.expect(200).json();
+    assert_eq!(proof["result"], "ok", "{proof}");
+    assert!(proof["entries"].as_u64().unwrap() > 50, "there was no load: {proof}");
+    let spent = server.client.get("/v1/records/loyalty_redemption?limit=1000").await.expect(200).items();
+    let mut seen: Vec<&str> = spent.iter().map(|redemption| redemption["key"].as_str().unwrap()).collect();
+    seen.sort_unstable();
+    assert!(!seen.is_empty() && seen.windows(2).all(|w| w[0] != w[1]), "no key is spent twice");
+    assert!(server.client.get("/v1/runs?status=dead&limit=1").await.items().is_empty());
+    assert_eq!(server.stop().await, 0);
+}
+
+async fn idle(client: &Client) {
     let idle = || async {
         let open = ["pending", "retrying"].map(|status| client.get_owned(format!("/v1/runs?status={status}&limit=1")));
         let [pending, retrying] = open;
         (pending.await.items().is_empty() && retrying.await.items().is_empty()).then_some(())
     };
     eventually("every run to end", idle).await;
+}
+
+/// Waits for the end of every run and holds the whole workspace against its log: each event once, points as the log has them.
+pub(crate) async fn check(client: &Client, acknowledged: &[String]) {
+    idle(client).await;
     let log = log(client).await;
     let positions: Vec<i64> = log.iter().map(|e| e["position"].as_i64().unwrap()).collect();
     assert!(positions.windows(2).all(|w| w[1] > w[0]), "the log is in order");

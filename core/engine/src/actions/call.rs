@@ -230,6 +230,7 @@ impl Inner {
         if let Some(why) = self.plugins.held(plugin) {
             return Err(EngineError::Conflict(format!("{why}: `rapport plugin enable {plugin}`")));
         }
+        self.refuse_asking(plugin)?;
         if let Some(until) = self.usages.rests(plugin) {
             return Err(self.resting(plugin, until));
         }

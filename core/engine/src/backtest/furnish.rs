@@ -39,7 +39,7 @@ impl Work {
 }
 
 /// What the log says of which version is live: an activation names a digest, a deactivation none.
-pub(super) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)> {
+pub(crate) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)> {
     let rapport_model::event::Body::Data(data) = event.body.as_ref()? else { return None };
     let text = |name: &str| data.iter().find(|(n, _)| n.as_str() == name).and_then(|(_, value)| value.as_text());
     let id = AutomationId::new(text("automation")?).ok()?;
@@ -51,7 +51,7 @@ pub(super) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)>
 }
 
 /// The versions that were live right before `first`.
-pub(super) async fn live_before(
+pub(crate) async fn live_before(
     snapshot: &mut Snapshot,
     first: i64,
 ) -> Result<BTreeMap<AutomationId, Digest>, EngineError> {
@@ -74,19 +74,23 @@ pub(super) async fn live_before(
 }
 
 /// Adds to `scratch` what `schema` declares beyond what every workspace has.
-pub(super) async fn declare(scratch: &Inner, schema: &Schema) -> Result<(), EngineError> {
-    let own = |object: &&Arc<ObjectDef>| object.origin != Origin::System;
-    let declaration = Declaration {
-        objects: in_order(schema.sorted_objects().iter().filter(own)),
-        event_types: schema.event_types.values().map(|kind| (**kind).clone()).collect(),
-        ..Declaration::default()
-    };
-    let changes = changes_of(&scratch.store.schema(), &declaration);
+pub(crate) async fn declare(scratch: &Inner, schema: &Schema) -> Result<(), EngineError> {
+    let changes = changes_of(&scratch.store.schema(), &declared(schema));
     add(scratch, changes).await
 }
 
+/// What `schema` declares beyond what every workspace has.
+pub(crate) fn declared(schema: &Schema) -> Declaration {
+    let own = |object: &&Arc<ObjectDef>| object.origin != Origin::System;
+    Declaration {
+        objects: in_order(schema.sorted_objects().iter().filter(own)),
+        event_types: schema.event_types.values().map(|kind| (**kind).clone()).collect(),
+        ..Declaration::default()
+    }
+}
+
 /// Adds `changes` to the registry of `scratch`.
-pub(super) async fn add(scratch: &Inner, changes: Vec<SchemaChange>) -> Result<(), EngineError> {
+pub(crate) async fn add(scratch: &Inner, changes: Vec<SchemaChange>) -> Result<(), EngineError> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -119,7 +123,7 @@ fn targets(object: &ObjectDef) -> impl Iterator<Item = &Name> {
 }
 
 /// The objects that these versions can reach: what they declare and what starts them, and whatever those refer to.
-pub(super) fn reach<'a>(
+pub(crate) fn reach<'a>(
     versions: impl Iterator<Item = &'a Version>,
     schema: &Schema,
     subjects: &HashMap<EventType, HashSet<Name>>,
@@ -165,7 +169,7 @@ pub(super) fn reach<'a>(
 }
 
 /// Puts the records of the objects `reached` into `scratch`, as they were before the recording.
-pub(super) async fn records(
+pub(crate) async fn records(
     scratch: &Engine,
     snapshot: &mut Snapshot,
     recording: &Recording,
@@ -218,7 +222,7 @@ fn put(record: &mut Record, fields: &HashMap<Name, Value>) {
 }
 
 /// The same record by the registry of another workspace.
-fn adopt(schema: &Schema, record: &Record) -> Option<Arc<Record>> {
+pub(crate) fn adopt(schema: &Schema, record: &Record) -> Option<Arc<Record>> {
     let object = schema.object(record.object.name.as_str())?;
     let values = object.fields.iter().map(|field| record.get(field.name.as_str()).clone()).collect();
     Some(Arc::new(Record { object: object.clone(), values, ..record.clone() }))
@@ -284,7 +288,7 @@ async fn restored(
 }
 
 /// Makes exactly `versions` live in `scratch`, without a word in its log.
-pub(super) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<Version>>) {
+pub(crate) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<Version>>) {
     let all: Vec<Arc<Version>> = versions.values().cloned().collect();
     for version in &all {
         scratch.keep_version(version.clone());
@@ -293,6 +297,6 @@ pub(super) fn make_live(scratch: &Inner, versions: &BTreeMap<AutomationId, Arc<V
 }
 
 /// The version `digest` of `id`, made ready for another workspace.
-pub(super) async fn version_for(live: &Inner, id: &AutomationId, digest: &Digest) -> Result<Arc<Version>, EngineError> {
+pub(crate) async fn version_for(live: &Inner, id: &AutomationId, digest: &Digest) -> Result<Arc<Version>, EngineError> {
     Ok(Arc::new(elsewhere(&*live.version(id, digest).await?)))
 }

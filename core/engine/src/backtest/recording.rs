@@ -19,18 +19,18 @@ use crate::error::EngineError;
 use crate::replay::{Deeds, Key, Recorded, count, is_question};
 
 /// Events read in one go.
-pub(super) const PAGE: u32 = 1_000;
+pub(crate) const PAGE: u32 = 1_000;
 
 /// What a change of a record did to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ChangeKind {
+pub(crate) enum ChangeKind {
     Created,
     Updated,
     Deleted,
 }
 
 /// What `event` did to its record, if it is the change of one.
-pub(super) fn change_of(event: &Event) -> Option<(ChangeKind, &RecordChange)> {
+pub(crate) fn change_of(event: &Event) -> Option<(ChangeKind, &RecordChange)> {
     let change = event.change()?;
     let kind = match event.kind.as_str().rsplit('.').next() {
         Some("created") => ChangeKind::Created,
@@ -42,7 +42,7 @@ pub(super) fn change_of(event: &Event) -> Option<(ChangeKind, &RecordChange)> {
 
 /// How a record was before the stretch of the log that is played again.
 #[derive(Debug)]
-pub(super) enum Before {
+pub(crate) enum Before {
     /// It was not there.
     Absent,
     /// It was there; these fields had these values. `updates` changes have come since, and perhaps its end.
@@ -51,34 +51,34 @@ pub(super) enum Before {
 
 /// How a record stood after the stretch, as far as it was changed.
 #[derive(Debug, Default, Clone)]
-pub(super) struct After {
-    pub(super) fields: HashMap<Name, Value>,
+pub(crate) struct After {
+    pub(crate) fields: HashMap<Name, Value>,
     /// Fields that automations wrote.
-    pub(super) written: HashSet<Name>,
+    pub(crate) written: HashSet<Name>,
     /// Whether it is there; none: as before.
-    pub(super) exists: Option<bool>,
+    pub(crate) exists: Option<bool>,
 }
 
 /// The stretch of the log that is played again, and what it takes.
 #[derive(Debug)]
-pub(super) struct Recording {
-    pub(super) first: i64,
-    pub(super) last: i64,
-    pub(super) runs: HashMap<RunId, Recorded>,
-    pub(super) before: HashMap<Key, Before>,
-    pub(super) after: HashMap<Key, After>,
-    pub(super) deeds: HashMap<AutomationId, Deeds>,
+pub(crate) struct Recording {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) runs: HashMap<RunId, Recorded>,
+    pub(crate) before: HashMap<Key, Before>,
+    pub(crate) after: HashMap<Key, After>,
+    pub(crate) deeds: HashMap<AutomationId, Deeds>,
     /// The objects that events of declared types were about.
-    pub(super) subjects: HashMap<EventType, HashSet<Name>>,
+    pub(crate) subjects: HashMap<EventType, HashSet<Name>>,
     /// The questions that runs asked: by which run, and as which of it.
-    pub(super) questions: HashMap<RecordId, (RunId, usize)>,
+    pub(crate) questions: HashMap<RecordId, (RunId, usize)>,
     /// How many questions runs asked.
-    pub(super) asked: HashMap<RunId, usize>,
+    pub(crate) asked: HashMap<RunId, usize>,
     /// The position at which the log ended.
-    pub(super) head: i64,
-    pub(super) bounds: Bounds,
+    pub(crate) head: i64,
+    pub(crate) bounds: Bounds,
     /// From when on instants of schedules count: the period's beginning, or the first fact of which the log tells.
-    pub(super) begin: Timestamp,
+    pub(crate) begin: Timestamp,
     /// When the last fact happened.
     latest: Timestamp,
     /// Positions after `last` that belong to what the stretch set off.
@@ -87,17 +87,17 @@ pub(super) struct Recording {
 
 /// Where what runs that wait did ends to count.
 #[derive(Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// The automations whose runs may wait.
-    pub(super) waiting: HashSet<AutomationId>,
+    pub(crate) waiting: HashSet<AutomationId>,
     /// The end.
-    pub(super) until: Timestamp,
+    pub(crate) until: Timestamp,
     /// From when on facts count, if the log tells what was before.
-    pub(super) since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Before when facts count.
-    pub(super) end: Timestamp,
+    pub(crate) end: Timestamp,
     /// The versions that were live when the stretch began.
-    pub(super) then: BTreeMap<AutomationId, Digest>,
+    pub(crate) then: BTreeMap<AutomationId, Digest>,
 }
 
 impl Bounds {
@@ -109,7 +109,7 @@ impl Bounds {
 
 /// Where an event of the stretch comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// From outside, or from a run that an earlier event had started: it is given.
     Given,
     /// From a run that the stretch itself started.
@@ -120,7 +120,7 @@ pub(super) enum Source {
 
 impl Recording {
     /// Reads the log from `first` to the end of the snapshot.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         snapshot: &mut Snapshot,
         (first, last): (i64, i64),
         (bounds, progress): (Bounds, &Progress),
@@ -157,7 +157,7 @@ impl Recording {
     }
 
     /// Where `event` comes from.
-    pub(super) fn source(&self, schema: &Schema, event: &Event) -> Source {
+    pub(crate) fn source(&self, schema: &Schema, event: &Event) -> Source {
         if !is_of_business(schema, event) {
             return Source::Core;
         }
@@ -167,7 +167,7 @@ impl Recording {
     }
 
     /// Up to when instants of schedules count: the last one before the end of the period of which the log can tell.
-    pub(super) fn last_instant(&self) -> Timestamp {
+    pub(crate) fn last_instant(&self) -> Timestamp {
         self.latest.min(self.bounds.end.plus_micros(-1))
     }
 
@@ -283,7 +283,7 @@ fn is_fact(event: &Event) -> bool {
 }
 
 /// Whether an event is about what the business has, and not about the host's own objects, the registry or automations.
-pub(super) fn is_of_business(schema: &Schema, event: &Event) -> bool {
+pub(crate) fn is_of_business(schema: &Schema, event: &Event) -> bool {
     match &event.subject {
         // What plugins keep for themselves, and files, decide what they do, as records do.
         Some(subject) if matches!(subject.object.as_str(), KV_OBJECT | file::OBJECT) => true,
@@ -293,12 +293,12 @@ pub(super) fn is_of_business(schema: &Schema, event: &Event) -> bool {
 }
 
 /// The events of the stretch in their order, page by page.
-pub(super) async fn page(store: &rapport_store::Store, after: i64, last: i64) -> Result<Vec<Arc<Event>>, EngineError> {
+pub(crate) async fn page(store: &rapport_store::Store, after: i64, last: i64) -> Result<Vec<Arc<Event>>, EngineError> {
     let query = EventQuery { after: Some(after), before: Some(last + 1), limit: PAGE, ..EventQuery::default() };
     Ok(store.events(&query).await?)
 }
 
 /// A record's id and object.
-pub(super) fn key(object: &Name, id: RecordId) -> Key {
+pub(crate) fn key(object: &Name, id: RecordId) -> Key {
     (object.clone(), id)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! journal ─▶ slice ─┬─ waits ─────────▶ commit: writes, journal, waiting
-//!                   ├─ done ──────────▶ commit: writes, completed; the journal goes
+//!                   ├─ done ──────────▶ commit: writes, completed; the whole journal is kept for some days
 //!                   ├─ differs ───────▶ commit: paused, with what differs; nothing of the slice
 //!                   └─ failed ────────▶ as any slice; the journal stays, so that a retry goes on where it was
 //! ```
@@ -28,7 +28,11 @@ use crate::journaled::{DIFFERS, JournaledHost, Suspension, WAITING, Woken};
 use crate::locks::SliceLocks;
 use crate::recent::Sleeper;
 use crate::registry::Version;
+use crate::slice::SliceHost;
 use crate::usage::Admission;
+
+/// The microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Runs the next slice of `run`.
 pub(super) async fn slice(
@@ -49,9 +53,31 @@ pub(super) async fn slice(
     if let Some(at) = actions::starts_at(event).filter(|at| slices == 0 && *at > time_of(inner, run, event)) {
         return Ok(later(inner, run, at).into());
     }
-    let (events, woken) = what_woke(inner, run, &journal).await?;
+    let (events, woken) = what_woke(inner, run, &journal, inner).await?;
     let mut slice_host = host(inner, run, event, version.clone());
     slice_host.locks = locks;
+    let (journaled, guest_event) = begun(slice_host, (run, event), (journal, events, woken), (record, current));
+    let (mut report, mut journaled) = inner.sandbox.call(&version.program, actions::work(guest_event), journaled).await;
+    actions::judge(&version, event, &mut report, &mut journaled.inner.reply);
+    inner.count(&version, &report, (&journaled.inner.trace, admission));
+    if let Some(replay) = inner.replay.get() {
+        replay.used(&run.automation, report.fuel);
+    }
+    let locks = std::mem::take(&mut journaled.inner.locks);
+    if let Some(wanted) = locks.wanted() {
+        return Ok(Sliced::Locked(wanted));
+    }
+    Ok(outcome(inner, run, &report, (journaled, slices, size)).holding(locks))
+}
+
+/// The host of the next slice of a run, and what its guest is called with.
+pub(crate) fn begun(
+    mut slice_host: SliceHost,
+    (run, event): (&Run, &Arc<Event>),
+    (journal, events, woken): (Journal, Vec<Arc<Event>>, Woken),
+    (record, current): (Option<RecordData>, bool),
+) -> (JournaledHost, GuestEvent) {
+    let slices = journal.slices;
     slice_host.actor = event.actor.to_string();
     if slices > 0 {
         // A slice draws ids and random numbers of its own: those of the slices before are taken.
@@ -66,18 +92,7 @@ pub(super) async fn slice(
     if let (Some(record), true) = (&first, current && anew) {
         journaled.inner.buffer.saw(record);
     }
-    let guest_event = GuestEvent { event: event.clone(), record: first };
-    let (mut report, mut journaled) = inner.sandbox.call(&version.program, actions::work(guest_event), journaled).await;
-    actions::judge(&version, event, &mut report, &mut journaled.inner.reply);
-    inner.count(&version, &report, (&journaled.inner.trace, admission));
-    if let Some(replay) = inner.replay.get() {
-        replay.used(&run.automation, report.fuel);
-    }
-    let locks = std::mem::take(&mut journaled.inner.locks);
-    if let Some(wanted) = locks.wanted() {
-        return Ok(Sliced::Locked(wanted));
-    }
-    Ok(outcome(inner, run, &report, (journaled, slices, size)).holding(locks))
+    (journaled, GuestEvent { event: event.clone(), record: first })
 }
 
 /// What is worth keeping in memory of a run whose slice is about to be committed: that it waits, and its journal.
@@ -159,17 +174,26 @@ fn outcome(
         (Some(WAITING), Some(suspension)) => suspended(inner, run, report, (journaled, suspension, slices, size)),
         (Some(_), _) => failure_unit(inner, run, report, &journaled.inner.trace),
         (None, _) => {
+            let entries = journaled.entries();
             let mut done = success_unit(inner, run, report, journaled.inner);
             if slices > 0 {
-                done.unit.journal = JournalStep::Clear;
+                let days = i64::from(inner.limits.journal_days);
+                let kept_until = (days > 0).then(|| inner.clock.now().plus_micros(days * DAY_MICROS));
+                done.unit.journal = JournalStep::End { slice: slices, entries, kept_until };
             }
             done
         }
     }
 }
 
-/// The events that the journal names and that which woke the run now, with the record that it is about.
-async fn what_woke(inner: &Inner, run: &Run, journal: &Journal) -> Result<(Vec<Arc<Event>>, Woken), EngineError> {
+/// The events that the journal names and that which woke the run now, with the record that it is about, as the workspace `records`
+/// has it.
+pub(crate) async fn what_woke(
+    inner: &Inner,
+    run: &Run,
+    journal: &Journal,
+    records: &Inner,
+) -> Result<(Vec<Arc<Event>>, Woken), EngineError> {
     let mut events = Vec::new();
     for position in journal.events() {
         events.extend(inner.event_at(position).await?);
@@ -179,7 +203,7 @@ async fn what_woke(inner: &Inner, run: &Run, journal: &Journal) -> Result<(Vec<A
         None => Woken::Time,
         Some(position) => match inner.event_at(position).await? {
             Some(event) => {
-                let (record, _): (Option<RecordData>, bool) = subject_record(inner, &event).await?;
+                let (record, _): (Option<RecordData>, bool) = subject_record(records, &event).await?;
                 Woken::Event(event, record)
             }
             None => Woken::Time,

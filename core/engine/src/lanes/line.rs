@@ -1,8 +1,9 @@
 //! The line in which lanes stand that have work: fresh work goes first, and fan-outs still get on.
 //!
-//! A fan-out starts thousands of runs at an instant, and nobody waits for a single one of them; somebody may wait for what an
-//! event starts. So lanes whose work is all of fan-outs stand in a line of their own, which is served when the other is empty,
-//! and once after some turns of the other, so that neither can keep the other out.
+//! A fan-out starts thousands of runs at an instant, and nobody waits for a single one of them; no more does anybody for what a
+//! schedule's run sets off. Somebody may wait for what an event from outside starts. So lanes whose work is all of fan-outs stand in
+//! a line of their own, which is served when the other is empty, and once after some turns of the other, so that neither can keep
+//! the other out.
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,7 @@ pub(super) enum Share {
     /// What somebody may wait for.
     #[default]
     Fresh,
-    /// A fan-out.
+    /// A fan-out, or what a run of one or of a schedule set off.
     FanOut,
 }
 

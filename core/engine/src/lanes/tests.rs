@@ -167,6 +167,36 @@ fn fresh_work_goes_before_a_fan_out_which_still_gets_on() {
     assert_eq!((popped(&lanes), lanes.load().fan_out), (vec![9], 29));
 }
 
+/// The same as a run that an event of the run `by` started.
+fn set_off(position: i64, lane: u8, by: &Item) -> Item {
+    let Item { run, event } = of_fan_out(position, lane);
+    let mut event = Arc::unwrap_or_clone(event.unwrap());
+    event.kind = rapport_model::EventType::new("points.settled").unwrap();
+    event.run = Some(by.run.id);
+    Item { run, event: Some(Arc::new(event)) }
+}
+
+#[test]
+fn what_a_schedule_sets_off_gives_way_too_and_what_an_event_sets_off_does_not() {
+    let lanes = Lanes::new(1_000);
+    let mut due = item(1, 1);
+    let mut event = Arc::unwrap_or_clone(of_fan_out(1, 1).event.unwrap());
+    event.kind = rapport_model::EventType::new(DUE).unwrap();
+    due.event = Some(Arc::new(event));
+    let ordinary = item(2, 2);
+    lanes.push([due.clone(), ordinary.clone()].into_iter());
+    assert_eq!((popped(&lanes), lanes.load().fan_out), (vec![1, 2], 0), "the run of the schedule itself is fresh");
+    // While they work, what they have committed sets off others; and those again others.
+    let second = set_off(3, 3, &due);
+    lanes.push([second.clone(), set_off(4, 4, &ordinary)].into_iter());
+    lanes.done(&due.run);
+    assert_eq!((popped(&lanes), lanes.load().fan_out), (vec![4, 3], 1));
+    assert!(lanes.gives_way(&second.run) && !lanes.gives_way(&ordinary.run));
+    lanes.push([set_off(5, 5, &second), item(6, 6)].into_iter());
+    lanes.done(&second.run);
+    assert_eq!((popped(&lanes), lanes.load().fan_out), (vec![6, 5], 1));
+}
+
 #[test]
 fn fresh_work_behind_a_run_of_a_fan_out_takes_it_along() {
     let lanes = Lanes::new(1_000);

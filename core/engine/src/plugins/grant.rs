@@ -9,6 +9,7 @@ use rapport_store::AutomationChange;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::migration::Migration;
 use super::record::{kept, text};
 use super::{Installed, Packed, State};
 use crate::automations::check_against;
@@ -33,7 +34,8 @@ pub struct Grant {
 }
 
 impl Engine {
-    /// Grants what the waiting version of the plugin `id` asks for, and makes it live.
+    /// Grants what the waiting version of the plugin `id` asks for, and makes it live; after its data were moved, if they have to be:
+    /// see [`Engine::upgrade_plugin`].
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if nothing waits, or the list is another than
@@ -48,6 +50,10 @@ impl Engine {
         }
         let nothing = || EngineError::Conflict(format!("the plugin `{id}` asks for nothing that was not decided on"));
         let pending = plugin.pending.as_ref().ok_or_else(nothing)?;
+        if plugin.migration.as_ref().is_some_and(Migration::is_open) {
+            let why = format!("of the plugin `{id}` a migration is open: `rapport plugin upgrade` goes on with it");
+            return Err(EngineError::Conflict(why));
+        }
         let asked = pending.asked.digest().to_string();
         if grant.asked.as_ref().is_some_and(|shown| *shown != asked) {
             let why = format!("the plugin `{id}` asks for another list than the one that was shown: look at it again");
@@ -57,18 +63,27 @@ impl Engine {
         self.inner.refuse_other_key(&plugin, pending)?;
         let (granted, declined) = decide(&plugin, pending, grant)?;
         let version = self.inner.ready(&plugin, pending).await?;
-        let mut live = pending.clone();
-        live.digest = version.digest;
         let mut changes = vec![
             text("state", State::Enabled.as_str()),
-            kept("live", &live),
-            kept("before", &self.inner.as_it_runs(&plugin)),
-            kept("pending", &None::<Packed>),
             kept("granted", &granted),
             kept("declined", &declined),
             text("granted_by", &caller.actor.to_string()),
             set("granted_at", Value::Time(self.inner.clock.now())),
         ];
+        let moves = plugin.moves(&version.declaration)?;
+        if !moves.is_empty() {
+            self.inner.begin_migration(caller, (&plugin, &version), moves, changes).await?;
+            drop(one);
+            return self.migrated(caller, id).await;
+        }
+        let mut live = pending.clone();
+        live.digest = version.digest;
+        changes.extend([
+            kept("live", &live),
+            kept("before", &self.inner.as_it_runs(&plugin)),
+            kept("pending", &None::<Packed>),
+            kept("migration", &None::<Migration>),
+        ]);
         changes.extend(live.key.map(|key| text("key", &key.to_string())));
         let mut automations = self.inner.settings_artifact(&version).await?;
         automations.push(AutomationChange::Activate(activation(&version)?));
@@ -122,7 +137,7 @@ impl Inner {
     }
 
     /// The waiting version with the settings that are chosen now, checked against what is declared and live now.
-    async fn ready(&self, plugin: &Installed, pending: &Packed) -> Result<Arc<Version>, EngineError> {
+    pub(super) async fn ready(&self, plugin: &Installed, pending: &Packed) -> Result<Arc<Version>, EngineError> {
         let kept = self.version(&plugin.name, &pending.digest).await?;
         let content = self.version(&plugin.name, &kept.content).await?;
         let mut problems = check_against(&self.store.schema(), &content.declaration).err().unwrap_or_default();
@@ -136,7 +151,7 @@ impl Inner {
     }
 
     /// What keeps the settings of a version, if it has any of its own.
-    async fn settings_artifact(&self, version: &Version) -> Result<Vec<AutomationChange>, EngineError> {
+    pub(super) async fn settings_artifact(&self, version: &Version) -> Result<Vec<AutomationChange>, EngineError> {
         if version.overrides.is_empty() {
             return Ok(Vec::new());
         }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::grant::Grant;
+use super::migration::Migration;
 use super::record::{Changes, kept, text};
 use super::report;
 use super::trust::Vetted;
@@ -31,12 +32,12 @@ pub struct InstallOptions {
 }
 
 /// A package that was read, vetted and checked.
-struct Coming {
+pub(super) struct Coming {
     publisher: String,
     bundle_version: PluginVersion,
-    content: Version,
+    pub(super) content: Version,
     artifact: Artifact,
-    packed: Packed,
+    pub(super) packed: Packed,
     vetted: Vetted,
 }
 
@@ -81,11 +82,13 @@ impl Engine {
     }
 
     /// Takes in another version of an installed plugin. If it asks for nothing that was not decided on, it is live at once;
-    /// else it waits for a grant while the version before runs on. Runs that have begun stay on theirs.
+    /// else it waits for a grant while the version before runs on. Runs that have begun stay on theirs. If its data have to be moved,
+    /// that is done first, and waited for, but not for ever: what the answer shows as `migration` tells how far it is. The same
+    /// package again lets a migration go on that has failed.
     ///
     /// # Errors
     /// As for [`Engine::install_plugin`]; [`EngineError::NotFound`] if it is not installed; [`EngineError::Conflict`] if it is
-    /// disabled, or has that version or a later one.
+    /// disabled, or has that version or a later one, or another package's migration is open; [`EngineError::MigrationFailed`].
     pub async fn upgrade_plugin(
         &self,
         caller: &Caller,
@@ -97,21 +100,34 @@ impl Engine {
         let one = self.inner.activating.lock().await;
         let plugin = self.inner.plugins.installed(id)?;
         let coming = self.inner.coming(archive, options).await?;
-        if let Some(same) = refuse_upgrade(&plugin, &coming)? {
-            return if same == Same::Live {
-                Ok(self.inner.plugin_json(&plugin))
-            } else {
-                self.regrant(caller, id, options, one).await
-            };
+        match refuse_upgrade(&plugin, &coming)? {
+            Some(Same::Live) => return Ok(self.inner.plugin_json(&plugin)),
+            Some(Same::Pending) if plugin.migration.as_ref().is_some_and(Migration::is_open) => {
+                drop(one);
+                self.go_on_migrating(caller, id).await?;
+                return self.migrated(caller, id).await;
+            }
+            Some(Same::Pending) => return self.regrant(caller, id, options, one).await,
+            None => {}
         }
+        Inner::refuse_beside_migration(&plugin)?;
         let undecided = plugin.undecided(&coming.packed);
-        if plugin.state == State::Enabled && undecided.is_empty() {
+        let moves = plugin.moves(&coming.content.declaration)?;
+        let at_once = plugin.state == State::Enabled && undecided.is_empty();
+        if at_once && moves.is_empty() {
             let brings = self.inner.upgrade_at_once(caller, &plugin, coming).await?;
             drop(one);
             return self.brought(caller, id, brings).await;
         }
-        self.inner.keep_pending(caller, coming, &mut Changes::new()).await?;
-        self.regrant(caller, id, options, one).await
+        self.inner.keep_pending(caller, coming, &mut vec![kept("migration", &None::<Migration>)]).await?;
+        if !at_once {
+            return self.regrant(caller, id, options, one).await;
+        }
+        let plugin = self.inner.plugins.installed(id)?;
+        let version = self.inner.waiting_version(&plugin).await?;
+        self.inner.begin_migration(caller, (&plugin, &version), moves, Changes::new()).await?;
+        drop(one);
+        self.migrated(caller, id).await
     }
 
     async fn regrant(
@@ -144,13 +160,13 @@ impl Engine {
 
 /// Which known version a package is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Same {
+pub(super) enum Same {
     Live,
     Pending,
 }
 
 /// Whether the package is one that is there already; what stands against it otherwise.
-fn refuse_upgrade(plugin: &Installed, coming: &Coming) -> Result<Option<Same>, EngineError> {
+pub(super) fn refuse_upgrade(plugin: &Installed, coming: &Coming) -> Result<Option<Same>, EngineError> {
     let id = &plugin.name;
     if coming.content.id != *id {
         return Err(EngineError::invalid("", format!("this is a package of `{}`, not of `{id}`", coming.content.id)));
@@ -179,17 +195,16 @@ fn refuse_upgrade(plugin: &Installed, coming: &Coming) -> Result<Option<Same>, E
             format!("`{id}` {live} is installed, which is later than {new}: `rapport plugin rollback {id}` goes back")
         }));
     }
-    if let Some(step) = coming.content.declaration.migrations.iter().find(|step| step.from >= live) {
-        let why =
-            format!("{} of `{id}` moves data from {} on, which this host cannot do", coming.bundle_version, step.from);
-        return Err(EngineError::Plugin(why));
-    }
     Ok(None)
 }
 
 impl Inner {
     /// Reads, vets and checks a package.
-    async fn coming(self: &Arc<Self>, archive: Vec<u8>, options: InstallOptions) -> Result<Coming, EngineError> {
+    pub(super) async fn coming(
+        self: &Arc<Self>,
+        archive: Vec<u8>,
+        options: InstallOptions,
+    ) -> Result<Coming, EngineError> {
         let read = tokio::task::spawn_blocking(move || {
             let package = report::read(&archive)?;
             let bundle = Bundle::of_package(&package)?;
@@ -226,6 +241,12 @@ impl Inner {
         self.commit_plugins(caller, unit).await
     }
 
+    /// The version of `plugin` that waits.
+    async fn waiting_version(&self, plugin: &Installed) -> Result<Arc<Version>, EngineError> {
+        let none = || EngineError::Conflict(format!("no version of `{}` waits", plugin.name));
+        self.version(&plugin.name, &plugin.pending.as_ref().ok_or_else(none)?.digest).await
+    }
+
     /// Makes a version live that asks for nothing more.
     async fn upgrade_at_once(
         &self,
@@ -239,6 +260,7 @@ impl Inner {
         automations.push(AutomationChange::Activate(settings::activation(&version)?));
         let mut changes =
             vec![kept("live", &packed), kept("before", &self.as_it_runs(plugin)), kept("pending", &None::<Packed>)];
+        changes.push(kept("migration", &None::<Migration>));
         changes.extend(packed.key.map(|key| text("key", &key.to_string())));
         let mut puts = vec![plugin.put(changes)];
         puts.extend(vetted.pin.map(|key| self.publisher_put(&publisher, vec![text("key", &key.to_string())])));

@@ -72,7 +72,9 @@ impl Installed {
             declined: read(record, "declined")?.unwrap_or_default(),
             granted_by: text_of(record, "granted_by"),
             granted_at: if let Value::Time(time) = record.get("granted_at") { Some(*time) } else { None },
+            migration: read(record, "migration")?,
             stopped: AtomicBool::new(matches!(state, State::Disabled | State::Uninstalled)),
+            at_work: Arc::default(),
         })
     }
 
@@ -89,7 +91,12 @@ impl Inner {
         let mut known = HashMap::new();
         for record in self.rows(OBJECT).await? {
             match Installed::of_record(&record) {
-                Ok(plugin) => drop(known.insert(plugin.name.clone(), Arc::new(plugin))),
+                Ok(mut plugin) => {
+                    if let Some(before) = self.plugins.find(&plugin.name) {
+                        plugin.at_work.clone_from(&before.at_work);
+                    }
+                    known.insert(plugin.name.clone(), Arc::new(plugin));
+                }
                 Err(why) => tracing::error!(record.id = %record.id, "the plugin {} is left out: {why}", record.id),
             }
         }

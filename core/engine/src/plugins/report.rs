@@ -8,6 +8,7 @@ use rapport_package::Package;
 use rapport_sandbox::Manifest;
 use serde_json::{Value as Json, json};
 
+use super::migration::Migration;
 use super::{Installed, Packed};
 use crate::bundle::Bundle;
 use crate::engine::{Engine, Inner};
@@ -89,7 +90,7 @@ impl Engine {
         let mut report = package_report(&package)?;
         let bundle = Bundle::of_package(&package)?;
         let (manifest, key) = (&bundle.manifest, package.signature().map(|s| s.key));
-        report["trust"] = self.inner.trust_of(&manifest.publisher, key).into();
+        report["trust"] = self.inner.trust_of(&manifest.publisher, key).as_str().into();
         report["refused"] = self.inner.vet(&package, manifest, true).err().map(|e| e.to_string()).into();
         if let Some(plugin) = self.inner.plugins.find(&manifest.id) {
             let asked = Asked::of(&manifest.declaration);
@@ -164,7 +165,7 @@ impl Inner {
             "state": plugin.state.as_str(),
             "source": "package",
             "publisher": plugin.publisher,
-            "trust": self.trust_of(&plugin.publisher, key),
+            "trust": self.trust_of(&plugin.publisher, key).as_str(),
             "key": key,
             "version": plugin.live.as_ref().map(|live| live.version.as_str()),
             "digest": plugin.live.as_ref().map(|live| live.digest),
@@ -175,6 +176,7 @@ impl Inner {
             "granted_by": plugin.granted_by,
             "granted_at": plugin.granted_at,
             "pending": pending,
+            "migration": plugin.migration.as_ref().map(Migration::to_json),
             "routes": self.snapshot.load().version(&plugin.name).map(|version| {
                 routes::to_json(&plugin.name, &version.declaration, Some(&plugin.granted))
             }),

@@ -5,6 +5,7 @@ use rapport_model::{Run, RunStatus};
 use rapport_store::{AutomationChange, RunUpdate, UnitOfWork};
 use serde_json::{Value as Json, json};
 
+use super::migration::{Migration, Way};
 use super::record::{Changes, kept, text};
 use super::{DISABLED, Installed, Packed, Plugins, State};
 use crate::engine::{Engine, Inner};
@@ -12,6 +13,16 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::operate::{RunAction, RunSelection};
 use crate::settings::activation;
+
+/// What a way back does with data that were moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MovedData {
+    /// It does not go where data were moved.
+    #[default]
+    Refuse,
+    /// Undoes what the migration has written.
+    Undo,
+}
 
 impl Engine {
     /// Switches the plugin `id` off at once: no slice of it starts, one that works ends at its next host call and leaves nothing.
@@ -75,12 +86,17 @@ impl Engine {
     }
 
     /// Makes the version of the plugin `id` live that was live before the last upgrade, with its settings. It must have been granted
-    /// what it asks for, which it was.
+    /// what it asks for, which it was. If its data were moved by the upgrade, that is undone first, slice by slice, newest first, which
+    /// `data` must have said.
     ///
     /// # Errors
-    /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if it is not enabled, or none was live before.
-    pub async fn roll_back_plugin(&self, caller: &Caller, id: &str) -> Result<Json, EngineError> {
+    /// [`EngineError::Forbidden`], [`EngineError::NotFound`]; [`EngineError::Conflict`] if it is not enabled, or none was live before, or
+    /// its data were moved; [`EngineError::MigrationFailed`] if a slice could not be undone.
+    pub async fn roll_back_plugin(&self, caller: &Caller, id: &str, data: MovedData) -> Result<Json, EngineError> {
         caller.everywhere(Act::Admin)?;
+        if let Some(moved) = self.roll_back_data(caller, id, data).await? {
+            return Ok(moved);
+        }
         let one = self.inner.activating.lock().await;
         let plugin = self.inner.plugins.installed(id)?;
         let before = plugin.before.as_ref().filter(|_| plugin.state == State::Enabled);
@@ -94,6 +110,31 @@ impl Engine {
         self.inner.go_live_with(caller, version.clone(), vec![change], vec![plugin.put(changes)]).await?;
         drop(one);
         self.brought(caller, id, version).await
+    }
+
+    /// Undoes the migration that has made the live version of the plugin `id` live, and makes the one before live; nothing, if no
+    /// data were moved.
+    async fn roll_back_data(&self, caller: &Caller, id: &str, data: MovedData) -> Result<Option<Json>, EngineError> {
+        let plugin = self.inner.plugins.installed(id)?;
+        let live = plugin.live.as_ref().map(|live| live.version.clone()).unwrap_or_default();
+        let Some(migration) = plugin.migration.as_ref().filter(|migration| migration.has_made(&live)) else {
+            Inner::refuse_beside_migration(&plugin)?;
+            return Ok(None);
+        };
+        if plugin.before.is_none() || plugin.state != State::Enabled {
+            return Err(EngineError::Conflict(format!("the plugin `{id}` has no version to go back to")));
+        }
+        if data == MovedData::Refuse {
+            let (from, to, slices) = (&migration.from, &migration.to, migration.slices);
+            return Err(EngineError::Conflict(format!(
+                "{to} has moved the data of `{id}` ({slices} slices), which {from} does not know so: `rapport plugin rollback {id} \
+                 --undo-data` undoes that first"
+            )));
+        }
+        self.inner.writable(None)?;
+        let nothing = || EngineError::Conflict(format!("the plugin `{id}` has another version by now"));
+        let done = |migration: &Migration| migration.has_made(&live);
+        self.take_back(caller, id, (Way::RollBack, &done), nothing).await.map(Some)
     }
 
     /// Takes the plugin `id` away: nothing of it runs any more, its open runs are cancelled, its grant is gone. Its records and
@@ -114,6 +155,7 @@ impl Engine {
             kept("live", &None::<Packed>),
             kept("before", &None::<Packed>),
             kept("pending", &None::<Packed>),
+            kept("migration", &None::<Migration>),
             kept("granted", &Asked::default()),
             kept("declined", &Asked::default()),
         ];
@@ -163,7 +205,7 @@ impl Inner {
     }
 
     /// The step that holds a run back whose plugin may not run.
-    pub(crate) fn held_back(run: &Run, why: &str) -> RunUpdate {
+    pub(crate) fn held_back(run: &Run, (code, why): (&'static str, String)) -> RunUpdate {
         RunUpdate {
             id: run.id,
             status: RunStatus::Paused,
@@ -172,7 +214,7 @@ impl Inner {
             wake_event: run.wake_event,
             wake_index: run.wake_index,
             finished_at: None,
-            error: Some(format!("{DISABLED} {why}")),
+            error: Some(format!("{code} {why}")),
             trace: run.trace.clone(),
         }
     }

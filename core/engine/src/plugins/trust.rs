@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rapport_model::limits::Trust;
 use rapport_model::{Digest, Value};
 use rapport_package::{Package, PublicKey};
 use rapport_sandbox::Manifest;
@@ -25,12 +26,34 @@ pub(super) struct Vetted {
 
 impl Inner {
     /// Passes if the package may come in: it is not blocked; it is signed by whom its manifest names, with the key that was pinned or
-    /// one that follows from it; or it is unsigned, that was said, and its publisher has not signed others.
+    /// one that follows from it; or it is unsigned, that was said, and its publisher has not signed others; and that is enough for the
+    /// operator.
     ///
     /// # Errors
     /// [`EngineError::Untrusted`] with the reason.
     pub(super) fn vet(&self, package: &Package, manifest: &Manifest, unsigned: bool) -> Result<Vetted, EngineError> {
         self.refuse_blocked(&package.digest())?;
+        let vetted = self.whose(package, manifest, unsigned)?;
+        let (publisher, least) = (&manifest.publisher, self.limits.packages_at_least);
+        // A key that follows from one that an admin has looked at is as good.
+        let looked_at = self.plugins.publishers.load().get(publisher).is_some_and(|known| known.trusted);
+        let trust =
+            if looked_at && vetted.key.is_some() { Trust::Trusted } else { self.trust_of(publisher, vetted.key) };
+        if trust >= least {
+            return Ok(vetted);
+        }
+        let way = match vetted.key {
+            None => "have it signed".to_owned(),
+            Some(key) => format!("look at its key, then say so: rapport plugin trust \"{publisher}\" --key {key}"),
+        };
+        Err(EngineError::Untrusted(format!(
+            "the package is {}, and the operator takes only what is {} (`limits.packages_at_least`): {way}",
+            trust.as_str(),
+            least.as_str()
+        )))
+    }
+
+    fn whose(&self, package: &Package, manifest: &Manifest, unsigned: bool) -> Result<Vetted, EngineError> {
         let publisher = &manifest.publisher;
         let pinned: Option<Publisher> = self.plugins.publishers.load().get(publisher).cloned();
         let Some(signature) = package.signature() else {
@@ -74,12 +97,12 @@ impl Inner {
     }
 
     /// How far the publisher of a package is trusted.
-    pub(super) fn trust_of(&self, publisher: &str, key: Option<PublicKey>) -> &'static str {
+    pub(super) fn trust_of(&self, publisher: &str, key: Option<PublicKey>) -> Trust {
         let known = self.plugins.publishers.load();
         match (key, known.get(publisher)) {
-            (None, _) => "unsigned",
-            (Some(key), Some(known)) if known.trusted && known.key == key => "trusted",
-            (Some(_), _) => "signed",
+            (None, _) => Trust::Unsigned,
+            (Some(key), Some(known)) if known.trusted && known.key == key => Trust::Trusted,
+            (Some(_), _) => Trust::Signed,
         }
     }
 

@@ -109,6 +109,7 @@ impl Engine {
     ) -> Result<(RunId, bool), EngineError> {
         let inner = &self.inner;
         inner.writable(None)?;
+        inner.refuse_asking(route.plugin())?;
         if let Some(until) = inner.usages.rests(route.plugin()) {
             return Err(inner.resting(route.plugin(), until));
         }
@@ -146,6 +147,7 @@ impl Inner {
     /// Answers a request that only reads.
     async fn read_route(&self, route: &FoundRoute, request: Request) -> Result<RouteReply, EngineError> {
         let (now, plugin) = (self.clock.now(), route.plugin());
+        self.refuse_asking(plugin)?;
         let admission = self.admit(plugin).map_err(|until| self.resting(plugin, until))?;
         let id = RunId(entropy::record_id(&*self.entropy, now).0);
         let inner = execute::host_at(self, (id, now), route.version.clone());

@@ -259,6 +259,7 @@ impl Player<'_> {
             What::Write(write) => self.write(write).await?,
             What::Call(call) => return self.call(call, pointer).await,
             What::Request(asked) => return self.request(asked, pointer).await,
+            What::Migrate(asked) => self.migrate(asked).await?,
             What::Answer(number, choice) => self.answer(*number, choice).await?,
             What::Crash => self.crash().await?,
             What::Http(stub) => self.stubs.tell(stub.clone()),

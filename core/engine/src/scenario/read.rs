@@ -11,8 +11,8 @@ use rapport_model::{RunStatus, Timestamp};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Expect, ExpectCount, ExpectEvents, ExpectRecord, ExpectRuns, Given, Operation, Person, Scenario, Step, What, Write,
-    below,
+    Expect, ExpectCount, ExpectEvents, ExpectRecord, ExpectRuns, Given, Migrate, Operation, Person, Scenario, Step,
+    What, Write, below,
 };
 use crate::ingest::Incoming;
 use crate::key::split_subject;
@@ -216,10 +216,10 @@ fn read_actor(all: &Members<'_>) -> Read<Person> {
 }
 
 /// The kinds of steps.
-const KINDS: [&str; 8] = ["event", "write", "call", "request", "expect", "crash", "http", "answer"];
+const KINDS: [&str; 9] = ["event", "write", "call", "request", "migrate", "expect", "crash", "http", "answer"];
 
 fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
-    step.only(&["at", "event", "write", "call", "request", "expect", "crash", "http", "answer"])?;
+    step.only(&["at", "event", "write", "call", "request", "migrate", "expect", "crash", "http", "answer"])?;
     let at = step.instant("at")?;
     let given: Vec<&str> = KINDS.into_iter().filter(|kind| step.get(kind).is_some()).collect();
     let json = given.first().and_then(|kind| step.get(kind)).unwrap_or(&Json::Null);
@@ -229,6 +229,7 @@ fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
         [] => return wrong(&step.pointer, format!("says nothing: give it one of {}, or `at`", KINDS.join(", "))),
         ["call"] | ["call", "expect"] => What::Call(call::read(step)?),
         ["request"] | ["request", "expect"] => What::Request(Box::new(request::read(step)?)),
+        ["migrate"] => read_migrate(&Members::of(json, &place)?)?,
         ["event"] => What::Event(read_event(&Members::of(json, &place)?, index)?),
         ["write"] => What::Write(read_write(&Members::of(json, &place)?)?),
         ["expect"] => What::Expect(read_expect(&Members::of(json, &place)?)?),
@@ -246,6 +247,12 @@ fn read_step(step: &Members<'_>, index: usize) -> Read<Step> {
 
 fn owned((name, value): (&String, &Json)) -> (String, Json) {
     (name.clone(), value.clone())
+}
+
+fn read_migrate(migrate: &Members<'_>) -> Read<What> {
+    migrate.only(&["plugin", "from"])?;
+    let plugin = migrate.text("plugin")?.map(str::to_owned);
+    Ok(What::Migrate(Migrate { plugin, from: migrate.needed("from")?.to_owned() }))
 }
 
 fn read_answer(answer: &Members<'_>) -> Read<What> {

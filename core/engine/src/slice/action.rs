@@ -11,7 +11,7 @@ use super::{Answer, Kept, Outbound, SliceHost, SliceLocks, Stream, Trace};
 use crate::actions::{self, Callee, Reader, ReadingHost};
 use crate::error::FieldProblem;
 use crate::invoked;
-use crate::plugins::DISABLED;
+use crate::plugins::{DISABLED, MIGRATING};
 use crate::usage::{Admission, RESTING};
 
 /// What sets the numbers of jobs apart from those of calls.
@@ -32,6 +32,9 @@ impl SliceHost {
         if let Some(plugin) = self.packed.get(&callee.name().plugin).filter(|plugin| plugin.is_stopped()) {
             let message = format!("the plugin `{}` is {}", plugin.name, plugin.state.as_str());
             return Err(HostError::permanent(DISABLED, message));
+        }
+        if let Some(why) = self.packed.get(&callee.name().plugin).and_then(|plugin| plugin.migrating()) {
+            return Err(HostError { code: MIGRATING.into(), message: why, retryable: true, ends_slice: false });
         }
         let input = fitting(&callee, name, input)?;
         Ok((callee, input))

@@ -39,7 +39,7 @@ pub(super) struct Beside {
 impl Planner<'_> {
     /// The version whose compensator takes back what `run` did: the live one, or else the one that did it.
     pub(super) async fn compensator(&self, run: &Run) -> Option<Arc<Version>> {
-        if run.automation.as_str() == UNDO {
+        if run.automation.as_str() == UNDO || self.inner.is_slice_of_migration(run).await {
             return None;
         }
         let live = self.inner.snapshot.load().version(&run.automation).cloned();

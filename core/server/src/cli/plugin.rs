@@ -2,6 +2,7 @@
 
 mod dev;
 mod install;
+mod migrate;
 mod new;
 mod package;
 mod show;
@@ -17,7 +18,7 @@ use serde_json::{Value as Json, json};
 use ureq::http::Method;
 
 use super::script::offline_sandbox;
-use super::{Common, Failure, Outcome, block_on, test};
+use super::{Common, Failure, Outcome, block_on, replay, test};
 use crate::client::{Address, Call};
 
 /// What can be done with plugins.
@@ -49,6 +50,8 @@ pub(super) enum PluginCommand {
         #[command(flatten)]
         options: test::Options,
     },
+    /// Plays a run again with a built plugin on this machine: each call is answered as it was then, and has no effect.
+    Replay(replay::PluginArgs),
     /// Makes a key to sign packages with. Its secret half goes to a file that you alone can read, and nowhere else.
     Keygen {
         /// The file to write.
@@ -69,14 +72,11 @@ pub(super) enum PluginCommand {
     /// Installs a package on a server. Nothing of it runs before it is granted.
     Install(install::InstallArgs),
     /// Takes in a later version. One that asks for more than was granted waits, and the version before runs on.
-    Upgrade(install::InstallArgs),
+    Upgrade(migrate::UpgradeArgs),
     /// Grants what a plugin waits for.
     Grant(install::GrantArgs),
     /// Makes the version live that was live before the last upgrade.
-    Rollback {
-        /// The plugin.
-        id: String,
-    },
+    Rollback(migrate::RollbackArgs),
     /// Switches a plugin off at once: what works of it ends at its next host call and leaves nothing.
     Disable {
         /// The plugin.
@@ -122,6 +122,7 @@ pub(super) enum PluginCommand {
 pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
     match command {
         PluginCommand::Test { dir, options } => return test::plugin(common, dir, *options),
+        PluginCommand::Replay(args) => return replay::plugin(common, args),
         PluginCommand::New(args) => new::run(common, args)?,
         PluginCommand::Dev { dir, options } => return dev::run(common, dir, *options),
         PluginCommand::Build { dir } => check_folder(common, dir, Some(build(dir, Care::Full)?))?,
@@ -132,7 +133,8 @@ pub(super) fn run(common: &Common, command: &PluginCommand) -> Outcome {
         PluginCommand::Rotate(args) => package::rotate(common, args)?,
         PluginCommand::Inspect { file } => package::inspect(common, file)?,
         PluginCommand::Install(args) => install::take_in(common, args, install::Coming::First)?,
-        PluginCommand::Upgrade(args) => install::take_in(common, args, install::Coming::Later)?,
+        PluginCommand::Upgrade(args) => migrate::upgrade(common, args)?,
+        PluginCommand::Rollback(args) => migrate::roll_back(common, args)?,
         PluginCommand::Grant(args) => install::grant(common, args)?,
         PluginCommand::Uninstall(args) => install::uninstall(common, args)?,
         steer => on_server(common, steer)?,
@@ -151,7 +153,6 @@ fn on_server(common: &Common, command: &PluginCommand) -> Result<(), Failure> {
         client.json(&Method::PUT, &call)
     };
     match command {
-        PluginCommand::Rollback { id } => common.output().show(&act(id, "rollback")?, show::plugin),
         PluginCommand::Disable { id } => common.output().show(&act(id, "disable")?, show::plugin),
         PluginCommand::Enable { id } => common.output().show(&act(id, "enable")?, show::plugin),
         PluginCommand::Show { id } => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use rapport_sandbox::Sandbox;
 
-use super::{Common, Failure, Outcome, backtest, check, test, versions};
+use super::{Common, Failure, Outcome, backtest, check, replay, test, versions};
 use crate::app;
 use crate::config::Flags;
 
@@ -41,6 +41,8 @@ pub(super) enum ScriptCommand {
     Versions(versions::VersionsArgs),
     /// Plays a period of the past again with a script, and says what would have been different. Writes and sends nothing.
     Backtest(backtest::BacktestArgs),
+    /// Plays a run again with a script on this machine: each call is answered as it was then, and has no effect.
+    Replay(replay::ScriptArgs),
 }
 
 pub(super) fn run(common: &Common, command: &ScriptCommand) -> Outcome {
@@ -53,6 +55,7 @@ pub(super) fn run(common: &Common, command: &ScriptCommand) -> Outcome {
         ScriptCommand::Diff(args) => versions::diff(common, args),
         ScriptCommand::Versions(args) => versions::versions(common, args),
         ScriptCommand::Backtest(args) => backtest::run(common, args),
+        ScriptCommand::Replay(args) => replay::script(common, args),
     }
 }
 

@@ -5,12 +5,14 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodFilter;
-use rapport_engine::{Grant, InstallOptions};
+use rapport_engine::{Grant, InstallOptions, MovedData};
 use rapport_package::ARCHIVE_BYTES_MAX;
 use serde::Deserialize;
+use serde_json::Value as Json;
 
+use super::backtests::SCRATCH_FOLDER;
 use super::extract::{Auth, Params, expect_media, read_body, read_typed};
 use super::page::list_response;
 use super::{Answer, Api, Route, json_response};
@@ -20,6 +22,7 @@ use crate::problem::Problem;
 const MEDIA: [&str; 2] = ["application/octet-stream", "application/gzip"];
 const ARCHIVE: &str = "Archive";
 const UNSIGNED: &str = "`true` takes a package that nobody signed";
+const DRY_RUN: &str = "`true` says what its migrations would do to the data, on a copy, and changes nothing";
 const GRANT_ALL: &str = "`true` grants all that it asks for in the same step";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -45,11 +48,14 @@ fn packages() -> Vec<Route> {
             .about("plugins", "Installs the package of a plugin. Nothing of it runs before it is granted")
             .answers(201, "The plugin: `waiting` with what it asks for, or `enabled`"),
         takes(Route::new(MethodFilter::PUT, "/v1/plugins/{id}", "admin", upgrade))
+            .query("dry_run", "boolean", DRY_RUN)
             .about(
                 "plugins",
-                "Takes in a later version. One that asks for nothing more is live at once; else it is `pending` until granted",
+                "Takes in a later version. One that asks for nothing more is live at once; else it is `pending` until granted. If \
+                 its data have to be moved, that is done first; the same package again lets a migration go on that has failed",
             )
-            .answers(200, "The plugin"),
+            .answers(200, "The plugin, or what would be done")
+            .answers(202, "The plugin: `migration` tells how far it is"),
     ]
 }
 
@@ -68,10 +74,20 @@ fn installed() -> Vec<Route> {
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/grant", "admin", grant)
             .about("plugins", "Grants what the waiting version asks for, all or these items, and makes it live")
             .takes("application/json", "Grant")
-            .answers(200, "The plugin"),
+            .answers(200, "The plugin")
+            .answers(202, "The plugin: `migration` tells how far it is"),
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/rollback", "admin", roll_back)
+            .query("undo_data", "boolean", "`true` undoes what the upgrade's migration has written, if it had one")
             .about("plugins", "Makes the version live that was live before the last upgrade")
-            .answers(200, "The plugin"),
+            .answers(200, "The plugin")
+            .answers(202, "The plugin: `migration` tells how far it is"),
+        Route::new(MethodFilter::POST, "/v1/plugins/{id}/abandon", "admin", abandon)
+            .about(
+                "plugins",
+                "Gives up an upgrade of which a migration is open: what its slices have written is undone, newest first",
+            )
+            .answers(200, "The plugin")
+            .answers(202, "The plugin: `migration` tells how far it is"),
         Route::new(MethodFilter::POST, "/v1/plugins/{id}/disable", "admin", disable)
             .about(
                 "plugins",
@@ -123,6 +139,20 @@ struct KeyBody {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct UpgradeParams {
+    unsigned: bool,
+    grant_all: bool,
+    dry_run: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RollBackParams {
+    undo_data: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct BlockBody {
     reason: String,
 }
@@ -153,13 +183,24 @@ async fn upgrade(
     State(api): State<Api>,
     Auth(caller): Auth,
     Path(id): Path<String>,
-    Params(options): Params<InstallOptions>,
+    Params(UpgradeParams { unsigned, grant_all, dry_run }): Params<UpgradeParams>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let bytes = archive(&api, &headers, body).await?;
-    let plugin = api.engine.upgrade_plugin(&caller, &id, bytes, options).await?;
-    Ok(json_response(StatusCode::OK, &plugin))
+    let options = InstallOptions { unsigned, grant_all };
+    if dry_run {
+        let folder = api.data.join(SCRATCH_FOLDER);
+        let told = api.engine.rehearse_upgrade(&caller, &id, bytes, (options, folder)).await?;
+        return Ok(json_response(StatusCode::OK, &told));
+    }
+    Ok(moved(&api.engine.upgrade_plugin(&caller, &id, bytes, options).await?))
+}
+
+/// A plugin whose data may still be on their way.
+fn moved(plugin: &Json) -> Response {
+    let open = matches!(plugin["migration"]["state"].as_str(), Some("running" | "taking_back"));
+    json_response(if open { StatusCode::ACCEPTED } else { StatusCode::OK }, plugin)
 }
 
 async fn list(State(api): State<Api>, Auth(caller): Auth) -> Answer {
@@ -178,11 +219,21 @@ async fn grant(
     body: Body,
 ) -> Answer {
     let grant: Grant = read_typed(&api, &headers, body).await?;
-    Ok(json_response(StatusCode::OK, &api.engine.grant_plugin(&caller, &id, &grant).await?))
+    Ok(moved(&api.engine.grant_plugin(&caller, &id, &grant).await?))
 }
 
-async fn roll_back(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
-    Ok(json_response(StatusCode::OK, &api.engine.roll_back_plugin(&caller, &id).await?))
+async fn roll_back(
+    State(api): State<Api>,
+    Auth(caller): Auth,
+    Path(id): Path<String>,
+    Params(RollBackParams { undo_data }): Params<RollBackParams>,
+) -> Answer {
+    let data = if undo_data { MovedData::Undo } else { MovedData::Refuse };
+    Ok(moved(&api.engine.roll_back_plugin(&caller, &id, data).await?))
+}
+
+async fn abandon(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
+    Ok(moved(&api.engine.abandon_upgrade(&caller, &id).await?))
 }
 
 async fn disable(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {

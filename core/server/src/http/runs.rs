@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::extract::{Auth, Params, page_rows, read_body, read_json, read_typed};
 use super::page::list_response;
-use super::{Answer, Api, Route, json_response};
+use super::{Answer, Api, Route, SCRATCH_FOLDER, json_response};
 use crate::problem::Problem;
 use crate::strict_json;
 
@@ -39,6 +39,9 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(MethodFilter::GET, "/v1/runs/{id}/explain", "read", explain)
             .about("runs", "Says why a run came about, back to the outside event, and what came of it")
             .answers(200, "The run, the chain of its causes, and the tree of what it changed and started"),
+        Route::new(MethodFilter::POST, "/v1/runs/{id}/tape", "admin", tape)
+            .about("runs", "Gives the tape of a run: its input and all that its calls returned, with which `plugin replay` plays it elsewhere")
+            .answers(200, "The tape; it holds what the run read"),
         Route::new(MethodFilter::POST, "/v1/runs/{id}/retry", "write", retry)
             .about("runs", "Starts a dead or cancelled run again; `from` a call of its journal, `on` the active version")
             .takes("application/json", "Retry")
@@ -122,6 +125,11 @@ async fn get(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>)
 async fn explain(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
     let json = api.engine.explain_run(&caller, &id).await.map_err(Problem::of_query)?;
     Ok(json_response(StatusCode::OK, &json))
+}
+
+async fn tape(State(api): State<Api>, Auth(caller): Auth, Path(id): Path<String>) -> Answer {
+    let folder = api.data.join(SCRATCH_FOLDER);
+    Ok(json_response(StatusCode::OK, &api.engine.tape(&caller, &id, &folder).await?))
 }
 
 async fn one(api: Api, caller: Caller, action: RunAction, id: String) -> Answer {

@@ -37,10 +37,12 @@ impl Committer {
         Ok(self.conn.transact(statements).await?)
     }
 
-    /// Forgets the answers that have expired, and how often locks were taken that nobody has taken for a day. No unit needs
-    /// them: a key that has expired counts as new, and no slice lasts that long.
+    /// Forgets the answers that have expired, the journals of ended runs whose time is up, and how often locks were taken that
+    /// nobody has taken for a day. No unit needs them: a key that has expired counts as new, and no slice lasts that long.
     pub(super) async fn purge(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let text = "delete from idempotency where expires_at <= $1";
+        let journals = "delete from journal where run in (select run from journal where kept_until <= $1)";
+        self.conn.execute(Query::new(journals, vec![Cell::Int(now.micros())])).await?;
         let old = "delete from named_lock where taken_at <= $1";
         self.conn.execute(Query::new(old, vec![Cell::Int(now.plus_micros(-LOCK_AGE_MICROS).micros())])).await?;
         Ok(self.conn.execute(Query::new(text, vec![Cell::Int(now.micros())])).await?)

@@ -126,7 +126,7 @@ async fn a_backup_of_a_newer_program_is_refused(world: World) {
 /// What takes a database back to schema version 2.
 const TO_VERSION_2: &str = "drop table search_term; drop table search_fill; drop table blob; drop table named_lock; drop table awaited; drop table effect; \
     drop index run_held; drop index run_paused; drop index run_cancelled; drop index run_skipped; \
-    drop index run_waiting_place; drop index run_retrying_place; \
+    drop index run_waiting_place; drop index run_retrying_place; drop index journal_kept; alter table journal drop column kept_until; \
     alter table run drop column wake_index; update meta set value = '2' where key = 'schema_version';";
 const WAIT_SQLITE: &str = "create table wait (run blob not null constraint wait_pk primary key, type text not null, \
     field text not null, value text not null, after integer not null) strict, without rowid";

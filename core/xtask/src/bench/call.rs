@@ -22,7 +22,8 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         if manifest.exists() {
             let text = output(cargo().args(["bench", "--package", name, "--bench", "call"]))?;
             let found = times(&text);
-            figures.extend(found.iter().filter_map(|(bench, micros)| sandbox_figure(bench, *micros)));
+            let bare = found.iter().find(|(bench, _)| bench.starts_with("bare")).map(|(_, micros)| *micros);
+            figures.extend(found.iter().filter_map(|(bench, micros)| sandbox_figure(bench, (*micros, bare))));
             figures.extend(engine_figures(&found));
         }
     }
@@ -33,11 +34,15 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
 }
 
 /// A call of the sandbox alone, with a host that does nothing. Checks are no calls.
-fn sandbox_figure(bench: &str, micros: f64) -> Option<Figure> {
+fn sandbox_figure(bench: &str, (micros, bare): (f64, Option<f64>)) -> Option<Figure> {
     let figure = Figure::new(format!("call, sandbox alone: {bench}"), micros, "µs");
     match bench.split(':').next() {
         Some("script") if !bench.contains("check") => Some(figure.under(15.0)),
-        Some("plugin") => Some(figure.under(60.0)),
+        // The floor is the same component in bare wasmtime.
+        Some("plugin") => Some(match bare {
+            Some(bare) => figure.floor(bare).under(60.0),
+            None => figure.under(60.0),
+        }),
         _ => None,
     }
 }

@@ -73,16 +73,28 @@ fn installed(binary: &Path, lab: &Lab) -> Result<Figure> {
         .under(2.0))
 }
 
-/// A start with fifty plugins beside one with none; the worst of several counts.
+/// The component `component` with a section of its own, so that it has another digest than the others.
+fn apart(component: &[u8], n: usize) -> Vec<u8> {
+    let text = format!("number {n:04}");
+    let length = |part: &str| u8::try_from(part.len()).unwrap_or(0);
+    let name = "bench";
+    let mut all = component.to_vec();
+    // A custom section: 0, the length of all that follows, the name with its length, the content.
+    all.extend([0, 1 + length(name) + length(&text), length(name)]);
+    all.extend(name.bytes().chain(text.bytes()));
+    all
+}
+
+/// A start with fifty plugins, each of a component of its own, beside one with none; the worst of several counts.
 fn started(binary: &Path, lab: &Lab, hello: &Path) -> Result<Figure> {
     let manifest = std::fs::read_to_string(hello.join("plugin.toml"))?;
+    let component = std::fs::read(hello.join("hello.wasm")).context("the plugin is not built")?;
     let plugins = lab.folder().join("plugins");
     for n in 0..PLUGINS {
         let (id, folder) = (format!("hello-{n}"), plugins.join(format!("hello-{n}")));
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("plugin.toml"), manifest.replacen("id = \"hello\"", &format!("id = \"{id}\""), 1))?;
-        let component = folder.join(format!("{id}.wasm"));
-        std::fs::copy(hello.join("hello.wasm"), component).context("the plugin is not built")?;
+        std::fs::write(folder.join(format!("{id}.wasm")), apart(&component, n))?;
     }
     let worst = |name: &str, arguments: &[String]| -> Result<Duration> {
         let data = lab.folder().join(name);

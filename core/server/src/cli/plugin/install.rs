@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use ureq::http::Method;
 
-use super::{package, show};
+use super::{migrate, package, show};
 use crate::cli::{Common, Failure};
 use crate::client::{Address, Call, Client};
 use crate::output;
@@ -21,13 +21,13 @@ const PAGE_ROWS: &str = "1000";
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InstallArgs {
     /// The package.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// `all`, or a TOML file with `items = ["customer:read", …]`. Asked for at a terminal if it is not given.
     #[arg(long, value_name = "all|FILE")]
     grant: Option<String>,
     /// Takes a package that nobody signed.
     #[arg(long)]
-    unsigned: bool,
+    pub(super) unsigned: bool,
 }
 
 /// `plugin grant`.
@@ -99,7 +99,7 @@ pub(super) fn take_in(common: &Common, args: &InstallArgs, coming: Coming) -> Re
             plugin = client.post(&Address::of(&["v1", "plugins", &id, "grant"]).text(), &grant)?;
         }
     }
-    common.output().show(&plugin, show::plugin);
+    common.output().show(&migrate::ended(&client, &id, plugin)?, show::plugin);
     Ok(())
 }
 
@@ -109,8 +109,9 @@ pub(super) fn grant(common: &Common, args: &GrantArgs) -> Result<(), Failure> {
         Some(file) => json!({ "items": read_grant(file)? }),
         None => json!({ "all": true }),
     };
-    let plugin = common.client()?.post(&Address::of(&["v1", "plugins", &args.id, "grant"]).text(), &body)?;
-    common.output().show(&plugin, show::plugin);
+    let client = common.client()?;
+    let plugin = client.post(&Address::of(&["v1", "plugins", &args.id, "grant"]).text(), &body)?;
+    common.output().show(&migrate::ended(&client, &args.id, plugin)?, show::plugin);
     Ok(())
 }
 
@@ -132,7 +133,7 @@ fn read_grant(file: &Path) -> Result<Vec<String>, Failure> {
     Ok(read.items)
 }
 
-fn send(client: &Client, method: &Method, address: Address, bytes: &[u8]) -> Result<Json, Failure> {
+pub(super) fn send(client: &Client, method: &Method, address: Address, bytes: &[u8]) -> Result<Json, Failure> {
     let call = Call { path: address.text(), body: Some(bytes), media: "application/octet-stream", ..Call::default() };
     client.json(method, &call)
 }

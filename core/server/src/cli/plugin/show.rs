@@ -69,7 +69,12 @@ pub(super) fn plugin(plugin: &Json) -> String {
     if let Some(map) = shown.as_object_mut() {
         map.remove("notices");
         map.retain(|_, value| !value.is_null());
-        for (name, told) in [("usage", usage(&plugin["usage"])), ("circuit", circuit(&plugin["circuit"]))] {
+        let lines = [
+            ("usage", usage(&plugin["usage"])),
+            ("circuit", circuit(&plugin["circuit"])),
+            ("migration", migration(&plugin["migration"])),
+        ];
+        for (name, told) in lines {
             if let (Some(value), Some(told)) = (map.get_mut(name), told) {
                 *value = told.into();
             }
@@ -79,7 +84,8 @@ pub(super) fn plugin(plugin: &Json) -> String {
     for notice in notices {
         let _ = write!(text, "\nnotice: {}", plain(&notice));
     }
-    if plugin["pending"].is_object() {
+    let moves = matches!(plugin["migration"]["state"].as_str(), Some("running" | "failed" | "taking_back"));
+    if plugin["pending"].is_object() && !moves {
         let id = plugin["id"].as_str().unwrap_or_default();
         let version = plugin["pending"]["version"].as_str().unwrap_or_default();
         let runs =
@@ -102,6 +108,19 @@ fn usage(usage: &Json) -> Option<String> {
         millis("wall_micros")?,
         millis("host_micros")?,
     ))
+}
+
+/// How far a migration is, in one line.
+fn migration(migration: &Json) -> Option<String> {
+    let text = |name: &str| migration[name].as_str().unwrap_or_default();
+    let (from, to, slices) = (text("from"), text("to"), migration["slices"].as_u64()?);
+    let place = if text("cursor").is_empty() { String::new() } else { format!(", cursor `{}`", text("cursor")) };
+    Some(match text("state") {
+        "running" => format!("{from} → {to} is under way since {}: {slices} slices done{place}", text("since")),
+        "taking_back" => format!("{from} → {to} is taken back: {slices} slices were done"),
+        "failed" => format!("{from} → {to} failed at {}", text("error")),
+        _ => format!("{from} → {to} done at {} in {slices} slices", text("ended_at")),
+    })
 }
 
 /// Whether a plugin is left alone, in one line.
@@ -162,6 +181,21 @@ mod tests {
         state    enabled
         usage    since the start 3 calls, 4000 fuel, 1152 KiB of memory at most, 9 ms of which 2 ms in the host, 5 traps, 0 refusals
         ");
+    }
+
+    #[test]
+    fn a_migration_is_one_line() {
+        let at = |state: &str| {
+            let migration = json!({
+                "state": state, "from": "0.1.0", "to": "0.2.0", "slices": 3, "cursor": "k", "since": "2026-03-01T12:00:00Z",
+                "ended_at": "2026-03-01T12:00:09Z", "error": "0.1.0 → 0.2.0, slice 4: no",
+            });
+            plugin(&json!({ "migration": migration, "pending": {"version": "0.2.0"} }))
+        };
+        let under_way = "migration  0.1.0 → 0.2.0 is under way since 2026-03-01T12:00:00Z: 3 slices done, cursor `k`";
+        assert!(at("running").contains(under_way), "{}", at("running"));
+        assert!(at("failed").contains("0.1.0 → 0.2.0 failed at 0.1.0 → 0.2.0, slice 4: no"), "{}", at("failed"));
+        assert!(at("done").contains("done at 2026-03-01T12:00:09Z in 3 slices"), "{}", at("done"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::unit::JournalStep;
 
 const INSERT_JOURNAL: &str = "insert into journal (run, slice, entries) ";
 const JOURNAL_KINDS: [Kind; 3] = [Kind::Id, Kind::Int, Kind::Text];
+const INSERT_LAST: &str = "insert into journal (run, slice, entries, kept_until) ";
+const LAST_KINDS: [Kind; 4] = [Kind::Id, Kind::Int, Kind::Text, Kind::Int];
 /// The places of one slice's waits begin at a multiple of this, so that those of the slice before, which go in the same statement on
 /// PostgreSQL, have other ones.
 pub(crate) const WAIT_PLACES: i64 = 64;
@@ -22,7 +24,7 @@ const DELETE_WAIT: &str = "delete from awaited where run in (";
 /// The statements of these steps. A run takes one step in a group: between two it has to run.
 pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Vec<Statement> {
     let (mut appended, mut waits, mut ended, mut woken) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut cut = Vec::new();
+    let (mut cut, mut last) = (Vec::new(), Vec::new());
     for (run, step) in steps {
         let id = Cell::Id(run.0);
         match step {
@@ -47,8 +49,13 @@ pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Ve
                 }
                 woken.push(id);
             }
-            JournalStep::Clear => {
-                ended.push(id.clone());
+            JournalStep::End { slice, entries, kept_until } => {
+                match kept_until {
+                    Some(until) => {
+                        last.extend([id.clone(), Cell::Int(*slice), Cell::text(entries), Cell::Int(until.micros())]);
+                    }
+                    None => ended.push(id.clone()),
+                }
                 woken.push(id);
             }
         }
@@ -59,6 +66,7 @@ pub(super) fn statements(steps: &[(RunId, JournalStep)], dialect: Dialect) -> Ve
         Dialect::Postgres => RowStatement::new(CUT_JOURNAL, CUT_JOURNAL_END, &JOURNAL_KINDS),
     };
     all.extend(cuts.writes(dialect, cut));
+    all.extend(RowStatement::new(INSERT_LAST, "", &LAST_KINDS).writes(dialect, last));
     all.extend(RowStatement::new(DELETE_JOURNAL, ")", &[Kind::Id]).writes(dialect, ended));
     all.extend(RowStatement::new(DELETE_WAIT, ")", &[Kind::Id]).writes(dialect, woken));
     all.extend(RowStatement::new(INSERT_WAIT, "", &WAIT_KINDS).writes(dialect, waits));
