@@ -118,9 +118,11 @@ async fn a_damaged_backup_is_refused_and_leaves_nothing(world: World) {
 async fn a_backup_of_a_newer_program_is_refused(world: World) {
     let folder = backed_up(&world).await;
     let version = Store::schema_version();
-    replace(&folder.join("manifest.json"), &format!("\"schema_version\": {version}"), "\"schema_version\": 9");
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let newer = manifest.replace(&format!("\"schema_version\": {version}"), "\"schema_version\": 9999");
+    std::fs::write(folder.join("manifest.json"), newer).unwrap();
     let refused = Store::restore(&folder, &empty(&world).database).await;
-    assert!(matches!(refused, Err(StoreError::Newer { found: 9, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 9_999, .. })), "{refused:?}");
 }
 
 /// What takes a database back to schema version 2.
