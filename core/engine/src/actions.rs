@@ -36,6 +36,7 @@ use crate::key::{self, Key, split_subject};
 use crate::plugins;
 use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::routes;
+use crate::slice::SliceHost;
 
 /// The code of a call of what is no action.
 pub(crate) const UNKNOWN: &str = "unknown_action";
@@ -218,12 +219,15 @@ pub(crate) fn work(guest: GuestEvent) -> Work {
     routes::request_in(&guest.event).map_or_else(|| guest.into(), Work::Request)
 }
 
-/// Holds what a slice answered against the action that `event` calls, or the request that it stands for: its output becomes the run's
-/// result, or its failure.
-pub(crate) fn judge(version: &Version, event: &Event, report: &mut SliceReport, reply: &mut Json) {
+/// Holds what a slice answered against the action that `event` calls, the request that it stands for, or what slices of migrations may
+/// do: its output becomes the run's result, or its failure.
+pub(crate) fn judge(version: &Version, event: &Event, report: &mut SliceReport, host: &mut SliceHost) {
+    if let Some(step) = plugins::slice_in(event) {
+        return plugins::judge_slice(&step, report, host);
+    }
     if let Output::Response(_) = &report.output {
         match routes::read_response(std::mem::take(&mut report.output)) {
-            Ok(response) => *reply = response.to_json(),
+            Ok(response) => host.reply = response.to_json(),
             Err(failure) => report.outcome = Err(failure),
         }
         return;
@@ -232,7 +236,7 @@ pub(crate) fn judge(version: &Version, event: &Event, report: &mut SliceReport, 
     let Output::Json(text) = std::mem::take(&mut report.output) else { return };
     if report.outcome.is_ok() {
         match read_output(version.declaration.action(&call.action), &call.action, &text) {
-            Ok(output) => *reply = output,
+            Ok(output) => host.reply = output,
             Err(failure) => report.outcome = Err(failure),
         }
     }

@@ -37,7 +37,7 @@ use crate::gate::{Act, Caller};
 use crate::registry::Version;
 use crate::replay::{self, Deeds, Replay};
 use crate::schema::changes_of;
-use crate::scratch::Scratch;
+use crate::scratch::{Ground, Scratch};
 
 use self::play::{Parts, Played, Player};
 use self::recording::Recording;
@@ -446,8 +446,7 @@ impl Work {
     ) -> Result<Prepared, EngineError> {
         let scratch = Scratch::below(&self.new.folder)?;
         let clock = Arc::new(SetClock::at(self.new.since));
-        let engine = self.ground(clock.clone()).open(&scratch).await?;
-        engine.inner.store.borrow_blobs(self.live.store.clone());
+        let engine = Ground::over(&self.live, (clock.clone(), self.backtest.id.as_bytes()), &scratch).await?;
         furnish::declare(&engine.inner, snapshot.schema()).await?;
         let declared = changes_of(&engine.inner.store.schema(), &self.candidate.declaration);
         furnish::add(&engine.inner, declared).await?;

@@ -220,8 +220,8 @@ async fn slice(
             return Ok(failure_unit(inner, run, &report, &empty_trace(inner)).into());
         }
     };
-    let moves = plugins::slice_in(&event);
-    if moves.is_none() && (version.waits() || actions::starts_at(&event).is_some()) {
+    let moves = plugins::slice_in(&event).is_some();
+    if !moves && (version.waits() || actions::starts_at(&event).is_some()) {
         return waiting::slice(inner, (run, &event), version, (locks, admission)).await;
     }
     let (record, current) = subject_record(inner, &event).await?;
@@ -236,10 +236,7 @@ async fn slice(
     }
     let guest_event = GuestEvent { event: event.clone(), record };
     let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
-    match &moves {
-        Some(step) => plugins::judge_slice(step, &mut report, &mut host),
-        None => actions::judge(&version, &event, &mut report, &mut host.reply),
-    }
+    actions::judge(&version, &event, &mut report, &mut host);
     inner.count(&version, &report, (&host.trace, admission));
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);
@@ -252,7 +249,7 @@ async fn slice(
         return Ok(failure_unit(inner, run, &report, &host.trace).into());
     }
     let mut done = success_unit(inner, run, &report, host);
-    if moves.is_some() {
+    if moves {
         // Data look otherwise; nothing has happened that anybody should react to.
         done.unit.triggers = Triggers::Skip;
     }

@@ -14,9 +14,9 @@ use rapport_model::{Clock, FileRules, Limits};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Database, Durability, Store, StoreConfig};
 
-use crate::effects::transport::Transport;
-use crate::engine::{Engine, EngineConfig};
-use crate::entropy::Entropy;
+use crate::effects::transport::{Capture, Transport};
+use crate::engine::{Engine, EngineConfig, Inner};
+use crate::entropy::{Entropy, SeededEntropy};
 use crate::error::EngineError;
 
 /// The file of a scratch workspace in its folder.
@@ -91,5 +91,28 @@ impl Ground {
             files: self.files.clone(),
         };
         Engine::start(config, store, self.sandbox.clone(), clock).await
+    }
+
+    /// Opens the workspace in `scratch` for records of `live`: under its limits, on `clock`, with ids from `seed`. Nothing leaves it; the
+    /// bytes of files are those of `live`.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(crate) async fn over(
+        live: &Inner,
+        (clock, seed): (Arc<SetClock>, &[u8]),
+        scratch: &Scratch,
+    ) -> Result<Engine, EngineError> {
+        let ground = Self {
+            sandbox: live.sandbox.clone(),
+            limits: live.limits.clone(),
+            clock,
+            entropy: Arc::new(SeededEntropy::new(seed)),
+            transport: Arc::new(Capture),
+            files: (*live.files).clone(),
+        };
+        let engine = ground.open(scratch).await?;
+        engine.inner.store.borrow_blobs(live.store.clone());
+        Ok(engine)
     }
 }

@@ -19,6 +19,7 @@ on_both!(
     a_grant_moves_the_data_too,
     the_ways_around_are_closed,
     killed_in_every_slice_it_goes_on_and_does_none_twice,
+    a_slice_is_played_again_from_its_tape,
     an_admin_moves_data_on_the_command_line,
     a_folder_does_not_move_data,
 );
@@ -360,6 +361,23 @@ async fn killed_at(place: &str, database: Database) {
     assert_eq!(plugin["migration"]["slices"], 3, "{place}");
     assert_eq!(all(&server.client).await, MOVED, "{place}");
     assert_eq!(server.stop().await, 0);
+}
+
+async fn a_slice_is_played_again_from_its_tape(database: Database) {
+    let app = workspace(database).await;
+    upgrade(&app, "0.2.0").await.expect(200);
+    let folder = app.folder.path().join("cards");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("plugin.toml"), manifest("0.2.0", &MOVES[..1], "")).unwrap();
+    std::fs::copy(env!("MOVER_COMPONENT"), folder.join("cards.wasm")).unwrap();
+    for run in slices(&app, "").await {
+        let arguments =
+            ["--json", "plugin", "replay", run["id"].as_str().unwrap(), "--plugin", folder.to_str().unwrap()];
+        let told = rapport(&arguments).to(&app, &app.folder.path().join("key")).run().expect(0).output;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&told["verdict"], &told["remarks"]), (&json!("same"), &json!([])), "{told}");
+        assert!(told["output"]["done"] == true || told["output"]["cursor"].is_string(), "{told}");
+    }
 }
 
 async fn an_admin_moves_data_on_the_command_line(database: Database) {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::actions::{ADA, TILL, call, customer, till};
 use crate::client::{Client, Request};
 use crate::harness::{Database, TestApp, on_both, order_paid};
+use crate::keeping::asked;
 use crate::process::{Outcome, rapport};
 use crate::waiting::{clock, completed, later, waiting};
 
@@ -15,6 +16,7 @@ on_both!(
     a_run_that_failed_is_played_up_to_its_failure,
     a_run_that_waited_is_played_whole,
     a_run_that_waits_is_played_as_far_as_it_came,
+    a_run_that_read_a_file_has_it_as_it_was,
     a_journal_is_kept_as_long_as_the_operator_says,
     a_tape_is_not_for_everybody,
     what_is_no_tape_is_refused,
@@ -153,6 +155,18 @@ async fn a_run_that_waits_is_played_as_far_as_it_came(database: Database) {
     let told = replayed(&app, &run, "till", 0);
     assert_eq!((&told["verdict"], &told["recorded"]["status"]), (&json!("same"), &json!("waiting")), "{told}");
     assert_eq!(calls(&told), ["sleep"]);
+}
+
+async fn a_run_that_read_a_file_has_it_as_it_was(database: Database) {
+    let app = TestApp::on(database).keeper_plugin("keeper", &["file:read", "file:write"], "").start().await;
+    let put = asked(&app, "keeper", "1", json!([["put", "a.txt", "text/plain", "Dear Ada", ""]])).await;
+    let read = json!([["read", put[0], 0, 100], ["info", put[0]]]);
+    assert_eq!(asked(&app, "keeper", "2", read).await[0], "Dear Ada");
+    let run = app.runs("automation=keeper").await[0]["id"].as_str().unwrap().to_owned();
+    asked(&app, "keeper", "3", json!([["remove", put[0]]])).await;
+    let told = replayed(&app, &run, "keeper", 0);
+    assert_eq!((&told["verdict"], &told["remarks"]), (&json!("same"), &json!([])), "{told}");
+    assert_eq!(calls(&told), ["files.read", "files.info", "update"]);
 }
 
 async fn a_journal_is_kept_as_long_as_the_operator_says(database: Database) {

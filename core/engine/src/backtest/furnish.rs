@@ -7,36 +7,18 @@ use rapport_model::automation::Declaration;
 use rapport_model::name::RecordEventKind;
 use rapport_model::schema::{Origin, SchemaChange};
 use rapport_model::standard::KV_OBJECT;
-use rapport_model::time::SetClock;
 use rapport_model::{
     Actor, AutomationId, Digest, Event, EventType, FieldKind, Name, ObjectDef, Record, Schema, Value, file,
 };
 use rapport_store::{Direction, EventQuery, Snapshot, UnitOfWork};
 
+use super::Progress;
 use super::recording::{Before, ChangeKind, PAGE, Recording, change_of, key};
-use super::{Progress, Work};
-use crate::effects::transport::Capture;
 use crate::engine::{Engine, Inner};
-use crate::entropy::SeededEntropy;
 use crate::error::EngineError;
 use crate::registry::{AutomationKind, Version};
 use crate::schema::changes_of;
-use crate::scratch::Ground;
 use crate::settings::elsewhere;
-
-impl Work {
-    /// What the scratch workspace goes by.
-    pub(super) fn ground(&self, clock: Arc<SetClock>) -> Ground {
-        Ground {
-            sandbox: self.live.sandbox.clone(),
-            limits: self.live.limits.clone(),
-            clock,
-            entropy: Arc::new(SeededEntropy::new(self.backtest.id.as_bytes())),
-            transport: Arc::new(Capture),
-            files: (*self.live.files).clone(),
-        }
-    }
-}
 
 /// What the log says of which version is live: an activation names a digest, a deactivation none.
 pub(crate) fn switch_of(event: &Event) -> Option<(AutomationId, Option<Digest>)> {

@@ -58,7 +58,7 @@ pub(super) async fn slice(
     slice_host.locks = locks;
     let (journaled, guest_event) = begun(slice_host, (run, event), (journal, events, woken), (record, current));
     let (mut report, mut journaled) = inner.sandbox.call(&version.program, actions::work(guest_event), journaled).await;
-    actions::judge(&version, event, &mut report, &mut journaled.inner.reply);
+    actions::judge(&version, event, &mut report, &mut journaled.inner);
     inner.count(&version, &report, (&journaled.inner.trace, admission));
     if let Some(replay) = inner.replay.get() {
         replay.used(&run.automation, report.fuel);

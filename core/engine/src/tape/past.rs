@@ -13,9 +13,7 @@ use super::Tape;
 use crate::actions;
 use crate::backtest::recording::{Bounds, PAGE, Recording, is_of_business};
 use crate::backtest::{Progress, furnish};
-use crate::effects::transport::Capture;
 use crate::engine::{Engine, Inner};
-use crate::entropy::SeededEntropy;
 use crate::error::EngineError;
 use crate::execute::{begun, host_at, subject_record, what_woke};
 use crate::journal::Journal;
@@ -105,15 +103,7 @@ async fn furnished(
     };
     let head = snapshot.head();
     let recording = Recording::read(snapshot, (place.position, head), (bounds, &progress)).await?;
-    let ground = Ground {
-        sandbox: inner.sandbox.clone(),
-        limits: inner.limits.clone(),
-        files: (*inner.files).clone(),
-        clock: Arc::new(SetClock::at(place.time)),
-        entropy: Arc::new(SeededEntropy::new(run.id.0.as_bytes())),
-        transport: Arc::new(Capture),
-    };
-    let engine = ground.open(scratch).await?;
+    let engine = Ground::over(inner, (Arc::new(SetClock::at(place.time)), run.id.0.as_bytes()), scratch).await?;
     furnish::declare(&engine.inner, snapshot.schema()).await?;
     let mut versions = BTreeMap::new();
     for (id, digest) in then {
@@ -163,7 +153,7 @@ async fn slice(
         let why = "waited, and its journal is not kept any more: `limits.journal_days` says for how long it is";
         return Err(EngineError::Conflict(format!("the run {} {why}", run.id)));
     }
-    actions::judge(&version, event, &mut report, &mut host.inner.reply);
+    actions::judge(&version, event, &mut report, &mut host.inner);
     if let Some(why) = unlike(run, report.outcome.as_ref().err().map(|failure| (failure.code(), failure.to_string()))) {
         tape.remarks.push(why);
     } else if let Some(why) = writes_unlike(&host, place) {

@@ -91,7 +91,7 @@ async fn played(engine: &Engine, candidate: &Candidate, tape: &Tape) -> Result<J
     host.rehearsal = if tape.run.status == RunStatus::Completed { Rehearsal::Whole } else { Rehearsal::Begun };
     let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
     if host.rehearsal != Rehearsal::Passed && host.differs.is_none() {
-        actions::judge(&version, &event, &mut report, &mut host.inner.reply);
+        actions::judge(&version, &event, &mut report, &mut host.inner);
     }
     Ok(told(tape, &version, (&report, &host), calls))
 }

@@ -19,9 +19,8 @@ use serde_json::{Value as Json, json};
 
 use super::next_cursor;
 use crate::backtest::furnish;
-use crate::effects::transport::Capture;
 use crate::engine::{Engine, Inner};
-use crate::entropy::{self, SeededEntropy};
+use crate::entropy;
 use crate::error::EngineError;
 use crate::execute::host_at;
 use crate::gate::{Act, Caller};
@@ -114,16 +113,8 @@ async fn rehearse(
 
 /// A workspace in `folder` with the records that `version` reaches, and what it declares.
 async fn copy(live: &Inner, version: &Version, folder: &Scratch) -> Result<Engine, EngineError> {
-    let now = live.clock.now();
-    let ground = Ground {
-        sandbox: live.sandbox.clone(),
-        limits: live.limits.clone(),
-        clock: Arc::new(SetClock::at(now)),
-        entropy: Arc::new(SeededEntropy::new(version.digest.to_string().as_bytes())),
-        transport: Arc::new(Capture),
-        files: (*live.files).clone(),
-    };
-    let scratch = ground.open(folder).await?;
+    let (clock, seed) = (Arc::new(SetClock::at(live.clock.now())), version.digest.to_string());
+    let scratch = Ground::over(live, (clock, seed.as_bytes()), folder).await?;
     let mut snapshot = live.store.snapshot().await?;
     furnish::declare(&scratch.inner, snapshot.schema()).await?;
     let schema = scratch.inner.store.schema();
