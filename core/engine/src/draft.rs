@@ -58,6 +58,9 @@ fn read_field(
     json: &Json,
 ) -> Result<(Name, DraftChange), EngineError> {
     let field = known_field(object, name)?;
+    if let Some(rollup) = &field.rollup {
+        return Err(Unfit::Rollup { field: field.name.clone(), object: rollup.object.clone() }.into());
+    }
     let change = match (&field.kind, json) {
         (FieldKind::Reference { object: target }, Json::String(text)) => {
             let target = schema.object(target.as_str()).ok_or_else(|| unknown_target(name))?;

@@ -302,8 +302,7 @@ mod tests {
 
     #[test]
     fn the_hosts_own_objects_take_no_fields() {
-        let object =
-            rapport_model::ObjectDef { name: name("api_key"), origin: Origin::Custom, lane: None, fields: vec![] };
+        let object = rapport_model::ObjectDef::new(name("api_key"), Origin::Custom, None, vec![]);
         assert!(with_changes(&schema(), &[SchemaChange::AddObject(object)]).is_err());
     }
 }

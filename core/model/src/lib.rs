@@ -20,6 +20,7 @@ pub mod name;
 pub mod nearest;
 pub mod plugin;
 pub mod record;
+pub mod rollup;
 pub mod rule;
 pub mod run;
 pub mod schedule;

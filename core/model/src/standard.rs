@@ -64,7 +64,7 @@ fn reference(n: &str, object: &str) -> FieldDef {
 }
 
 fn object(n: &str, origin: Origin, lane: Option<&str>, fields: Vec<FieldDef>) -> ObjectDef {
-    ObjectDef { name: name(n), origin, lane: lane.map(name), fields }
+    ObjectDef::new(name(n), origin, lane.map(name), fields)
 }
 
 /// The objects that every workspace has, in an order in which each refers only to itself and those before it.

@@ -205,7 +205,7 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
         }
         _ => {
             let (name, fields) = (name(&args[0], "object")?, field_defs(args.get(1))?);
-            declaration.objects.push(ObjectDef { name, origin: Origin::Custom, lane: None, fields });
+            declaration.objects.push(ObjectDef::new(name, Origin::Custom, None, fields));
         }
     }
     Ok(())

@@ -8,13 +8,15 @@ mod check;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rapport_model::schema::{EventTypeDef, FieldDef, ObjectDef, SchemaChange};
+use rapport_model::rollup::{self, Rollups};
+use rapport_model::schema::{EventTypeDef, FieldDef, HiddenDef, ObjectDef, SchemaChange};
 use rapport_model::{FieldKind, Name, Schema};
 
 use crate::db::{Cell, Conn, DbError, Query, Statement};
 use crate::error::StoreError;
 use crate::migrate;
 use crate::record_sql;
+use crate::rollup_sql;
 use crate::rule_sql::Dialect;
 use crate::search;
 
@@ -27,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) effective: Vec<SchemaChange>,
     /// DDL and registry rows, in order.
     pub(crate) statements: Vec<Statement>,
+    /// What fills new roll-ups, once all is written.
+    pub(crate) fills: Vec<Statement>,
     /// Objects that must be empty for it, and the field that is why.
     pub(crate) must_be_empty: Vec<(Name, Name)>,
 }
@@ -65,6 +69,7 @@ pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
         schema.event_types.insert(def.name.clone(), Arc::new(def));
     }
     let epoch = migrate::meta(conn, EPOCH).await?.map(|text| text.parse()).transpose();
+    rollup::settle(&mut schema);
     schema.epoch = epoch.map_err(|e| corrupt("epoch", e))?.unwrap_or(0);
     Ok(schema)
 }
@@ -76,11 +81,19 @@ pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
 pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) -> Result<Plan, StoreError> {
     let mut planner = Planner {
         dialect,
-        plan: Plan { schema: schema.clone(), effective: Vec::new(), statements: Vec::new(), must_be_empty: Vec::new() },
+        plan: Plan {
+            schema: schema.clone(),
+            effective: Vec::new(),
+            statements: Vec::new(),
+            fills: Vec::new(),
+            must_be_empty: Vec::new(),
+        },
+        rollups: Vec::new(),
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
     }
+    planner.add_rollups()?;
     if !planner.plan.effective.is_empty() {
         let epoch = planner.plan.schema.epoch.to_string();
         planner.plan.statements.push(migrate::put_meta(EPOCH, &epoch).into());
@@ -91,6 +104,8 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
 struct Planner {
     dialect: Dialect,
     plan: Plan,
+    /// Roll-ups wait until all objects are there, whose children may come later.
+    rollups: Vec<(Name, FieldDef)>,
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Cell {
@@ -127,6 +142,9 @@ impl Planner {
             }
             return def.fields.iter().try_for_each(|field| self.add_field(&def.name, field));
         }
+        let (rollups, fields): (Vec<_>, Vec<_>) = def.fields.iter().cloned().partition(|field| field.rollup.is_some());
+        self.rollups.extend(rollups.into_iter().map(|field| (def.name.clone(), field)));
+        let def = &ObjectDef { fields, hidden: Vec::new(), ..def.clone() };
         check::object(&self.plan.schema, def)?;
         for statement in record_sql::create_table(def, self.dialect) {
             self.push(&statement, Vec::new());
@@ -148,6 +166,63 @@ impl Planner {
     }
 
     fn add_field(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
+        if field.rollup.is_some() {
+            self.rollups.push((object.clone(), field.clone()));
+            return Ok(());
+        }
+        self.add_plain_field(object, field)
+    }
+
+    /// Adds the roll-ups, each after those that it follows from.
+    fn add_rollups(&mut self) -> Result<(), StoreError> {
+        let before = self.plan.effective.len();
+        let mut open = std::mem::take(&mut self.rollups);
+        while !open.is_empty() {
+            let (mut later, mut first) = (Vec::new(), None);
+            let count = open.len();
+            for (object, field) in open {
+                if let Err(why) = self.add_rollup(&object, &field) {
+                    first.get_or_insert(why);
+                    later.push((object, field));
+                }
+            }
+            match first {
+                Some(why) if later.len() == count => return Err(StoreError::Schema(why)),
+                _ => open = later,
+            }
+        }
+        let new = |change: &SchemaChange| match change {
+            SchemaChange::AddField { object, field } => {
+                field.rollup.is_some().then(|| (object.clone(), field.name.clone()))
+            }
+            _ => None,
+        };
+        let added: Vec<_> = self.plan.effective[before..].iter().filter_map(new).collect();
+        if !added.is_empty() {
+            for kept in Rollups::new(&self.plan.schema).all() {
+                if added.contains(&(kept.parent.clone(), kept.name.clone())) {
+                    self.plan.fills.push(rollup_sql::mend(kept, self.dialect)?.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_rollup(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
+        let known = self.plan.schema.object(object.as_str()).is_some_and(|o| o.position(field.name.as_str()).is_some());
+        if known {
+            return self.add_plain_field(object, field);
+        }
+        rollup::check(&self.plan.schema, object, field)?;
+        self.add_plain_field(object, field)?;
+        rollup::settle(&mut self.plan.schema);
+        let hidden = self.plan.schema.object(object.as_str()).map(|object| object.hidden.clone()).unwrap_or_default();
+        let own: Vec<HiddenDef> = hidden.into_iter().filter(|hidden| hidden.of == field.name).collect();
+        self.plan.statements.extend(record_sql::add_hidden(object, &own, self.dialect));
+        Ok(())
+    }
+
+    fn add_plain_field(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
         let known = self.plan.schema.objects.get(object).cloned();
         let known = known.ok_or_else(|| format!("there is no object `{object}` to add `{}` to", field.name))?;
         let mut next = (*known).clone();

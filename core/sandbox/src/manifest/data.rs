@@ -47,7 +47,7 @@ pub(super) fn object(table: &Table) -> Result<ObjectDef, String> {
     if let Some(lane) = lane.as_ref().filter(|l| !fields.iter().any(|f| f.name == **l)) {
         return Err(format!("`lane` names the field `{lane}`, which the object does not have"));
     }
-    Ok(ObjectDef { name: name(table, "name")?, origin: Origin::Custom, lane, fields })
+    Ok(ObjectDef::new(name(table, "name")?, Origin::Custom, lane, fields))
 }
 
 pub(super) fn event_type(table: &Table) -> Result<EventTypeDef, String> {

@@ -84,7 +84,7 @@ async fn add_object(State(api): State<Api>, Auth(caller): Auth, headers: HeaderM
     let new: NewObject = read(json, "")?;
     let fields = fields(&new.fields)?;
     let name = new.name.clone();
-    let def = ObjectDef { name: new.name, origin: Origin::Custom, lane: new.lane, fields };
+    let def = ObjectDef::new(new.name, Origin::Custom, new.lane, fields);
     let schema = api.engine.define(&caller, vec![SchemaChange::AddObject(def)]).await?;
     created_object(&schema, &name)
 }
