@@ -6,6 +6,7 @@ use rapport_model::automation::Need;
 use rapport_model::limits::OBJECT_FIELDS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::SYSTEM_FIELDS;
+use rapport_model::rollup;
 use rapport_model::schema::{EventTypeDef, Origin, SchemaChange};
 use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, file};
 use rapport_store::UnitOfWork;
@@ -66,12 +67,33 @@ pub(crate) fn changes_of(schema: &Schema, declaration: &Declaration) -> Vec<Sche
             changes.push(SchemaChange::AddField { object: added.object.clone(), field: added.field.clone() });
         }
     }
+    changes.extend(rollups_of(schema, declaration, &changes));
     for kind in &declaration.event_types {
         if schema.event_type(kind.name.as_str()).is_none_or(|known| **known != *kind) {
             changes.push(SchemaChange::AddEventType(kind.clone()));
         }
     }
     changes
+}
+
+/// The roll-ups that `declaration` adds to `schema` with `changes`. One that is not plain is left out here: see [`unclear_rollups`].
+fn rollups_of(schema: &Schema, declaration: &Declaration, changes: &[SchemaChange]) -> Vec<SchemaChange> {
+    let mut added = Vec::new();
+    for declared in &declaration.rollups {
+        let all: Vec<SchemaChange> = changes.iter().chain(&added).cloned().collect();
+        let with = with_changes(schema, &all).unwrap_or_else(|_| schema.clone());
+        let Ok(field) = declared.field(&with) else { continue };
+        let known = schema.object(declared.on.as_str()).and_then(|object| object.field(field.name.as_str()));
+        if known != Some(&field) {
+            added.push(SchemaChange::AddField { object: declared.on.clone(), field });
+        }
+    }
+    added
+}
+
+/// What is wrong with roll-ups of `declaration` that are not plain by the objects of `schema`, which has all else that it declares.
+pub(crate) fn unclear_rollups(schema: &Schema, declaration: &Declaration) -> Vec<String> {
+    declaration.rollups.iter().filter_map(|declared| declared.field(schema).err()).collect()
 }
 
 /// The schema as it would be with `changes`.
@@ -108,6 +130,8 @@ pub(crate) fn with_changes(schema: &Schema, changes: &[SchemaChange]) -> Result<
         }
     }
     check_references(&with)?;
+    rollup::settle(&mut with);
+    rollup::check_all(&with)?;
     Ok(with)
 }
 

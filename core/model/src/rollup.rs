@@ -106,6 +106,71 @@ pub struct Rollup {
     pub by: Option<Name>,
 }
 
+/// A roll-up as an author declares it: what it leaves out follows from the objects that are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollupDeclaration {
+    /// The object that gets it.
+    pub on: Name,
+    /// Its name.
+    pub name: Name,
+    /// What is made of the children.
+    pub function: Function,
+    /// The object of the children.
+    pub object: Name,
+    /// Their reference to the parent; none: the one there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Name>,
+    /// The field of theirs that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Name>,
+    /// Only those for which this rule holds count.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// What `first` and `last` go by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Name>,
+    /// Served by an index.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub indexed: bool,
+    /// The decimals of an average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<u8>,
+}
+
+impl RollupDeclaration {
+    /// The field that is meant, by the objects of `schema`.
+    ///
+    /// # Errors
+    /// What is not there, or not plain.
+    pub fn field(&self, schema: &Schema) -> Result<FieldDef, String> {
+        let what = format!("the roll-up `{}.{}`", self.on, self.name);
+        let child = schema.object(self.object.as_str());
+        let child = child.ok_or_else(|| format!("{what} is over `{}`, which is no object", self.object))?;
+        let via = self.via.clone().or_else(|| Rollup::only_way(&self.on, child)).ok_or_else(|| {
+            let object = &self.object;
+            format!("{what} must say by which field of `{object}` its children name it: write `via: \"…\"`")
+        })?;
+        let rollup = Rollup {
+            function: self.function,
+            object: self.object.clone(),
+            via,
+            field: self.field.clone(),
+            condition: self.condition.clone(),
+            by: self.by.clone(),
+        };
+        let kind = match (rollup.kind(child), self.scale) {
+            (Some(FieldKind::Decimal { .. }), Some(scale)) if self.function == Function::Average => {
+                FieldKind::Decimal { scale }
+            }
+            // What is wrong with its field is said when it is checked.
+            (kind, _) => kind.unwrap_or(FieldKind::Integer),
+        };
+        let indexed = self.indexed;
+        Ok(FieldDef { indexed, rollup: Some(Box::new(rollup)), ..FieldDef::new(self.name.clone(), kind) })
+    }
+}
+
 /// The field of a child that a roll-up can go by although no object declares it.
 const CREATED_AT: &str = "created_at";
 /// Decimals of an average of whole numbers, if nobody says how many.

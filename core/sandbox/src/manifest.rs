@@ -44,6 +44,13 @@
 //! type = "choice"
 //! options = ["bronze", "silver"]
 //!
+//! [[rollups]]                                         # a field that follows from child records
+//! object = "customer"
+//! name = "redeemed"
+//! function = "count"                                  # sum, min, max, average, first, last: of `field`
+//! over = "voucher"
+//! where = "redeemed_at != null"
+//!
 //! [[event_types]]
 //! name = "tier.changed"
 //! fields = { from = "text", to = "text" }
@@ -127,7 +134,7 @@ const TITLE_CHARS_MAX: usize = 200;
 /// The longest description and reason, in characters.
 const PROSE_CHARS_MAX: usize = 1_000;
 
-const TOP: [&str; 25] = [
+const TOP: [&str; 26] = [
     "id",
     "version",
     "api",
@@ -141,6 +148,7 @@ const TOP: [&str; 25] = [
     "invocable",
     "fields",
     "objects",
+    "rollups",
     "event_types",
     "actions",
     "routes",
@@ -221,6 +229,7 @@ fn read(text: &str, files: &Files<'_>) -> Result<Manifest, String> {
         settings: setting::read(&table, files)?,
         objects: items(&table, "objects", 50, data::object)?,
         fields: items(&table, "fields", 200, data::field)?,
+        rollups: items(&table, "rollups", 100, data::rollup)?,
         event_types: items(&table, "event_types", 100, data::event_type)?,
         invocable: flag(&table, "invocable")?,
         // Told by what the component imports, not by its manifest.

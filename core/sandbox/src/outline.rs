@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::Diagnostic;
 use crate::literals::{Examined, Literal};
-use crate::{each, schedule};
+use crate::{each, rollup, schedule};
 
 /// What `check` of the interpreter returns.
 #[derive(Debug, Deserialize)]
@@ -198,6 +198,7 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
             let (object, field) = (name(&args[0], "object")?, field_def(&args[1], &args[2], args.get(3))?);
             declaration.fields.push(FieldDeclaration { object, field });
         }
+        "rollup" => declaration.rollups.push(rollup::of_call(args)?),
         "event_type" => {
             let name = event_type(&args[0])?;
             let (fields, subject_optional) = event_fields(args.get(1))?;

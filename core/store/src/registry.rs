@@ -8,7 +8,7 @@ mod check;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rapport_model::rollup::{self, Rollups};
+use rapport_model::rollup::{self, Kept, Rollups};
 use rapport_model::schema::{EventTypeDef, FieldDef, HiddenDef, ObjectDef, SchemaChange};
 use rapport_model::{FieldKind, Name, Schema};
 
@@ -199,11 +199,14 @@ impl Planner {
         };
         let added: Vec<_> = self.plan.effective[before..].iter().filter_map(new).collect();
         if !added.is_empty() {
-            for kept in Rollups::new(&self.plan.schema).all() {
-                if added.contains(&(kept.parent.clone(), kept.name.clone())) {
-                    self.plan.fills.push(rollup_sql::mend(kept, self.dialect)?.into());
-                }
+            if self.dialect == Dialect::Postgres {
+                let settings = rollup_sql::SET_BASED.iter().map(|text| Query::new(text, Vec::new()).into());
+                self.plan.fills.extend(settings);
             }
+            let rollups = Rollups::new(&self.plan.schema);
+            let is_new = |kept: &&Arc<Kept>| added.contains(&(kept.parent.clone(), kept.name.clone()));
+            let new: Vec<Arc<Kept>> = rollups.all().iter().filter(is_new).cloned().collect();
+            self.plan.fills.extend(rollup_sql::mend_all(&new, self.dialect)?);
         }
         Ok(())
     }

@@ -3,16 +3,19 @@
 //!
 //! ```text
 //! gathered  p, and what there is of its children: sums in halves, so that none overflows
-//! settled   p, and the values as they are kept
-//! rows      every parent, with what it has and what it should have
+//! joined    p, and the values as they are kept
+//! rows      every parent, with what its columns should hold
 //! ```
+
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 use rapport_model::rollup::{Function, Kept, Total};
 use rapport_model::rule::Params;
 use rapport_model::value::{DECIMAL_UNITS_MAX, INTEGER_MAX};
 use rapport_model::{FieldKind, RecordId, Timestamp, Value};
 
-use crate::db::{Cell, DbError, Query, Row};
+use crate::db::{Cell, DbError, Query, Row, Statement};
 use crate::error::StoreError;
 use crate::rule_sql::{self, Dialect, Target};
 
@@ -21,14 +24,10 @@ const LOW: i64 = 0xffff_ffff;
 const HIGH: i64 = 1 << 32;
 /// The upper halves of which the sum surely fits 64 bits.
 const HIGH_MAX: i64 = 1 << 30;
+/// Has PostgreSQL join by sets until the end of the transaction, whatever it believes of tables that it has not looked through yet.
+pub(crate) const SET_BASED: [&str; 2] = ["set local enable_nestloop = off", "set local jit = off"];
 /// Parents that one query asks for.
 pub(crate) const PARENTS: usize = 500;
-
-/// A text and the values of its placeholders.
-struct Part {
-    text: String,
-    cells: Vec<Cell>,
-}
 
 /// Which children count.
 enum Which<'a> {
@@ -51,10 +50,9 @@ fn list(ids: &[RecordId], cells: &mut Vec<Cell>) -> String {
     places.join(", ")
 }
 
-/// What there is of the children, one row for each parent `p` that has any.
-fn gathered(kept: &Kept, dialect: Dialect, which: &Which<'_>) -> Result<Part, StoreError> {
+/// What there is of the children, one row for each parent `p` that has any. Values go to `cells`.
+fn gathered(kept: &Kept, dialect: Dialect, which: &Which<'_>, cells: &mut Vec<Cell>) -> Result<String, StoreError> {
     let rollup = &kept.rollup;
-    let mut cells = Vec::new();
     let mut conditions = vec![format!("t.\"{}\" is not null", rollup.via)];
     let value = rollup.field.as_ref().map(|name| format!("t.\"{name}\""));
     conditions.extend(value.iter().map(|value| format!("{value} is not null")));
@@ -62,9 +60,9 @@ fn gathered(kept: &Kept, dialect: Dialect, which: &Which<'_>) -> Result<Part, St
         conditions.push(format!("t.\"{}\" is not null", rollup.order()));
     }
     if let Which::Of(parents, without) = which {
-        conditions.push(format!("t.\"{}\" in ({})", rollup.via, list(parents, &mut cells)));
+        conditions.push(format!("t.\"{}\" in ({})", rollup.via, list(parents, cells)));
         if !without.is_empty() {
-            conditions.push(format!("t.\"id\" not in ({})", list(without, &mut cells)));
+            conditions.push(format!("t.\"id\" not in ({})", list(without, cells)));
         }
     }
     if let Some(rule) = &kept.condition {
@@ -98,7 +96,7 @@ fn gathered(kept: &Kept, dialect: Dialect, which: &Which<'_>) -> Result<Part, St
             format!("select t.\"{via}\" as p, {measured} {from} group by t.\"{via}\"")
         }
     };
-    Ok(Part { text, cells })
+    Ok(text)
 }
 
 /// The greatest number of a kind, as SQL on that database has it.
@@ -162,60 +160,108 @@ fn columns(kept: &Kept) -> Vec<String> {
     std::iter::once(name.to_string()).chain(hidden.iter().map(|what| format!("_{name}_{what}"))).collect()
 }
 
-/// Every parent's id and what its columns should hold, as `id`, `c0`, `c1`, `c2`.
-fn rows(kept: &Kept, dialect: Dialect) -> Result<Part, StoreError> {
-    let Part { text, cells } = gathered(kept, dialect, &Which::All)?;
-    let zero = |column: &str| format!("case when a.p is null then 0 else a.{column} end");
-    let (settled, shown) = match kept.rollup.function {
+/// The parents of a roll-up as they should be: a join on the parents `p`, and the values of its columns.
+fn joined(
+    (place, kept): (usize, &Kept),
+    dialect: Dialect,
+    cells: &mut Vec<Cell>,
+) -> Result<(String, Vec<String>), StoreError> {
+    let text = gathered(kept, dialect, &Which::All, cells)?;
+    let a = format!("a{place}");
+    let plain = |column: &str| format!("{a}.{column}");
+    let zero = |column: &str| format!("case when {a}.p is null then 0 else {a}.{column} end");
+    let (settled, values) = match kept.rollup.function {
         Function::Count => (text, vec![zero("v")]),
         Function::Sum => (summed(kept, dialect, &text), vec![zero("s")]),
         Function::Average => {
-            let summed = summed(kept, dialect, &text);
-            let quotient = quotient(kept, dialect);
+            let (summed, quotient) = (summed(kept, dialect, &text), quotient(kept, dialect));
             let settled = format!("select m.p, m.n, m.s, {quotient} as v from ({summed}) as m");
-            (settled, vec!["a.v".to_owned(), zero("n"), zero("s")])
+            (settled, vec![plain("v"), zero("n"), zero("s")])
         }
-        Function::Min | Function::Max => (text, vec!["a.v".to_owned()]),
-        Function::First | Function::Last => (text, ["a.v", "a.k", "a.c"].map(str::to_owned).into()),
+        Function::Min | Function::Max => (text, vec![plain("v")]),
+        Function::First | Function::Last => (text, vec![plain("v"), plain("k"), plain("c")]),
     };
-    let shown: Vec<String> = shown.iter().enumerate().map(|(i, value)| format!("{value} as c{i}")).collect();
-    let text = format!(
-        "select p.\"id\" as id, {} from \"o_{}\" as p left join ({settled}) as a on a.p = p.\"id\"",
-        shown.join(", "),
-        kept.parent
-    );
-    Ok(Part { text, cells })
+    Ok((format!(" left join ({settled}) as {a} on {a}.p = p.\"id\""), values))
 }
 
-fn differs(columns: &[String]) -> String {
-    let each = columns.iter().enumerate().map(|(i, column)| format!("x.\"{column}\" is distinct from s.c{i}"));
-    each.collect::<Vec<_>>().join(" or ")
+/// Roll-ups of one object, and how their columns should be.
+struct Rows {
+    /// Every parent's `id`, and what the columns should hold, as `c0`, `c1` and so on.
+    text: String,
+    columns: Vec<String>,
+    cells: Vec<Cell>,
 }
 
-/// The statement that makes all values of a roll-up what its children say; those that are right are left alone.
-pub(crate) fn mend(kept: &Kept, dialect: Dialect) -> Result<Query, StoreError> {
-    let Part { text, cells } = rows(kept, dialect)?;
-    let columns = columns(kept);
-    let set: Vec<String> = columns.iter().enumerate().map(|(i, column)| format!("\"{column}\" = s.c{i}")).collect();
+impl Rows {
+    fn of(all: &[Arc<Kept>], dialect: Dialect) -> Result<Self, StoreError> {
+        let (mut joins, mut shown, mut names, mut cells) = (String::new(), String::new(), Vec::new(), Vec::new());
+        for (place, kept) in all.iter().enumerate() {
+            let (join, values) = joined((place, kept), dialect, &mut cells)?;
+            joins.push_str(&join);
+            for (column, value) in columns(kept).into_iter().zip(values) {
+                write!(shown, ", {value} as c{}", names.len()).expect("a text takes any text");
+                names.push(column);
+            }
+        }
+        let parent = all.first().map_or("", |kept| kept.parent.as_str());
+        let text = format!("select p.\"id\" as id{shown} from \"o_{parent}\" as p{joins}");
+        Ok(Self { text, columns: names, cells })
+    }
+
+    /// The condition that a column of `x` is not what it should be.
+    fn differs(&self) -> String {
+        let each = self.columns.iter().enumerate().map(|(i, column)| format!("x.\"{column}\" is distinct from s.c{i}"));
+        each.collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// The statement that makes all values of roll-ups, which are of one object, what their children say; records that are right are left
+/// alone.
+pub(crate) fn mend(all: &[Arc<Kept>], dialect: Dialect) -> Result<Query, StoreError> {
+    let rows = Rows::of(all, dialect)?;
+    let parent = all.first().map_or("", |kept| kept.parent.as_str());
+    let set = rows.columns.iter().enumerate().map(|(i, column)| format!("\"{column}\" = s.c{i}"));
     let text = format!(
-        "update \"o_{}\" as x set {} from ({text}) as s where x.\"id\" = s.id and ({})",
-        kept.parent,
-        set.join(", "),
-        differs(&columns)
+        "update \"o_{parent}\" as x set {} from ({}) as s where x.\"id\" = s.id and ({})",
+        set.collect::<Vec<_>>().join(", "),
+        rows.text,
+        rows.differs()
     );
-    Ok(Query::new(&text, cells))
+    Ok(Query::new(&text, rows.cells))
+}
+
+/// The same for roll-ups of any objects, one statement for each object; those over others come after them.
+pub(crate) fn mend_all(all: &[Arc<Kept>], dialect: Dialect) -> Result<Vec<Statement>, StoreError> {
+    let mut statements = Vec::new();
+    let mut rest = all;
+    while let Some(first) = rest.first() {
+        let follows = |kept: &Arc<Kept>, before: &[Arc<Kept>]| {
+            before.iter().any(|other| other.parent == kept.rollup.object && kept.reads(&other.name))
+        };
+        let mut together = 1;
+        while let Some(next) = rest.get(together) {
+            if next.parent != first.parent || follows(next, &rest[..together]) {
+                break;
+            }
+            together += 1;
+        }
+        statements.push(mend(&rest[..together], dialect)?.into());
+        rest = &rest[together..];
+    }
+    Ok(statements)
 }
 
 /// The query for parents whose values are not what their children say: id, what it has, what it should have.
-pub(crate) fn faults(kept: &Kept, limit: u32, dialect: Dialect) -> Result<Query, StoreError> {
-    let Part { text, cells } = rows(kept, dialect)?;
+pub(crate) fn faults(kept: &Arc<Kept>, limit: u32, dialect: Dialect) -> Result<Query, StoreError> {
+    let rows = Rows::of(std::slice::from_ref(kept), dialect)?;
     let (parent, name) = (&kept.parent, &kept.name);
     let text = format!(
-        "select x.\"id\", x.\"{name}\", s.c0 from \"o_{parent}\" as x join ({text}) as s on x.\"id\" = s.id where {} \
+        "select x.\"id\", x.\"{name}\", s.c0 from \"o_{parent}\" as x join ({}) as s on x.\"id\" = s.id where {} \
          order by x.\"id\" limit {limit}",
-        differs(&columns(kept))
+        rows.text,
+        rows.differs()
     );
-    Ok(Query::new(&text, cells))
+    Ok(Query::new(&text, rows.cells))
 }
 
 /// The query for what there is of the children of `parents`, those in `without` left out.
@@ -225,7 +271,8 @@ pub(crate) fn ask(
     without: &[RecordId],
     dialect: Dialect,
 ) -> Result<Query, StoreError> {
-    let Part { text, cells } = gathered(kept, dialect, &Which::Of(parents, without))?;
+    let mut cells = Vec::new();
+    let text = gathered(kept, dialect, &Which::Of(parents, without), &mut cells)?;
     Ok(Query::new(&text, cells))
 }
 

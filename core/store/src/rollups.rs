@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rapport_model::rollup::{Kept, Rollups, Total};
-use rapport_model::{RecordId, Value};
+use rapport_model::{Name, Record, RecordId, Timestamp, Value};
 
 use crate::commit::Work;
 use crate::error::StoreError;
+use crate::query::RecordQuery;
 use crate::rollup_sql;
 use crate::store::Store;
+
+/// The most records that are looked at in one go.
+const ROWS_MAX: u32 = 500;
 
 /// A record whose roll-up is not what its children say.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn rollup_faults(&self, kept: &Kept, limit: u32) -> Result<Vec<RollupFault>, StoreError> {
+    pub async fn rollup_faults(&self, kept: &Arc<Kept>, limit: u32) -> Result<Vec<RollupFault>, StoreError> {
         let query = rollup_sql::faults(kept, limit, self.shared().pool.dialect())?;
         let mut faults = Vec::new();
         for row in self.fetch(query).await? {
@@ -51,6 +55,51 @@ impl Store {
     /// [`StoreError::Unavailable`]; those before the one that failed are done.
     pub async fn mend_rollups(&self, which: Vec<Arc<Kept>>) -> Result<Vec<u64>, StoreError> {
         self.ask(|reply| Work::Mend { which, reply }).await
+    }
+
+    /// Looks at records of `object` behind `after`, `limit` at most: whether their roll-ups are what their children say. Gives how many
+    /// it looked at, the last of them unless it came to the end, and what is off, by the name of the roll-up.
+    ///
+    /// What seems to be off is looked at twice, so that a change meanwhile is hardly ever told as wrong.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn prove_rollups(
+        &self,
+        object: &Name,
+        (after, limit, now): (Option<RecordId>, u32, Timestamp),
+    ) -> Result<(u64, Option<RecordId>, Vec<(Name, RollupFault)>), StoreError> {
+        let mut query = RecordQuery::new(object.clone(), now, limit.clamp(1, ROWS_MAX));
+        query.after = after.map(|id| (Vec::new(), id));
+        let records = self.find(&query).await?;
+        let last = records.last().map(|record| record.id).filter(|_| records.len() >= query.limit as usize);
+        let mut off = self.off(object, &records).await?;
+        if !off.is_empty() {
+            let ids: Vec<RecordId> = off.iter().map(|(_, fault)| fault.id).collect();
+            let again = self.records(object, &ids).await?;
+            off = self.off(object, &again.into_iter().flatten().collect::<Vec<_>>()).await?;
+        }
+        Ok((u64::try_from(records.len()).unwrap_or(u64::MAX), last, off))
+    }
+
+    /// Which roll-ups of these records are not what their children say.
+    async fn off(&self, object: &Name, records: &[Arc<Record>]) -> Result<Vec<(Name, RollupFault)>, StoreError> {
+        let ids: Vec<RecordId> = records.iter().map(|record| record.id).collect();
+        let mut off = Vec::new();
+        for kept in self.rollups().of(object) {
+            let totals = self.rollup_totals(kept, &ids, &[]).await?;
+            for record in records {
+                let total = totals.get(&record.id).cloned().unwrap_or_default();
+                let right = kept.settled(&record.object, &total);
+                if right.iter().any(|(place, value)| record.at(*place) != value) {
+                    let value = right.into_iter().next().map(|(_, value)| value).unwrap_or_default();
+                    let fault =
+                        RollupFault { id: record.id, kept: record.get(kept.name.as_str()).clone(), right: value };
+                    off.push((kept.name.clone(), fault));
+                }
+            }
+        }
+        Ok(off)
     }
 
     /// What there is in the database of the children of `parents`, without those in `without`; parents that have none are left out.

@@ -17,6 +17,7 @@ impl SliceHost {
     pub(super) async fn do_get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
         self.allow(Need::Read(object))?;
         let object = self.object(object)?;
+        self.roll(&[&object.name]).await?;
         let found = self.locate(&object, key).await?;
         self.count_rows(1)?;
         if let Some(record) = found.as_ref().filter(|r| !self.buffer.is_touched(r.id)) {
@@ -27,6 +28,7 @@ impl SliceHost {
 
     pub(super) async fn do_find(&mut self, request: FindRequest) -> Answer<Vec<RecordData>> {
         let query = self.query(request)?;
+        self.roll_query(&query.object, query.rule.as_ref()).await?;
         let rows = query::find(&self.store, &self.buffer, &query).await.map_err(refusal)?;
         self.count_rows(rows.len())?;
         Ok(rows)
@@ -35,6 +37,7 @@ impl SliceHost {
     pub(super) async fn do_count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
         let request = FindRequest { object: object.into(), filter: filter.into(), params, ..FindRequest::default() };
         let query = self.query(request)?;
+        self.roll_query(&query.object, query.rule.as_ref()).await?;
         self.count_rows(1)?;
         query::count(&self.store, &self.buffer, &query).await.map_err(refusal)
     }
@@ -83,6 +86,7 @@ impl SliceHost {
             _ => None,
         });
         let value = value.ok_or_else(|| HostError::permanent("invalid", format!("give a value for `{}`", by.name)))?;
+        self.roll(&[&object.name]).await?;
         match self.locate_by(&object, &by.name, &value).await? {
             None => {
                 self.allow(Need::Create(object.name.as_str()))?;

@@ -292,6 +292,31 @@ pub fn begun(object: &ObjectDef) -> Vec<(usize, Value)> {
     values
 }
 
+/// The places of a record's values that follow from others.
+fn places(object: &ObjectDef) -> impl Iterator<Item = usize> {
+    let fields = object.fields.iter().enumerate().filter(|(_, field)| field.rollup.is_some());
+    let hidden = object.fields.len()..object.fields.len() + object.hidden.len();
+    fields.map(|(place, _)| place).chain(hidden)
+}
+
+/// Has the roll-ups of `record` say what those of a new record say.
+pub fn blank(record: &mut Record) {
+    let object = record.object.clone();
+    places(&object).for_each(|place| record.set_at(place, Value::Null));
+    begun(&object).into_iter().for_each(|(place, value)| record.set_at(place, value));
+}
+
+/// Has the roll-ups of `record` say what those of `other` say, which is the same record at another time.
+pub fn take_over(record: &mut Record, other: &Record) {
+    let object = record.object.clone();
+    let columns: Vec<&str> = object.columns().collect();
+    for place in places(&object) {
+        if let Some(from) = other.object.columns().position(|column| column == columns[place]) {
+            record.set_at(place, other.at(from).clone());
+        }
+    }
+}
+
 fn read(child: &Record, name: &str) -> Value {
     if name == CREATED_AT { Value::Time(child.created_at) } else { child.get(name).clone() }
 }

@@ -1,6 +1,7 @@
 //! What a plugin adds to the data: `[[objects]]`, `[[fields]]`, `[[event_types]]`.
 
 use rapport_model::automation::FieldDeclaration;
+use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, Origin};
 use rapport_model::{Declaration, FieldDef, ObjectDef};
 use serde_json::Map;
@@ -11,6 +12,7 @@ use crate::outline::field_def_of;
 
 const FIELD: [&str; 10] =
     ["object", "name", "type", "required", "unique", "indexed", "searchable", "default", "options", "scale"];
+const ROLLUP: [&str; 10] = ["object", "name", "function", "over", "via", "field", "where", "by", "indexed", "scale"];
 /// The most fields of one object or event type.
 const FIELDS_MAX: usize = 200;
 
@@ -50,6 +52,19 @@ pub(super) fn object(table: &Table) -> Result<ObjectDef, String> {
     Ok(ObjectDef::new(name(table, "name")?, Origin::Custom, lane, fields))
 }
 
+/// `object` gets it; `over` are the children.
+pub(super) fn rollup(table: &Table) -> Result<RollupDeclaration, String> {
+    known_keys(table, &ROLLUP, "")?;
+    let mut map = json_map(table)?;
+    for (own, key) in [("object", "on"), ("over", "object")] {
+        required(table, own)?;
+        let value = map.remove(own);
+        map.extend(value.map(|value| (key.to_owned(), value)));
+    }
+    crate::rollup::read(map)
+        .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
+}
+
 pub(super) fn event_type(table: &Table) -> Result<EventTypeDef, String> {
     known_keys(table, &["name", "fields", "subject_optional"], "")?;
     let name = required(table, "name")?.parse().map_err(|e| format!("`name`: {e}"))?;
@@ -79,6 +94,8 @@ fn fields(table: &Table) -> Result<Vec<FieldDef>, String> {
 pub(super) fn check(declaration: &Declaration) -> Result<(), String> {
     once("object", declaration.objects.iter().map(|object| object.name.as_str()))?;
     once("event type", declaration.event_types.iter().map(|kind| kind.name.as_str()))?;
-    let fields: Vec<String> = declaration.fields.iter().map(|f| format!("{}.{}", f.object, f.field.name)).collect();
+    let own = declaration.fields.iter().map(|f| format!("{}.{}", f.object, f.field.name));
+    let rollups = declaration.rollups.iter().map(|rollup| format!("{}.{}", rollup.on, rollup.name));
+    let fields: Vec<String> = own.chain(rollups).collect();
     once("field", fields.iter().map(String::as_str))
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::MethodFilter;
+use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, ObjectDef, Origin, Schema, SchemaChange};
 use rapport_model::{FieldDef, Name};
 use serde::Deserialize;
@@ -99,7 +100,10 @@ async fn add_field(
     let (_, json) = read_json(&api, &headers, body).await?;
     let unknown = || Problem::new("unknown_object", format!("there is no object `{}`", short(&object)));
     let object = Name::new(&object).map_err(|_| unknown())?;
-    let field = field(&json, "")?;
+    let field = match rollup(&object, &json)? {
+        Some(declared) => declared.field(&*api.engine.schema(&caller)?).map_err(|e| Problem::new("invalid", e))?,
+        None => field(&json, "")?,
+    };
     let change = SchemaChange::AddField { object: object.clone(), field };
     let schema = api.engine.define(&caller, vec![change]).await?;
     created_object(&schema, &object)
@@ -123,7 +127,7 @@ fn fields(list: &[Json]) -> Result<Vec<FieldDef>, Problem> {
 /// Reads a field definition. The type's own keys (`scale`, `options`, `object`) stand beside the others, so keys that
 /// mean nothing have to be looked for here.
 fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
-    const COMMON: [&str; 7] = ["name", "type", "required", "unique", "indexed", "searchable", "default"];
+    const COMMON: [&str; 8] = ["name", "type", "required", "unique", "indexed", "searchable", "default", "rollup"];
     if let Json::Object(map) = json {
         let own: &[&str] = match map.get("type").and_then(Json::as_str) {
             Some("decimal") => &["scale"],
@@ -145,6 +149,22 @@ fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
         return Err(Problem::new("invalid", format!("`scale` {detail}")).with_field(format!("{at}/scale"), detail));
     }
     Ok(field)
+}
+
+/// A roll-up of which nobody says what it holds: that follows from its children.
+fn rollup(on: &Name, json: &Json) -> Result<Option<RollupDeclaration>, Problem> {
+    let Json::Object(map) = json else { return Ok(None) };
+    let (Some(Json::Object(rollup)), None) = (map.get("rollup"), map.get("type")) else { return Ok(None) };
+    let mut all = rollup.clone();
+    all.insert("on".into(), on.as_str().into());
+    for (key, value) in map.iter().filter(|(key, _)| *key != "rollup") {
+        if !["name", "indexed", "scale"].contains(&key.as_str()) {
+            let detail = format!("`{}` means nothing for a roll-up", short(key));
+            return Err(Problem::new("invalid", detail.clone()).with_field(format!("/{key}"), detail));
+        }
+        all.insert(key.clone(), value.clone());
+    }
+    read(Json::Object(all), "/rollup").map(Some)
 }
 
 /// The definition without keys that are null, which mean the same as none.

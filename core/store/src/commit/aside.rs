@@ -37,9 +37,7 @@ impl Committer {
         let schema = self.shared.schema.load_full();
         statements.extend(term_statements(images.iter(), &schema, Dialect::Sqlite));
         // What follows from others is made anew from those that are there now.
-        for kept in self.rollups(&schema).all() {
-            statements.push(rollup_sql::mend(kept, Dialect::Sqlite)?.into());
-        }
+        statements.extend(rollup_sql::mend_all(self.rollups(&schema).all(), Dialect::Sqlite)?);
         self.conn.transact(statements).await?;
         self.shared.cache.clear();
         Ok(())

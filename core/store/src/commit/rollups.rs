@@ -16,6 +16,7 @@ use crate::db::Conn;
 use crate::error::StoreError;
 use crate::record_sql;
 use crate::rollup_sql;
+use crate::rule_sql::Dialect;
 use crate::unit::UnitOfWork;
 
 /// A roll-up of one parent.
@@ -185,11 +186,35 @@ impl Committer {
     pub(super) async fn mend(&mut self, which: Vec<Arc<Kept>>) -> Result<Vec<u64>, StoreError> {
         let mut counts = Vec::with_capacity(which.len());
         for kept in which {
-            let statement = rollup_sql::mend(&kept, self.conn.dialect())?;
-            counts.push(self.conn.execute(statement).await?);
+            let mended = self.mend_one(&kept).await;
+            self.shared.cache.clear();
+            counts.push(mended?);
         }
-        self.shared.cache.clear();
         Ok(counts)
+    }
+
+    async fn mend_one(&mut self, kept: &Arc<Kept>) -> Result<u64, StoreError> {
+        let statement = rollup_sql::mend(std::slice::from_ref(kept), self.conn.dialect())?;
+        if self.conn.dialect() == Dialect::Sqlite {
+            return Ok(self.conn.execute(statement).await?);
+        }
+        self.conn.raw("begin").await?;
+        self.open = true;
+        for setting in rollup_sql::SET_BASED {
+            self.conn.raw(setting).await?;
+        }
+        match self.conn.execute(statement).await {
+            Ok(changed) => {
+                self.open = false;
+                self.conn.raw("commit").await?;
+                Ok(changed)
+            }
+            Err(error) => {
+                // The first error says more than a failed rollback would.
+                self.roll_back().await.ok();
+                Err(error.into())
+            }
+        }
     }
 
     /// The roll-ups of the registry as it stands.

@@ -19,6 +19,7 @@ on_both!(
     a_roll_up_over_a_roll_up_follows_level_by_level,
     a_unit_can_declare_a_roll_up_and_children_in_one_go,
     nobody_writes_a_roll_up,
+    an_old_workspace_gets_the_fields_of_customers_filled_at_its_start,
 );
 
 const MONEY: FieldKind = FieldKind::Decimal { scale: 2 };
@@ -188,10 +189,11 @@ async fn a_roll_up_added_to_full_tables_is_filled_set_by_set(world: World) {
     let store = world.open().await;
     let ids = fill_up(&store, 10_000, 50_000).await;
     let fields = all();
-    let (before, count) = (store.stats().statements, fields.len() as u64);
+    let (before, count, clock) = (store.stats().statements, fields.len() as u64, std::time::Instant::now());
     store.commit(add("customer", fields)).await.unwrap();
     let statements = store.stats().statements - before;
     assert!(statements < 8 * count, "{statements} statements for {count} roll-ups");
+    eprintln!("{count} roll-ups were filled in {:?}", clock.elapsed());
     assert_eq!(faults(&store).await, Vec::<String>::new());
     let first = record(&store, "customer", ids[0]).await.unwrap();
     assert_eq!((first.get("n"), first.version), (&Value::Int(5), 1));
@@ -361,4 +363,23 @@ async fn nobody_writes_a_roll_up(world: World) {
     let shop = ObjectDef::new(name("shop"), Origin::Custom, None, all());
     let refused = store.commit(UnitOfWork { schema: vec![SchemaChange::AddObject(shop)], ..unit() }).await;
     assert!(refusal(refused).contains("`order.customer` is no reference to `shop`"));
+}
+
+async fn an_old_workspace_gets_the_fields_of_customers_filled_at_its_start(world: World) {
+    let own = ["order_count", "lifetime_value", "first_order_at", "last_order_at", "average_order"];
+    let store = world.open().await;
+    let ada = customer(&store, "1").await;
+    order(&store, "a", ada, "5.00").await;
+    order(&store, "b", ada, "2.00").await;
+    store.close().await.unwrap();
+    // As it was before customers had roll-ups.
+    for column in own.iter().copied().chain(["_average_order_n", "_average_order_s"]) {
+        world.tamper(&format!("alter table o_customer drop column \"{column}\"")).await;
+    }
+    world.tamper("delete from field_def where object = 'customer' and definition like '%rollup%'").await;
+    let store = world.open().await;
+    assert_eq!(values_of(&store, ada, &own).await, ["2", "\"7.00\"", "null", "null", "\"3.50\""]);
+    assert_eq!(faults(&store).await, Vec::<String>::new());
+    order(&store, "c", ada, "2.00").await;
+    assert_eq!(values_of(&store, ada, &own[..2]).await, ["3", "\"9.00\""]);
 }
