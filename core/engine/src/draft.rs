@@ -90,6 +90,10 @@ pub(crate) fn known_field<'a>(object: &'a ObjectDef, name: &str) -> Result<&'a F
     if SYSTEM_FIELDS.contains(&name) {
         return Err(EngineError::invalid(pointer(name), format!("`{name}` is set by the host alone")));
     }
+    if object.formula(name).is_some() {
+        let why = format!("`{name}` is a formula: it is computed when a record is read, and can be filtered by alone");
+        return Err(EngineError::invalid(pointer(name), why));
+    }
     let nearest = nearest(name, object.fields.iter().map(|f| f.name.as_str()));
     Err(EngineError::UnknownField { object: object.name.clone(), field: name.chars().take(64).collect(), nearest })
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::formula::FormulaDeclaration;
 use crate::json_schema::JsonSchema;
 use crate::name::{EventType, Name};
 use crate::plugin::{ActionDef, ActionName, Budgets, HookDef, MigrationDef, RouteDef, Texts};
@@ -131,6 +132,9 @@ pub struct Declaration {
     /// Roll-ups it adds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rollups: Vec<RollupDeclaration>,
+    /// Formulas it adds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub formulas: Vec<FormulaDeclaration>,
     /// Event types it adds.
     pub event_types: Vec<EventTypeDef>,
     /// Whether its runs may wait (`sleep`, `wait_for`, `wait_any`, `ask`, `invoke`): then their calls are journaled.

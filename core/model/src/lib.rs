@@ -11,6 +11,7 @@ pub mod effect;
 pub mod event;
 pub mod fan_out;
 pub mod file;
+pub mod formula;
 pub mod id;
 pub mod image;
 pub mod json;

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::formula;
 use crate::name::Name;
 use crate::rule::{ParamTypes, Rule, Scope};
 use crate::schema::{FieldDef, FieldKind, HiddenDef, ObjectDef, Origin, Schema};
@@ -237,7 +238,7 @@ fn refers_to(field: &FieldDef, parent: &Name) -> bool {
     matches!(&field.kind, FieldKind::Reference { object } if object == parent)
 }
 
-/// Brings what is kept beside roll-up fields up to what `schema` declares. Whoever changes the objects of a schema calls this after it.
+/// Brings what is kept beside roll-up fields, and formulas, up to what `schema` declares. Whoever changes the objects of a schema calls this after it.
 pub fn settle(schema: &mut Schema) {
     let mut settled = Vec::new();
     for object in schema.objects.values() {
@@ -255,6 +256,7 @@ pub fn settle(schema: &mut Schema) {
     for object in settled {
         schema.objects.insert(object.name.clone(), Arc::new(object));
     }
+    formula::settle(schema);
 }
 
 /// Checks all roll-ups of `schema`.

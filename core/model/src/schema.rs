@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::formula::FormulaDef;
 use crate::name::{EventType, Name};
 use crate::rollup::Rollup;
 
@@ -141,6 +142,9 @@ pub struct ObjectDef {
     pub lane: Option<Name>,
     /// Its fields, in the order they were added; a record's values stand in this order.
     pub fields: Vec<FieldDef>,
+    /// What is computed when a record is read. Their values stand after all others, where a record is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formulas: Vec<FormulaDef>,
     /// What is kept beside its roll-up fields, to go on from. It follows from them: see [`crate::rollup::settle`]. A record's values
     /// of these stand after those of the fields.
     #[serde(skip)]
@@ -162,7 +166,19 @@ impl ObjectDef {
     /// An object with these fields.
     #[must_use]
     pub const fn new(name: Name, origin: Origin, lane: Option<Name>, fields: Vec<FieldDef>) -> Self {
-        Self { name, origin, lane, fields, hidden: Vec::new() }
+        Self { name, origin, lane, fields, formulas: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// The place of the first formula among a record's values.
+    #[must_use]
+    pub const fn first_formula(&self) -> usize {
+        self.fields.len() + self.hidden.len()
+    }
+
+    /// The formula `name`.
+    #[must_use]
+    pub fn formula(&self, name: &str) -> Option<&FormulaDef> {
+        self.formulas.iter().find(|formula| formula.name.as_str() == name)
     }
 
     /// The kinds of a record's values, in their order: those of the fields, then the hidden ones.
@@ -264,6 +280,13 @@ pub enum SchemaChange {
         object: Name,
         /// The field.
         field: FieldDef,
+    },
+    /// Adds a formula to an object.
+    AddFormula {
+        /// The object.
+        object: Name,
+        /// The formula.
+        formula: FormulaDef,
     },
     /// Adds an event type, or adds fields to one that exists.
     AddEventType(EventTypeDef),

@@ -51,6 +51,11 @@
 //! over = "voucher"
 //! where = "redeemed_at != null"
 //!
+//! [[formulas]]                                        # computed when a record is read
+//! object = "customer"
+//! name = "per_voucher"
+//! expression = "order_count / redeemed"
+//!
 //! [[event_types]]
 //! name = "tier.changed"
 //! fields = { from = "text", to = "text" }
@@ -134,7 +139,7 @@ const TITLE_CHARS_MAX: usize = 200;
 /// The longest description and reason, in characters.
 const PROSE_CHARS_MAX: usize = 1_000;
 
-const TOP: [&str; 26] = [
+const TOP: [&str; 27] = [
     "id",
     "version",
     "api",
@@ -149,6 +154,7 @@ const TOP: [&str; 26] = [
     "fields",
     "objects",
     "rollups",
+    "formulas",
     "event_types",
     "actions",
     "routes",
@@ -230,6 +236,7 @@ fn read(text: &str, files: &Files<'_>) -> Result<Manifest, String> {
         objects: items(&table, "objects", 50, data::object)?,
         fields: items(&table, "fields", 200, data::field)?,
         rollups: items(&table, "rollups", 100, data::rollup)?,
+        formulas: items(&table, "formulas", 100, data::formula)?,
         event_types: items(&table, "event_types", 100, data::event_type)?,
         invocable: flag(&table, "invocable")?,
         // Told by what the component imports, not by its manifest.

@@ -1,6 +1,7 @@
 //! From what the interpreter tells about a script to a [`Declaration`], or to everything that is wrong with it.
 
 use rapport_model::automation::{Capability, FieldDeclaration, Need, SettingDef, plain_host};
+use rapport_model::formula::FormulaDeclaration;
 use rapport_model::nearest::nearest;
 use rapport_model::schema::{EventTypeDef, FieldKind, Origin};
 use rapport_model::{Declaration, EventType, FieldDef, Name, ObjectDef, Trigger};
@@ -199,6 +200,11 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
             declaration.fields.push(FieldDeclaration { object, field });
         }
         "rollup" => declaration.rollups.push(rollup::of_call(args)?),
+        "formula" => {
+            let (object, name) = (name(&args[0], "object")?, name(&args[1], "formula")?);
+            let expression = text(&args[2], "an expression such as \"order_count * 2\"")?.to_owned();
+            declaration.formulas.push(FormulaDeclaration { object, name, expression });
+        }
         "event_type" => {
             let name = event_type(&args[0])?;
             let (fields, subject_optional) = event_fields(args.get(1))?;

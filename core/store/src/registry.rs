@@ -8,6 +8,7 @@ mod check;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rapport_model::formula::FormulaDef;
 use rapport_model::rollup::{self, Kept, Rollups};
 use rapport_model::schema::{EventTypeDef, FieldDef, HiddenDef, ObjectDef, SchemaChange};
 use rapport_model::{FieldKind, Name, Schema};
@@ -41,6 +42,7 @@ const SELECT_OBJECTS: &str = "select name, definition from object_def order by s
 const SELECT_FIELDS: &str = "select object, definition from field_def order by object, seq";
 const SELECT_EVENT_TYPES: &str = "select definition from event_type_def order by name";
 const PUT_OBJECT: &str = "insert into object_def (name, seq, definition) values ($1, $2, $3)";
+const MOVE_OBJECT: &str = "update object_def set definition = $2 where name = $1";
 const PUT_FIELD: &str = "insert into field_def (object, name, seq, definition) values ($1, $2, $3, $4) \
      on conflict (object, name) do update set definition = excluded.definition";
 const PUT_EVENT_TYPE: &str = "insert into event_type_def (name, definition) values ($1, $2) \
@@ -89,11 +91,13 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
             must_be_empty: Vec::new(),
         },
         rollups: Vec::new(),
+        formulas: Vec::new(),
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
     }
     planner.add_rollups()?;
+    planner.add_formulas().map_err(StoreError::Schema)?;
     if !planner.plan.effective.is_empty() {
         let epoch = planner.plan.schema.epoch.to_string();
         planner.plan.statements.push(migrate::put_meta(EPOCH, &epoch).into());
@@ -106,6 +110,8 @@ struct Planner {
     plan: Plan,
     /// Roll-ups wait until all objects are there, whose children may come later.
     rollups: Vec<(Name, FieldDef)>,
+    /// So do formulas.
+    formulas: Vec<(Name, FormulaDef)>,
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Cell {
@@ -121,8 +127,38 @@ impl Planner {
         match change {
             SchemaChange::AddObject(def) => self.add_object(def),
             SchemaChange::AddField { object, field } => self.add_field(object, field),
+            SchemaChange::AddFormula { object, formula } => {
+                self.formulas.push((object.clone(), formula.clone()));
+                Ok(())
+            }
             SchemaChange::AddEventType(def) => self.add_event_type(def),
         }
+    }
+
+    /// Adds the formulas, once all fields are there.
+    fn add_formulas(&mut self) -> Result<(), String> {
+        for (object, formula) in std::mem::take(&mut self.formulas) {
+            let known = self.plan.schema.objects.get(&object).cloned();
+            let known = known.ok_or_else(|| format!("there is no object `{object}` to add `{}` to", formula.name))?;
+            if let Some(there) = known.formula(formula.name.as_str()) {
+                if there.expression == formula.expression {
+                    continue;
+                }
+                return Err(format!(
+                    "the formula `{object}.{}` is declared already, as `{}`",
+                    formula.name, there.expression
+                ));
+            }
+            check::room(&known)?;
+            let read = FormulaDef::read(&formula.name, &formula.expression, &known, &self.plan.schema)?;
+            let mut next = (*known).clone();
+            next.formulas.push(read.clone());
+            let bare = ObjectDef { fields: Vec::new(), ..next.clone() };
+            self.push(MOVE_OBJECT, vec![Cell::text(object.as_str()), json(&bare)]);
+            self.plan.schema.objects.insert(object.clone(), Arc::new(next));
+            self.note(SchemaChange::AddFormula { object, formula: read });
+        }
+        Ok(())
     }
 
     fn push(&mut self, text: &str, cells: Vec<Cell>) {
@@ -136,6 +172,7 @@ impl Planner {
     }
 
     fn add_object(&mut self, def: &ObjectDef) -> Result<(), String> {
+        self.formulas.extend(def.formulas.iter().map(|formula| (def.name.clone(), formula.clone())));
         if let Some(known) = self.plan.schema.objects.get(&def.name).cloned() {
             if def.lane.is_some() && def.lane != known.lane {
                 return Err(format!("object `{}` is declared already, with another lane", def.name));
@@ -144,7 +181,7 @@ impl Planner {
         }
         let (rollups, fields): (Vec<_>, Vec<_>) = def.fields.iter().cloned().partition(|field| field.rollup.is_some());
         self.rollups.extend(rollups.into_iter().map(|field| (def.name.clone(), field)));
-        let def = &ObjectDef { fields, hidden: Vec::new(), ..def.clone() };
+        let def = &ObjectDef { fields, formulas: Vec::new(), hidden: Vec::new(), ..def.clone() };
         check::object(&self.plan.schema, def)?;
         for statement in record_sql::create_table(def, self.dialect) {
             self.push(&statement, Vec::new());
@@ -239,6 +276,9 @@ impl Planner {
         } else {
             check::field(&self.plan.schema, object, field)?;
             check::room(&known)?;
+            if known.formula(field.name.as_str()).is_some() {
+                return Err(format!("`{object}.{}` is a formula already", field.name));
+            }
             let default = check::default(field)?;
             let statements = record_sql::add_column(object, field, &default, self.dialect);
             self.plan.statements.extend(statements);

@@ -124,6 +124,7 @@ pub(crate) fn reach<'a>(
             open.extend(Name::new("template"));
         }
         open.extend(declaration.fields.iter().map(|added| added.object.clone()));
+        open.extend(declaration.formulas.iter().map(|formula| formula.object.clone()));
         open.extend(declaration.rollups.iter().flat_map(|rollup| [rollup.on.clone(), rollup.object.clone()]));
         open.extend(declaration.schedules.iter().filter_map(|def| Some(def.each.as_ref()?.object.clone())));
         for trigger in &declaration.triggers {

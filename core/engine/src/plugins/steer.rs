@@ -202,7 +202,8 @@ impl Inner {
         let objects = d.objects.iter().map(|object| object.name.to_string());
         let fields = d.fields.iter().map(|field| format!("{}.{}", field.object, field.field.name));
         let rollups = d.rollups.iter().map(|rollup| format!("{}.{}", rollup.on, rollup.name));
-        Ok(objects.chain(fields).chain(rollups).collect::<Vec<_>>().into())
+        let formulas = d.formulas.iter().map(|formula| format!("{}.{}", formula.object, formula.name));
+        Ok(objects.chain(fields).chain(rollups).chain(formulas).collect::<Vec<_>>().into())
     }
 
     /// The step that holds a run back whose plugin may not run.

@@ -2,6 +2,7 @@
 
 use rapport_model::automation::Need;
 use rapport_model::event::{NewEvent, Subject};
+use rapport_model::formula;
 use rapport_model::json::fit_value;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
@@ -23,7 +24,7 @@ impl SliceHost {
         if let Some(record) = found.as_ref().filter(|r| !self.buffer.is_touched(r.id)) {
             self.buffer.saw(record);
         }
-        Ok(found)
+        Ok(found.map(|record| formula::shown(&record, self.time)))
     }
 
     pub(super) async fn do_find(&mut self, request: FindRequest) -> Answer<Vec<RecordData>> {
@@ -31,7 +32,7 @@ impl SliceHost {
         self.roll_query(&query.object, query.rule.as_ref()).await?;
         let rows = query::find(&self.store, &self.buffer, &query).await.map_err(refusal)?;
         self.count_rows(rows.len())?;
-        Ok(rows)
+        Ok(rows.iter().map(|record| formula::shown(record, self.time)).collect())
     }
 
     pub(super) async fn do_count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
@@ -97,7 +98,8 @@ impl SliceHost {
                 self.allow_writes(&object, &others)?;
                 self.count_writes()?;
                 self.guard_question(&before, Some(&others)).await?;
-                self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))
+                let after = self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))?;
+                Ok(formula::shown(&after, self.time))
             }
         }
     }

@@ -107,6 +107,7 @@ fn usage(name: &str) -> &'static str {
         "rollup" => {
             "write `rollup(\"customer\", \"visits\", \"count\", \"interaction\", #{ where: \"channel == 'visit'\" })`"
         }
+        "formula" => "write `formula(\"customer\", \"per_order\", \"size(name) * order_count\")`",
         "event_type" => "write `event_type(\"tier.changed\", #{ from: \"text\", to: \"text\" })`",
         _ => "write `object(\"voucher\", #{ code: \"text\", amount: \"decimal(2)\" })`",
     }

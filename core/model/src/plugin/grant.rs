@@ -27,6 +27,7 @@ impl Asked {
         all.extend(declaration.objects.iter().map(|object| format!("object:{}", object.name)));
         all.extend(declaration.fields.iter().map(|field| format!("field:{}.{}", field.object, field.field.name)));
         all.extend(declaration.rollups.iter().map(|rollup| format!("rollup:{}.{}", rollup.on, rollup.name)));
+        all.extend(declaration.formulas.iter().map(|formula| format!("formula:{}.{}", formula.object, formula.name)));
         all.extend(declaration.event_types.iter().map(|kind| format!("event_type:{}", kind.name)));
         all.extend(declaration.triggers.iter().map(|trigger| format!("trigger:{}", trigger.event)));
         all.extend(

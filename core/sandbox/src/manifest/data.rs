@@ -1,6 +1,7 @@
 //! What a plugin adds to the data: `[[objects]]`, `[[fields]]`, `[[event_types]]`.
 
 use rapport_model::automation::FieldDeclaration;
+use rapport_model::formula::FormulaDeclaration;
 use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, Origin};
 use rapport_model::{Declaration, FieldDef, ObjectDef};
@@ -65,6 +66,15 @@ pub(super) fn rollup(table: &Table) -> Result<RollupDeclaration, String> {
         .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
 }
 
+pub(super) fn formula(table: &Table) -> Result<FormulaDeclaration, String> {
+    known_keys(table, &["object", "name", "expression"], "")?;
+    Ok(FormulaDeclaration {
+        object: name(table, "object")?,
+        name: name(table, "name")?,
+        expression: required(table, "expression")?,
+    })
+}
+
 pub(super) fn event_type(table: &Table) -> Result<EventTypeDef, String> {
     known_keys(table, &["name", "fields", "subject_optional"], "")?;
     let name = required(table, "name")?.parse().map_err(|e| format!("`name`: {e}"))?;
@@ -96,6 +106,7 @@ pub(super) fn check(declaration: &Declaration) -> Result<(), String> {
     once("event type", declaration.event_types.iter().map(|kind| kind.name.as_str()))?;
     let own = declaration.fields.iter().map(|f| format!("{}.{}", f.object, f.field.name));
     let rollups = declaration.rollups.iter().map(|rollup| format!("{}.{}", rollup.on, rollup.name));
-    let fields: Vec<String> = own.chain(rollups).collect();
+    let formulas = declaration.formulas.iter().map(|formula| format!("{}.{}", formula.object, formula.name));
+    let fields: Vec<String> = own.chain(rollups).chain(formulas).collect();
     once("field", fields.iter().map(String::as_str))
 }

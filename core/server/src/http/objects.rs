@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::MethodFilter;
+use rapport_model::formula::FormulaDef;
 use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, ObjectDef, Origin, Schema, SchemaChange};
 use rapport_model::{FieldDef, Name};
@@ -32,6 +33,10 @@ pub(super) fn routes() -> Vec<Route> {
             .about("objects", "Adds a field to an object")
             .takes("application/json", "Field")
             .answers(201, "The object with the field"),
+        Route::new(MethodFilter::POST, "/v1/objects/{object}/formulas", "admin", add_formula)
+            .about("objects", "Adds a formula to an object: an expression that is computed when a record is read")
+            .takes("application/json", "Formula")
+            .answers(201, "The object with the formula"),
         Route::new(MethodFilter::GET, "/v1/event-types", "read", list_event_types)
             .about("objects", "Lists the event types that may come from outside")
             .answers(200, "All event types"),
@@ -107,6 +112,33 @@ async fn add_field(
     let change = SchemaChange::AddField { object: object.clone(), field };
     let schema = api.engine.define(&caller, vec![change]).await?;
     created_object(&schema, &object)
+}
+
+/// A formula as a caller gives it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFormula {
+    name: Name,
+    expression: String,
+}
+
+async fn add_formula(
+    State(api): State<Api>,
+    Auth(caller): Auth,
+    Path(object): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (_, json) = read_json(&api, &headers, body).await?;
+    let unknown = || Problem::new("unknown_object", format!("there is no object `{}`", short(&object)));
+    let schema = api.engine.schema(&caller)?;
+    let known = schema.object(&object).ok_or_else(unknown)?;
+    let NewFormula { name, expression } = read(json, "")?;
+    let read = FormulaDef::read(&name, &expression, known, &schema);
+    let formula = read.map_err(|e| Problem::new("invalid", e.clone()).with_field("/expression", e))?;
+    let change = SchemaChange::AddFormula { object: known.name.clone(), formula };
+    let schema = api.engine.define(&caller, vec![change]).await?;
+    created_object(&schema, &known.name)
 }
 
 async fn add_event_type(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, body: Body) -> Answer {
