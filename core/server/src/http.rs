@@ -47,6 +47,7 @@ mod records;
 mod route;
 mod runs;
 mod schedules;
+mod segments;
 mod stream;
 mod undos;
 mod users;
@@ -246,6 +247,7 @@ pub fn routes() -> Vec<Route> {
     let mut all = objects::routes();
     all.extend(records::routes());
     all.extend(files::routes());
+    all.extend(segments::routes());
     all.extend(bulk::routes());
     all.extend(loads::routes());
     all.extend(events::routes());
