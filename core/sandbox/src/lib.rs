@@ -22,6 +22,7 @@ mod rollup;
 mod runtime;
 pub mod sandbox;
 mod schedule;
+mod segment;
 mod slice;
 mod state;
 mod template;

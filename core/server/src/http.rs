@@ -48,6 +48,7 @@ mod rollups;
 mod route;
 mod runs;
 mod schedules;
+mod segments;
 mod stream;
 mod undos;
 mod users;
@@ -248,6 +249,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(rollups::routes());
     all.extend(records::routes());
     all.extend(files::routes());
+    all.extend(segments::routes());
     all.extend(bulk::routes());
     all.extend(loads::routes());
     all.extend(events::routes());

@@ -35,6 +35,7 @@ mod rollups;
 pub mod rule_sql;
 mod seal;
 mod search;
+mod segments;
 mod shared;
 mod snapshot;
 mod stats;
@@ -54,11 +55,13 @@ pub use payload::{UNDO_REQUESTED, body_text, read as read_body};
 pub use query::{Direction, EventQuery, GroupQuery, Measure, RecordQuery, RunCount, RunQuery};
 pub use rollups::RollupFault;
 pub use search::{IndexFault, SearchHit, SearchQuery};
+pub use segments::{FieldMoment, Filled, Filling, Moment, SegmentFaults, StayOf};
 pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Blob, Committed, Duplicate, EffectMove,
-    EffectStep, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
+    EffectStep, Followed, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Stay, StayStep, Triggers,
+    UnitOfWork, WaitFor,
 };
 pub use versions::VersionRuns;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::history::Did;
 use super::number::{Arithmetic, Number};
 use crate::id::RecordId;
 use crate::name::Name;
 use crate::schema::FieldKind;
+use crate::segment::SegmentName;
 
 /// Something that is true or false, never null.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,10 @@ pub enum Condition {
     In(Term, List),
     /// A test of a text and a part of it; false if either is null.
     Text(TextTest, Term, Term),
+    /// The record's history holds enough events.
+    Did(Arc<Did>),
+    /// The record belongs to the segment.
+    InSegment(SegmentName),
 }
 
 /// An operator of comparison.
@@ -200,6 +206,8 @@ impl Condition {
             Self::In(item, List::Items(items)) => Self::In(term(item), List::Items(items.iter().map(term).collect())),
             Self::In(item, list) => Self::In(term(item), list.clone()),
             Self::Text(test, whole, part) => Self::Text(*test, term(whole), term(part)),
+            // Expressions do not reach so far.
+            Self::Did(_) | Self::InSegment(_) => self.clone(),
         }
     }
 
@@ -212,6 +220,7 @@ impl Condition {
             Self::Compare(_, left, right) | Self::Text(_, left, right) => (Vec::new(), vec![left, right]),
             Self::In(item, List::Items(items)) => (Vec::new(), std::iter::once(item).chain(items).collect()),
             Self::In(item, List::Param(..)) => (Vec::new(), vec![item]),
+            Self::Did(_) | Self::InSegment(_) => (Vec::new(), Vec::new()),
         }
     }
 

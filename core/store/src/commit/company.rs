@@ -103,7 +103,9 @@ fn is_awaited(work: &Work) -> bool {
         | Work::Purge { .. }
         | Work::SweepBlobs { .. }
         | Work::Mend { .. }
-        | Work::FillSearch { .. } => true,
+        | Work::FillSearch { .. }
+        | Work::FillSegment { .. }
+        | Work::Index { .. } => true,
     }
 }
 
