@@ -5,7 +5,7 @@
 
 mod rolled;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::image::{self, Unfit};
@@ -32,6 +32,8 @@ pub(crate) struct Buffer {
     puts: Vec<Put>,
     /// The records as they were before the slice first wrote them.
     seen: HashMap<RecordId, Arc<Record>>,
+    /// The records that the slice made: the database has none of them.
+    made: HashSet<RecordId>,
     /// What was known, when the slice began, of the records that it wrote since.
     earlier: HashMap<RecordId, Option<Touched>>,
     /// The bytes of files that it puts.
@@ -98,6 +100,9 @@ impl Buffer {
         changes: Vec<(Name, Change)>,
     ) -> Result<Arc<Record>, Unfit> {
         let record = Arc::new(image::created(object, id, time, &changes)?);
+        if !self.seen.contains_key(&id) {
+            self.made.insert(id);
+        }
         self.keep(object.name.clone(), id, Some(record.clone()));
         self.puts.push(Put { object: object.name.clone(), id, kind: PutKind::Create, changes });
         Ok(record)

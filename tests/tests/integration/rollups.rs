@@ -19,6 +19,7 @@ on_both!(
     killed_when_a_group_was_decided_roll_ups_agree,
     killed_when_a_group_was_durable_roll_ups_agree,
     a_plugin_declares_a_roll_up,
+    a_formula_is_computed_when_it_is_read,
 );
 
 async fn order(app: &TestApp, number: &str, customer: &str, amount: &str) {
@@ -110,7 +111,7 @@ async fn a_slice_sees_roll_ups_as_if_its_writes_were_committed(database: Databas
     app.post("/v1/events", order_paid("e", "a", "1")).await.expect(202);
     app.run_until_idle().await;
     let tasks = app.all("task").await;
-    assert_eq!(tasks[0]["title"], "[1, 3, 42.00, 14.00, 1, 1, 3, 1, 5.00, 2026-03-08T00:00:00Z, \"Bonn\"]",);
+    assert_eq!(tasks[0]["title"], "[1, 3, 42.00, 14.00, 1, 1, 3, 1, 5.00, \"2026-03-08T00:00:00Z\", \"Bonn\"]",);
     assert_eq!(numbers(&app, "a").await, json!([1, "5.00", "2026-03-08", "2026-03-08", "5.00"]));
     assert!(check(&app).await.is_empty());
 }
@@ -347,7 +348,7 @@ async fn total(client: &Client) -> i64 {
 async fn a_plugin_declares_a_roll_up(database: Database) {
     let rest = "\n[[rollups]]\nobject = \"customer\"\nname = \"visits\"\nfunction = \"count\"\nover = \"interaction\"\n\
                 where = \"channel == 'visit'\"\n";
-    let app = TestApp::on(database).keeper_plugin("keeper", &["customer:read"], rest).start().await;
+    let app = TestApp::on(database).keeper_plugin("keeper", &["interaction:read"], rest).start().await;
     app.customer("1").await;
     for channel in ["visit", "call", "visit"] {
         let body = json!({ "customer": "customer_no:1", "channel": channel });
@@ -355,4 +356,51 @@ async fn a_plugin_declares_a_roll_up(database: Database) {
     }
     let counted = async || (app.customer_field("1", "visits").await == 2).then_some(());
     eventually("the visits to be counted", counted).await;
+}
+
+/// Reads a formula by its name and in rules, and writes down what it sees.
+const FORMULAS: &str = r#"//! Computes when it reads.
+formula("customer", "per_year", "order_count * 365 / (days_since(first_order_at) + 1)");
+formula("customer", "mean_int", "order_count / (order_count - 1)");
+formula("customer", "is_large", "lifetime_value > 100 && mean_int != null");
+on("order.created", "customer.is_large");
+uses("order:read", "customer:read", "customer.notes:write");
+fn run(event) {
+    let me = get("customer", event.record.customer);
+    let found = find("customer", "is_large && per_year >= 0");
+    update(me, #{ notes: `${me.is_large} ${me.mean_int} ${found[0].mean_int} ${count("order", "customer.mean_int == 2")}` });
+}
+"#;
+
+async fn a_formula_is_computed_when_it_is_read(database: Database) {
+    let app = TestApp::on(database).script("formulas", FORMULAS).start().await;
+    app.customer("1").await;
+    order(&app, "1", "1", "90.00").await;
+    app.run_until_idle().await;
+    let seen = async || app.get("/v1/records/customer/customer_no:1").await.expect(200).json();
+    // A division by zero is null.
+    assert_eq!(
+        json!([seen().await["mean_int"], seen().await["is_large"], seen().await["notes"]]),
+        json!([null, false, null])
+    );
+    order(&app, "2", "1", "90.00").await;
+    app.run_until_idle().await;
+    assert_eq!(json!([seen().await["mean_int"], seen().await["is_large"]]), json!([2, true]));
+    assert_eq!(seen().await["notes"], "true 2 2 2");
+    let listed = app.get("/v1/records/customer?where=is_large&fields=mean_int").await.expect(200).items();
+    assert_eq!(json!([listed.len(), listed[0]["mean_int"]]), json!([1, 2]));
+    app.get("/v1/records/customer?order=mean_int").await.expect(422);
+    let written = app.patch("/v1/records/customer/customer_no:1", json!({ "mean_int": 3 })).await.expect(422).json();
+    assert!(written.to_string().contains("`mean_int` is a formula"), "{written}");
+    let refused = json!({ "name": "land", "expression": "company.country" });
+    let refused = app.post("/v1/objects/customer/formulas", refused).await.expect(422).json();
+    assert!(refused.to_string().contains("of another record"), "{refused}");
+    let taken = json!({ "name": "country", "expression": "1" });
+    app.post("/v1/objects/customer/formulas", taken).await.expect(422);
+    let made = json!({ "name": "loud", "expression": "lower(country)" });
+    app.post("/v1/objects/customer/formulas", made.clone()).await.expect(201);
+    let app = app.restart(|setup| setup).await;
+    app.post("/v1/objects/customer/formulas", made).await.expect(201);
+    app.patch("/v1/records/customer/customer_no:1", json!({ "country": "FRANCE" })).await.expect(200);
+    assert_eq!(app.customer_field("1", "loud").await, "france");
 }

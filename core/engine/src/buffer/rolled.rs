@@ -74,7 +74,8 @@ impl Rolling<'_> {
             if has {
                 fresh.entry(&touched.object).or_default().push(*id);
             }
-            let image = Image { before: buffer.seen.get(id).cloned(), now: touched.after.clone() };
+            let before = buffer.seen.get(id).filter(|_| !buffer.made.contains(id)).cloned();
+            let image = Image { before, now: touched.after.clone() };
             self.images.insert((touched.object.clone(), *id), image);
         }
         for (object, ids) in fresh {
