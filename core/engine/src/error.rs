@@ -351,9 +351,10 @@ impl From<Unfit> for EngineError {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::UnknownField { object, field } => Self::UnknownField { object, field, nearest: None },
-            Unfit::Required { ref field } | Unfit::Misfit { ref field, .. } | Unfit::Increment { ref field, .. } => {
-                Self::invalid(format!("/{field}"), unfit.to_string())
-            }
+            Unfit::Required { ref field }
+            | Unfit::Rollup { ref field, .. }
+            | Unfit::Misfit { ref field, .. }
+            | Unfit::Increment { ref field, .. } => Self::invalid(format!("/{field}"), unfit.to_string()),
         }
     }
 }

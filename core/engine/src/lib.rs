@@ -54,6 +54,7 @@ mod registry;
 mod rehearse;
 mod replay;
 mod retry;
+mod rollups;
 mod routes;
 mod runs;
 mod scenario;

@@ -31,6 +31,7 @@ mod key;
 mod plugin;
 mod record;
 mod replay;
+mod rollup;
 mod run;
 mod schedule;
 mod script;
@@ -98,6 +99,9 @@ enum Command {
     Record(record::RecordCommand),
     /// Looks for words in searchable fields of records.
     Search(search::SearchArgs),
+    /// Lists roll-up fields, holds them against their children, makes them anew.
+    #[command(subcommand)]
+    Rollup(rollup::RollupCommand),
     /// Keeps, fetches and lists files, alone or attached to records.
     #[command(subcommand)]
     File(file::FileCommand),
@@ -206,6 +210,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Import(args) => import::run(&common, &args),
         Command::Record(command) => record::run(&common, command),
         Command::Search(args) => search::run(&common, &args),
+        Command::Rollup(command) => rollup::run(&common, &command),
         Command::File(command) => file::run(&common, &command),
         Command::Event(command) => event::run(&common, command),
         Command::Run(command) => run::run(&common, command),

@@ -44,6 +44,7 @@ mod pages;
 mod plugins;
 mod pump;
 mod records;
+mod rollups;
 mod route;
 mod runs;
 mod schedules;
@@ -245,6 +246,7 @@ async fn no_such_method(State(_): State<Api>, request: Request<Body>) -> Problem
 #[must_use]
 pub fn routes() -> Vec<Route> {
     let mut all = objects::routes();
+    all.extend(rollups::routes());
     all.extend(records::routes());
     all.extend(files::routes());
     all.extend(segments::routes());

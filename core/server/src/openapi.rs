@@ -136,6 +136,8 @@ fn schemas() -> Json {
         "CloudEvent": cloud_event_schema(),
         "Field": field_schema(),
         "Object": closed("A kind of record", &["name"], &[("name", text()), ("lane", text()), ("fields", list(field()))]),
+        "Formula": closed("A formula", &["name", "expression"], &[("name", text()), ("expression", text())]),
+        "Which": closed("Which roll-ups: all, those of an object, or one", &[], &[("object", text()), ("field", text())]),
         "EventType": closed("A kind of event", &["name"], &[
             ("name", text()), ("fields", list(field())), ("subject_optional", flag()),
         ]),

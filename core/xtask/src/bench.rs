@@ -15,6 +15,7 @@ mod loyalty;
 mod plugins;
 mod postgres;
 mod replay;
+mod rollups;
 mod scale;
 mod single;
 mod sleepers;
@@ -38,7 +39,7 @@ struct Bench {
     run: fn(&Path) -> Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 12] = [
+const BENCHES: [Bench; 13] = [
     Bench { name: "bulk", about: "events as lines over HTTP, against plain sqlx", run: bulk::run },
     Bench { name: "single", about: "one event a request, against HTTP and SQLite by hand", run: single::run },
     Bench { name: "postgres", about: "the same on PostgreSQL, against pgbench", run: postgres::run },
@@ -54,6 +55,7 @@ const BENCHES: [Bench; 12] = [
     Bench { name: "replay", about: "journal entries that a run's replay answers", run: replay::run },
     Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
     Bench { name: "plugins", about: "a plugin's test, install and start", run: plugins::run },
+    Bench { name: "rollups", about: "an import with five roll-ups kept, against one without", run: rollups::run },
     Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
 ];
 

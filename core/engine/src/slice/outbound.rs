@@ -165,7 +165,9 @@ impl SliceHost {
         self.allow(Need::Read(object))?;
         let object = self.object(object)?;
         self.count_rows(1)?;
-        self.must_locate(&object, key).await.map(Some)
+        self.roll(&[&object.name]).await?;
+        let record = self.must_locate(&object, key).await?;
+        Ok(Some(rapport_model::formula::shown(&record, self.time)))
     }
 
     /// Fills in the parts of the template that `message` names.
@@ -262,6 +264,8 @@ fn of_template(template: &Record, error: SandboxError) -> HostError {
 pub(crate) fn record_variables(record: &Record) -> Json {
     let mut fields: Map<String, Json> =
         record.object.fields.iter().enumerate().map(|(i, f)| (f.name.to_string(), to_json(record.at(i)))).collect();
+    let formulas = (record.object.first_formula()..).zip(&record.object.formulas);
+    fields.extend(formulas.map(|(i, formula)| (formula.name.to_string(), to_json(record.at(i)))));
     fields.insert("id".into(), json!(record.id.to_string()));
     Json::Object(fields)
 }
