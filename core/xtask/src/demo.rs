@@ -3,6 +3,7 @@
 //! The figures are read back through the API and held against a sum over the file that shares no code with the product. The data
 //! stay in `data/demo`: a second run finds them and changes nothing.
 
+mod customers;
 pub(crate) mod expected;
 mod program;
 mod report;
@@ -89,7 +90,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report.compare(&expected)?;
     println!();
     program::tell(&binary, &server, &root().join(ORDERS))?;
-    story::tell(&binary, &server, &options.data)?;
+    let teller = story::Teller { binary: &binary, server: &server };
+    customers::tell(&teller, &server, &root().join(ORDERS))?;
+    teller.tell(&options.data)?;
     if options.once {
         return server.stop();
     }

@@ -14,7 +14,7 @@ use crate::waiting::clock;
 
 on_both!(all_ways_to_the_members_agree_with_each_other,);
 
-const RULES: [(&str, &str); 16] = [
+const RULES: [(&str, &str); 20] = [
     ("near", "country in ['France', 'Germany']"),
     ("settled", "days_since(created_at) >= 2 && days_since(created_at) < 6"),
     ("grown", "birthday != null && days_since(birthday) >= 9000"),
@@ -30,6 +30,10 @@ const RULES: [(&str, &str); 16] = [
     ("movers", "did('customer.updated', {within: '2 days', where: 'before.country != after.country'})"),
     ("upset", "did('order.updated', {where: 'after.status == \\\"cancelled\\\" && before.status == \\\"open\\\"'})"),
     ("ordered-early", "did('order.created', {where: 'ordered_at < timestamp(\\\"2026-03-04T00:00:00.5Z\\\")'})"),
+    ("spenders", "lifetime_value > 60"),
+    ("quiet", "days_since(last_order_at) >= 2 && order_count > 1"),
+    ("thrifty", "average_order < 30 && in_segment('near')"),
+    ("late-starters", "first_order_at > created_at + duration(\\\"24h\\\")"),
     ("not-at-all", "!(country == null) && !(email == null || days_since(created_at) > 4)"),
 ];
 

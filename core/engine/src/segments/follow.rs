@@ -7,7 +7,7 @@ use rapport_model::{Actor, Name, RecordId, Schema, Timestamp, Value};
 use rapport_store::{EventQuery, Followed, RecordQuery, UnitOfWork};
 
 use super::judge::{Case, Judged};
-use super::set::{SegmentSet, Touched};
+use super::set::{Child, SegmentSet, Touched};
 use super::{Noted, Work};
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -27,8 +27,9 @@ impl Inner {
         let (head, now) = (self.store.head(), self.clock.now());
         let kept = self.store.segments_followed().await?;
         let mut work = self.segments.turn.lock().await;
+        work.kept = (kept.map_or(0, |kept| kept.position), kept.map(|kept| kept.swept_at));
         let Followed { position, swept_at } = kept.unwrap_or(Followed { position: head, swept_at: now });
-        (work.followed, work.swept_at, work.kept) = (position, Some(swept_at), (position, Some(swept_at)));
+        (work.followed, work.swept_at) = (position, Some(swept_at));
         let mut queue = self.segments.queue();
         queue.noted = head;
         queue.overflowed = (position < head).then_some(position);
@@ -94,6 +95,7 @@ impl Inner {
                 let ids = match touched {
                     Touched::Record(id) => vec![id],
                     Touched::Through(via, id) => self.referring(object, &via, id).await?,
+                    Touched::Parent(child, through) => self.parents(object, &child, through.as_ref()).await?,
                 };
                 for id in ids {
                     let new = || Case { id, places: [].into(), at, cause: None, is_quiet: true };
@@ -110,6 +112,23 @@ impl Inner {
         }
         by_object.values_mut().for_each(|cases| cases.sort_by_key(|case| case.cause));
         Ok(by_object)
+    }
+
+    /// The parent of a child as it now is, or the records of `object` that refer to that.
+    async fn parents(
+        &self,
+        object: &Name,
+        child: &Child,
+        through: Option<&Name>,
+    ) -> Result<Vec<RecordId>, EngineError> {
+        let record = self.store.record(&child.object, child.id).await?;
+        let Some(parent) = record.and_then(|record| record.get(child.via.as_str()).as_ref_id()) else {
+            return Ok(Vec::new());
+        };
+        match through {
+            None => Ok(vec![parent]),
+            Some(via) => self.referring(object, via, parent).await,
+        }
     }
 
     /// The records of `object` that refer to `id` by the field `via`.

@@ -26,11 +26,34 @@ pub(crate) struct Segment {
     pub(crate) rank: usize,
 }
 
-/// What a change can touch: a record, or all that refer to one.
+/// What a change can touch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Touched {
+    /// A record.
     Record(RecordId),
+    /// All that refer by that field to the record.
     Through(Name, RecordId),
+    /// The record to which a child belongs, by that field of it, as the child now is; and if there is a field after it, all that refer by that
+    /// to the record.
+    Parent(Child, Option<Name>),
+}
+
+/// A child, and the field by which it belongs to its parent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Child {
+    pub(crate) object: Name,
+    pub(crate) id: RecordId,
+    pub(crate) via: Name,
+}
+
+/// A segment that reads a roll-up over an object's records.
+#[derive(Debug)]
+struct OverChildren {
+    place: usize,
+    /// The children's field that names the parent.
+    via: Name,
+    /// The field by which the segment's records refer to the parent; none: they are the parents.
+    through: Option<Name>,
 }
 
 /// The segments that are live, and who reads what.
@@ -46,6 +69,8 @@ pub(crate) struct SegmentSet {
     of_reference: HashMap<(Name, Name), Vec<(usize, Name)>>,
     /// Live ones by the events that they count.
     of_event: HashMap<EventType, Vec<(usize, HistoryOf)>>,
+    /// Live ones by the object over whose records they read a roll-up.
+    of_child: HashMap<Name, Vec<OverChildren>>,
     /// Live ones by the segment that they ask for.
     of_segment: HashMap<SegmentName, Vec<usize>>,
 }
@@ -108,10 +133,10 @@ impl SegmentSet {
                 }
             }
         }
-        Self::indexed(ranked(found))
+        Self::indexed(ranked(found), schema)
     }
 
-    fn indexed(found: Vec<Segment>) -> Self {
+    fn indexed(found: Vec<Segment>, schema: &Schema) -> Self {
         let mut set = Self::default();
         for (i, segment) in found.into_iter().enumerate() {
             set.by_name.insert(segment.def.name.clone(), i);
@@ -119,6 +144,7 @@ impl SegmentSet {
                 && let Some(rule) = &segment.rule
             {
                 set.index(i, &segment.def.object, rule);
+                set.index_rollups(i, &segment.def.object, (rule, schema));
             }
             set.all.push(Arc::new(segment));
         }
@@ -141,6 +167,22 @@ impl SegmentSet {
         }
         for segment in rule.segments() {
             self.of_segment.entry(segment.clone()).or_default().push(i);
+        }
+    }
+
+    /// Of which roll-ups a rule reads the children decide.
+    fn index_rollups(&mut self, place: usize, object: &Name, (rule, schema): (&Rule, &Schema)) {
+        let own = rule.fields().iter().map(|field| (object, field, None));
+        let others = rule.references().iter().filter_map(|reference| match &reference.base {
+            Base::Through(via) => Some((&reference.object, &reference.field, Some(via))),
+            _ => None,
+        });
+        for (object, field, through) in own.chain(others) {
+            let def = schema.object(object.as_str()).and_then(|object| object.field(field.as_str()));
+            if let Some(rollup) = def.and_then(|def| def.rollup.as_ref()) {
+                let over = OverChildren { place, via: rollup.via.clone(), through: through.cloned() };
+                self.of_child.entry(rollup.object.clone()).or_default().push(over);
+            }
         }
     }
 
@@ -186,6 +228,18 @@ impl SegmentSet {
             found.extend(id.map(|id| (*place, Touched::Record(id))));
         }
         let (Some(change), Some(subject)) = (event.change(), &event.subject) else { return found };
+        for over in self.of_child.get(&subject.object).into_iter().flatten() {
+            let named = change.after.iter().chain(&change.before).filter(|(name, _)| *name == over.via);
+            let mut parents: Vec<Touched> = named
+                .filter_map(|(_, value)| value.as_ref_id())
+                .map(|id| over.through.as_ref().map_or(Touched::Record(id), |via| Touched::Through(via.clone(), id)))
+                .collect();
+            if parents.is_empty() {
+                let child = Child { object: subject.object.clone(), id: subject.id, via: over.via.clone() };
+                parents.push(Touched::Parent(child, over.through.clone()));
+            }
+            found.extend(parents.into_iter().map(|parent| (over.place, parent)));
+        }
         let own = Touched::Record(subject.id);
         if change.before.is_empty() || change.after.is_empty() {
             found.extend(self.of_object(&subject.object).iter().map(|place| (*place, own.clone())));

@@ -17,24 +17,37 @@ const CUSTOMER: &str = "customer/customer_no:17850";
 /// What the rule gives for a large order, and what it is changed to.
 const CHANGE: (&str, &str) = ("points *= 2", "points *= 3");
 
-/// Tells all three.
-///
-/// # Errors
-/// If a command fails, or its answer is not what it must be.
-pub(crate) fn tell(binary: &Path, server: &Server, data: &Path) -> Result<()> {
-    let teller = Teller { binary, server };
-    teller.backtest(data)?;
-    teller.explain()?;
-    teller.undo()
-}
-
-struct Teller<'a> {
-    binary: &'a Path,
-    server: &'a Server,
+/// Asks by the command line.
+pub(crate) struct Teller<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) server: &'a Server,
 }
 
 impl Teller<'_> {
-    fn rapport(&self, arguments: &[&str]) -> Result<String> {
+    /// Tells all three.
+    ///
+    /// # Errors
+    /// If a command fails, or its answer is not what it must be.
+    pub(crate) fn tell(&self, data: &Path) -> Result<()> {
+        self.backtest(data)?;
+        self.explain()?;
+        self.undo()
+    }
+
+    /// Shows what a command answers.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub(crate) fn show(&self, arguments: &[&str]) -> Result<()> {
+        show(&self.rapport(arguments)?);
+        Ok(())
+    }
+
+    /// What a command answers.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub(crate) fn rapport(&self, arguments: &[&str]) -> Result<String> {
         let mut rapport = command(self.binary);
         rapport.args(arguments).args(["--server", &format!("http://{}", self.server.address)]);
         let done = rapport.arg("--key-file").arg(&self.server.key_file).output().context("cannot start the command")?;
