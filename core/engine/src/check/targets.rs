@@ -121,6 +121,7 @@ fn of_record<'a>(object: &'a ObjectDef, schema: &'a Schema, step: &Named) -> Res
         }
         Some(_) => Ok(Found::Other),
         None if step.name == "id" => Ok(Found::Reference(object)),
+        None if object.formula(&step.name).is_some() => Ok(Found::Other),
         None if OF_RECORDS.contains(&step.name.as_str()) => Ok(Found::Other),
         None => Err(Box::new(unknown_field(object, step, &OF_RECORDS))),
     }
@@ -135,7 +136,8 @@ fn of_reference<'a>(object: &'a ObjectDef, step: &Named) -> Result<Found<'a>, Bo
 }
 
 fn unknown_field(object: &ObjectDef, step: &Named, more: &[&str]) -> Astray {
-    let known = object.fields.iter().map(|field| field.name.as_str()).chain(more.iter().copied());
+    let formulas = object.formulas.iter().map(|formula| formula.name.as_str());
+    let known = object.fields.iter().map(|field| field.name.as_str()).chain(formulas).chain(more.iter().copied());
     (step.clone(), format!("`{}` has no field `{}`", object.name, step.name), hint(step, known))
 }
 
