@@ -256,7 +256,11 @@ fn may_hold(condition: &Condition, fields: &BTreeSet<Name>) -> bool {
             Condition::Compare(Comparison::Equal, left, right) => !unchanged(left, right, fields),
             _ => true,
         },
-        Condition::Holds(_) | Condition::IsNull(_) | Condition::In(..) | Condition::Text(..) => true,
+        Condition::Holds(_)
+        | Condition::IsNull(_)
+        | Condition::In(..)
+        | Condition::Text(..)
+        | Condition::Tagged(..) => true,
     }
 }
 

@@ -38,6 +38,8 @@ pub enum FieldKind {
     },
     /// Any JSON value.
     Json,
+    /// A set of short texts: see [`crate::tags`].
+    Tags,
 }
 
 impl FieldKind {
@@ -54,6 +56,7 @@ impl FieldKind {
             Self::Choice { .. } => "choice",
             Self::Reference { .. } => "reference",
             Self::Json => "json",
+            Self::Tags => "tags",
         }
     }
 

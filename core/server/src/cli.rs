@@ -18,6 +18,7 @@ mod backup;
 mod check;
 mod config_command;
 mod cron;
+mod customer;
 mod discover;
 mod doctor;
 mod effect;
@@ -30,6 +31,7 @@ mod import;
 mod key;
 mod plugin;
 mod record;
+mod relation;
 mod replay;
 mod run;
 mod schedule;
@@ -37,6 +39,7 @@ mod script;
 mod search;
 mod secret;
 mod serve;
+mod tag;
 mod test;
 mod undo;
 mod user;
@@ -95,6 +98,15 @@ enum Command {
     /// Reads and writes records.
     #[command(subcommand)]
     Record(record::RecordCommand),
+    /// Shows a customer whole: fields, tags, relations, consent, timeline.
+    #[command(subcommand)]
+    Customer(customer::CustomerCommand),
+    /// Tells who has to do with whom.
+    #[command(subcommand)]
+    Relation(relation::RelationCommand),
+    /// Adds tags to records, takes them away, and tells which there are.
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
     /// Looks for words in searchable fields of records.
     Search(search::SearchArgs),
     /// Keeps, fetches and lists files, alone or attached to records.
@@ -201,6 +213,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&common, &args),
         Command::Import(args) => import::run(&common, &args),
         Command::Record(command) => record::run(&common, command),
+        Command::Customer(command) => customer::run(&common, &command),
+        Command::Relation(command) => relation::run(&common, &command),
+        Command::Tag(command) => tag::run(&common, &command),
         Command::Search(args) => search::run(&common, &args),
         Command::File(command) => file::run(&common, &command),
         Command::Event(command) => event::run(&common, command),

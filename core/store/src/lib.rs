@@ -37,6 +37,8 @@ mod shared;
 mod snapshot;
 mod stats;
 mod store;
+mod tags;
+mod timeline;
 mod unit;
 mod versions;
 mod waiting;
@@ -54,6 +56,7 @@ pub use search::{IndexFault, SearchHit, SearchQuery};
 pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
+pub use tags::TagCount;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Blob, Committed, Duplicate, EffectMove,
     EffectStep, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,

@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -60,10 +60,15 @@ const MIGRATIONS: [Migration; 9] = [
         sqlite: include_str!("../migrations/sqlite/0009_tapes.sql"),
         postgres: include_str!("../migrations/postgres/0009_tapes.sql"),
     },
+    Migration {
+        name: "0010_tags",
+        sqlite: include_str!("../migrations/sqlite/0010_tags.sql"),
+        postgres: include_str!("../migrations/postgres/0010_tags.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 9;
+pub(crate) const VERSION: i64 = 10;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

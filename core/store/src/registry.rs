@@ -5,11 +5,11 @@
 
 mod check;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::schema::{EventTypeDef, FieldDef, ObjectDef, SchemaChange};
-use rapport_model::{FieldKind, Name, Schema};
+use rapport_model::{FieldKind, Name, Schema, tags};
 
 use crate::db::{Cell, Conn, DbError, Query, Statement};
 use crate::error::StoreError;
@@ -77,9 +77,13 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
     let mut planner = Planner {
         dialect,
         plan: Plan { schema: schema.clone(), effective: Vec::new(), statements: Vec::new(), must_be_empty: Vec::new() },
+        own_tags: own_tags(changes),
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
+    }
+    for object in tags::missing(&planner.plan.schema) {
+        planner.add_field(&object, &tags::field()).map_err(StoreError::Schema)?;
     }
     if !planner.plan.effective.is_empty() {
         let epoch = planner.plan.schema.epoch.to_string();
@@ -91,6 +95,17 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
 struct Planner {
     dialect: Dialect,
     plan: Plan,
+    /// The objects that get a field of their own called `tags` after they are added.
+    own_tags: HashSet<Name>,
+}
+
+/// The objects of which `changes` declare the field `tags` themselves.
+fn own_tags(changes: &[SchemaChange]) -> HashSet<Name> {
+    let own = changes.iter().filter_map(|change| match change {
+        SchemaChange::AddField { object, field } if field.name.as_str() == tags::FIELD => Some(object.clone()),
+        _ => None,
+    });
+    own.collect()
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Cell {
@@ -128,6 +143,7 @@ impl Planner {
             return def.fields.iter().try_for_each(|field| self.add_field(&def.name, field));
         }
         check::object(&self.plan.schema, def)?;
+        let def = &self.with_tags(def);
         for statement in record_sql::create_table(def, self.dialect) {
             self.push(&statement, Vec::new());
         }
@@ -140,6 +156,15 @@ impl Planner {
         self.plan.schema.objects.insert(def.name.clone(), Arc::new(def.clone()));
         self.note(SchemaChange::AddObject(def.clone()));
         Ok(())
+    }
+
+    /// A new object with tags, unless it brings a field of that name itself.
+    fn with_tags(&self, def: &ObjectDef) -> ObjectDef {
+        let mut def = def.clone();
+        if tags::lacks(&def) && !self.own_tags.contains(&def.name) {
+            def.fields.push(tags::field());
+        }
+        def
     }
 
     fn put_field(&mut self, object: &Name, field: &FieldDef, place: usize) {

@@ -12,6 +12,7 @@ mod figure;
 mod floor;
 mod lab;
 mod loyalty;
+mod page360;
 mod plugins;
 mod postgres;
 mod replay;
@@ -38,7 +39,7 @@ struct Bench {
     run: fn(&Path) -> Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 12] = [
+const BENCHES: [Bench; 13] = [
     Bench { name: "bulk", about: "events as lines over HTTP, against plain sqlx", run: bulk::run },
     Bench { name: "single", about: "one event a request, against HTTP and SQLite by hand", run: single::run },
     Bench { name: "postgres", about: "the same on PostgreSQL, against pgbench", run: postgres::run },
@@ -55,6 +56,7 @@ const BENCHES: [Bench; 12] = [
     Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
     Bench { name: "plugins", about: "a plugin's test, install and start", run: plugins::run },
     Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
+    Bench { name: "page360", about: "the whole customer with 50,000 events, first page", run: page360::run },
 ];
 
 /// Runs the benches named, or all, and prints their figures as a table. `RAPPORT_BENCH_BINARY` measures another build of the server,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::tree::{Base, Condition, FieldTerm, List, Term};
+use super::tree::{Base, Condition, FieldTerm, List, TagsTerm, Term};
 use crate::name::Name;
 
 /// A field of another record that a rule reads.
@@ -71,6 +71,10 @@ impl Collector {
                 self.term(left);
                 self.term(right);
             }
+            Condition::Tagged(term, tags) => {
+                self.term(term);
+                self.field(&tags.field);
+            }
             Condition::In(term, list) => {
                 self.term(term);
                 match list {
@@ -84,7 +88,7 @@ impl Collector {
     fn term(&mut self, term: &Term) {
         match term {
             Term::Literal(_) => {}
-            Term::Field(field) => self.field(field),
+            Term::Field(field) | Term::TagCount(TagsTerm { field, .. }) => self.field(field),
             Term::Param(name, _) => _ = self.params.insert(name.clone()),
             Term::Now => self.clock = true,
             Term::Condition(condition) => self.condition(condition),

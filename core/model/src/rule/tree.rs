@@ -31,6 +31,8 @@ pub enum Condition {
     In(Term, List),
     /// A test of a text and a part of it; false if either is null.
     Text(TextTest, Term, Term),
+    /// The text is among the tags; false if it is null.
+    Tagged(Term, TagsTerm),
 }
 
 /// An operator of comparison.
@@ -131,6 +133,8 @@ pub enum Term {
     Size(Box<Term>),
     /// Full periods of 24 hours from an instant, or from the midnight (UTC) that begins a date, until now; rounded down.
     DaysSince(Box<Term>),
+    /// How many tags there are; 0 if there is no record.
+    TagCount(TagsTerm),
 }
 
 /// The right side of `in`.
@@ -153,6 +157,15 @@ pub struct FieldTerm {
     pub name: Name,
     /// What it holds.
     pub kind: FieldKind,
+}
+
+/// The tags of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TagsTerm {
+    /// The object of that record.
+    pub object: Name,
+    /// The field of tags.
+    pub field: FieldTerm,
 }
 
 /// Whose field is read.

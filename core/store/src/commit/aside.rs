@@ -8,7 +8,7 @@ use rapport_model::{Name, Record, Timestamp};
 
 use super::Committer;
 use super::group::Image;
-use super::write::term_statements;
+use super::write::{tag_statements, term_statements};
 use crate::config::Durability;
 use crate::db::{Cell, Query, Statement};
 use crate::error::StoreError;
@@ -33,7 +33,9 @@ impl Committer {
         let rows =
             by_object.values().filter_map(|all| Some(record_sql::insert(&all.first()?.object, all, Dialect::Sqlite)));
         let mut statements: Vec<Statement> = rows.flatten().collect();
-        statements.extend(term_statements(images.iter(), &self.shared.schema.load_full(), Dialect::Sqlite));
+        let schema = self.shared.schema.load_full();
+        statements.extend(term_statements(images.iter(), &schema, Dialect::Sqlite));
+        statements.extend(tag_statements(images.iter(), Dialect::Sqlite));
         Ok(self.conn.transact(statements).await?)
     }
 

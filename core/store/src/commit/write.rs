@@ -8,9 +8,11 @@ mod blobs;
 mod effects;
 mod journal;
 mod locks;
+mod tags;
 mod terms;
 
 pub(crate) use self::journal::WAIT_PLACES;
+pub(super) use self::tags::statements as tag_statements;
 pub(super) use self::terms::statements as term_statements;
 
 use std::collections::BTreeMap;
@@ -105,6 +107,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(blobs::statements(&group.blobs, group.recorded_at(), dialect));
     all.extend(locks::statements(&group.taken, group.recorded_at(), dialect));
     all.extend(terms::statements(group.images.values(), schema, dialect));
+    all.extend(tags::statements(group.images.values(), dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {

@@ -126,7 +126,7 @@ async fn a_backup_of_a_newer_program_is_refused(world: World) {
 }
 
 /// What takes a database back to schema version 2.
-const TO_VERSION_2: &str = "drop table search_term; drop table search_fill; drop table blob; drop table named_lock; drop table awaited; drop table effect; \
+const TO_VERSION_2: &str = "drop table record_tag; drop table search_term; drop table search_fill; drop table blob; drop table named_lock; drop table awaited; drop table effect; \
     drop index run_held; drop index run_paused; drop index run_cancelled; drop index run_skipped; \
     drop index run_waiting_place; drop index run_retrying_place; drop index journal_kept; alter table journal drop column kept_until; \
     alter table run drop column wake_index; update meta set value = '2' where key = 'schema_version';";
@@ -143,6 +143,7 @@ async fn a_backup_of_an_older_program_is_restored_and_brought_up(world: World) {
         .replace("    \"blob\": 0,\n", "")
         .replace(",\n    \"search_fill\": 0", "")
         .replace(",\n    \"search_term\": 0", "")
+        .replace("    \"record_tag\": 0,\n", "")
         .replace("\"awaited\": 0", "\"wait\": 0");
     std::fs::write(folder.join("manifest.json"), older).unwrap();
     match &world.database {
@@ -151,7 +152,7 @@ async fn a_backup_of_an_older_program_is_restored_and_brought_up(world: World) {
             copy.tamper(&format!("{TO_VERSION_2} {WAIT_SQLITE}")).await;
         }
         Database::Postgres { .. } => {
-            for table in ["awaited", "blob", "effect", "search_fill", "search_term"] {
+            for table in ["awaited", "blob", "effect", "record_tag", "search_fill", "search_term"] {
                 std::fs::remove_file(folder.join(format!("{table}.copy"))).unwrap();
             }
             std::fs::write(folder.join("wait.copy"), "").unwrap();
