@@ -9,6 +9,7 @@
 mod automations;
 mod checks;
 mod runs;
+mod tags;
 mod words;
 
 use std::collections::{BTreeMap, HashSet};

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::client::with_query;
 use crate::harness::{Database, TestApp, on_both, order_paid};
 use crate::process::rapport;
+use crate::waiting::{completed, waiting};
 
 on_both!(
     tags_are_added_taken_away_and_set,
@@ -22,6 +23,7 @@ on_both!(
     tags_are_counted_by_object_for_who_may_see_it,
     a_deleted_record_has_no_tags_and_comes_back_with_them,
     an_import_adds_tags,
+    tags_that_somebody_else_took_from_the_table_are_told,
     the_command_line_tags,
 );
 
@@ -201,11 +203,10 @@ fn run(event) {
     let app = TestApp::on(database).script("waits", source).start().await;
     app.customer("a").await;
     app.post("/v1/events", order_paid("1", "a", "9")).await.expect(202);
-    app.settle().await;
+    waiting(&app, 1).await;
     tag(&app, "a", json!({ "add": ["other"] })).await;
-    app.settle().await;
     tag(&app, "a", json!({ "add": ["go"], "remove": ["before"] })).await;
-    app.run_until_idle().await;
+    completed(&app, 1).await;
     assert_eq!(
         app.customer_field("a", "tags").await,
         json!(["after 2", "go", "other"]),
@@ -361,6 +362,25 @@ async fn an_import_adds_tags(database: Database) {
     assert_eq!(app.customer_field("a", "tags").await, json!(["kept", "new", "vip"]));
     assert_eq!(found(&app, "'vip' in tags").await, ["a", "b"]);
     assert_eq!(app.customer_field("c", "tags").await, json!([]));
+}
+
+async fn tags_that_somebody_else_took_from_the_table_are_told(database: Database) {
+    let app = TestApp::start(database).await;
+    app.customer("a").await;
+    app.customer("b").await;
+    tag(&app, "a", json!(["new", "vip"])).await;
+    tag(&app, "b", json!(["vip"])).await;
+    let findings = async |app: &TestApp| {
+        let report = app.get("/v1/health/invariants").await.expect(200).json();
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == "record_tags").unwrap()["findings"].as_array().unwrap().len()
+    };
+    assert_eq!(findings(&app).await, 0);
+    let (url, folder, tamper) = (app.database_url(), app.folder.clone(), "delete from record_tag where tag = 'new'");
+    let app = app
+        .restart_after(async || _ = crate::database::execute(database, &folder.path().join("data"), &url, tamper).await)
+        .await;
+    assert_eq!(findings(&app).await, 1);
 }
 
 async fn the_command_line_tags(database: Database) {

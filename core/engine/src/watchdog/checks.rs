@@ -1,6 +1,6 @@
 //! The list of checks.
 
-use super::{Check, automations, runs, words};
+use super::{Check, automations, runs, tags, words};
 
 /// All checks, in the order in which they are reported.
 pub(super) const CHECKS: &[Check] = &[
@@ -54,6 +54,7 @@ pub(super) const CHECKS: &[Check] = &[
         look: automations::schema_epoch,
     },
     Check { name: "search_terms", about: "records are found by the words that they have", every: 12, look: words::own },
+    Check { name: "record_tags", about: "records are found by the tags that they have", every: 12, look: tags::own },
     Check {
         name: "run_counts",
         about: "the numbers of runs in the head of the log are those of the table",
