@@ -188,9 +188,12 @@ impl Engine {
         }
         let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
         unit.automations.push(AutomationChange::Deactivate(name.clone()));
-        unit.puts = self.inner.schedule_puts(&name, &[], self.inner.clock.now());
+        let now = self.inner.clock.now();
+        unit.puts = self.inner.schedule_puts(&name, &[], now);
+        unit.puts.extend(self.inner.segment_puts(&name, &[], (now, false)));
         self.inner.store.commit(unit).await?;
         self.inner.load_schedules().await?;
+        self.inner.load_segments().await?;
         self.inner.replace_all(|active, absent| {
             active.retain(|v| v.id != name);
             absent.retain(|missing| missing.plugin != name);
@@ -295,6 +298,10 @@ impl Inner {
         changes: Vec<AutomationChange>,
     ) -> Result<Activated, EngineError> {
         self.may_go_live(&version).await?;
+        let obstacles = self.segment_obstacles(&version);
+        if !obstacles.is_empty() {
+            return Err(EngineError::Conflict(obstacles.join("; ")));
+        }
         self.go_live_with(caller, version, changes, Vec::new()).await
     }
 
@@ -461,6 +468,7 @@ pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Resul
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();
     problems.extend(crate::schema::unknown_rights(&with, declaration));
     problems.extend(crate::fan_out::problems(declaration, &with));
+    problems.extend(crate::segments::problems(declaration, &with));
     problems.extend(crate::judges::problems(declaration, &with));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -149,8 +149,11 @@ impl Engine {
             return Ok(outcome);
         }
         for wave in waves(&batch.object, &readable) {
+            if let Some(first) = wave.first() {
+                self.inner.segments_come_to(first.time).await?;
+            }
             self.take(&batch, wave, &mut outcome.rows).await?;
-            self.idle().await;
+            self.idle_with_segments().await?;
         }
         Ok(outcome)
     }

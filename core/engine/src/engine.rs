@@ -35,6 +35,7 @@ use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
 use crate::replay::Replay;
 use crate::schedules::{self, Schedules};
+use crate::segments::{self, Segments};
 use crate::turns::Turns;
 use crate::usage::Usages;
 use crate::waits::Waits;
@@ -119,6 +120,7 @@ pub(crate) struct Inner {
     pub(crate) load: RwLock<Option<OpenLoad>>,
     pub(crate) schedules: Schedules,
     pub(crate) fan_outs: FanOuts,
+    pub(crate) segments: Segments,
     pub(crate) plugins: Plugins,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Versions by automation and digest: those live, and those that waiting runs started with.
@@ -180,6 +182,7 @@ impl Engine {
             load: RwLock::default(),
             schedules: Schedules::default(),
             fan_outs: FanOuts::default(),
+            segments: Segments::default(),
             plugins: Plugins::default(),
             snapshot: ArcSwap::default(),
             versions: Mutex::default(),
@@ -199,6 +202,7 @@ impl Engine {
         inner.reopen_load().await?;
         inner.load_schedules().await?;
         inner.load_fan_outs().await?;
+        inner.begin_segments().await?;
         let hooks: Arc<dyn Hooks> = Arc::new(EngineHooks(Arc::downgrade(&inner)));
         inner.store.set_hooks(hooks);
         inner.lanes.expect_stored();
@@ -212,6 +216,7 @@ impl Engine {
         tasks.spawn(effects::keep(inner.clone()));
         tasks.spawn(schedules::keep(inner.clone()));
         tasks.spawn(fan_out::keep(inner.clone()));
+        tasks.spawn(segments::keep(inner.clone()));
         tasks.spawn(undos::drive(inner.clone()));
         tasks.spawn(keep_migrating(inner.clone()));
         tasks.spawn(tidy(inner.clone()));
@@ -452,11 +457,12 @@ impl Hooks for EngineHooks {
         self.0.upgrade().map(|inner| inner.snapshot.load().matches(event, record)).unwrap_or_default()
     }
 
-    fn committed(&self, events: &[Arc<Event>], runs: &[Arc<Run>]) {
+    fn committed(&self, (events, quiet): (&[Arc<Event>], &[i64]), runs: &[Arc<Run>]) {
         let Some(inner) = self.0.upgrade() else { return };
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
         inner.recent.note(events);
+        inner.segments.note(inner.snapshot.load().segments(), events, quiet);
         match inner.replay.get() {
             Some(replay) => {
                 replay.note(events);

@@ -18,6 +18,8 @@ pub struct Gauges {
     pub timer_next: Option<Timestamp>,
     /// How long ago the event of the first run in each state was committed, in milliseconds; 0 if there is none.
     pub oldest_ms: Vec<(RunStatus, u64)>,
+    /// Segments by how they stand: filling, ready, retiring, retired.
+    pub segments: Vec<(&'static str, usize)>,
 }
 
 impl Engine {
@@ -37,6 +39,7 @@ impl Engine {
             timers_overdue: self.inner.store.overdue_count(now).await?,
             timer_next: self.inner.store.next_wake(Timestamp::from_micros(i64::MIN)).await?,
             oldest_ms,
+            segments: self.inner.segments.counts(),
         })
     }
 }

@@ -260,7 +260,9 @@ fn may_hold(condition: &Condition, fields: &BTreeSet<Name>) -> bool {
         | Condition::IsNull(_)
         | Condition::In(..)
         | Condition::Text(..)
-        | Condition::Tagged(..) => true,
+        | Condition::Tagged(..)
+        | Condition::Did(_)
+        | Condition::InSegment(_) => true,
     }
 }
 

@@ -62,6 +62,7 @@ mod schedules;
 mod schema;
 mod scratch;
 mod search;
+mod segments;
 mod settings;
 mod settle;
 mod slice;
@@ -113,6 +114,7 @@ pub use scenario::{
 pub use schedules::Progress;
 pub use scratch::Scratch;
 pub use search::SearchRequest;
+pub use segments::{AsOf, Asked, Explanation, MembersRequest, Moved, Part, Telling};
 pub use tape::{Candidate as TapeCandidate, Tape, play_tape};
 pub use undo::UndoOptions;
 pub use undos::UndoMany;

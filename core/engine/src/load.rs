@@ -99,7 +99,8 @@ impl Engine {
     pub async fn close_load(&self, caller: &Caller, name: &str) -> Result<(), EngineError> {
         caller.everywhere(Act::Admin)?;
         self.inner.writable(Some(name))?;
-        self.idle().await;
+        self.idle_with_segments().await?;
+        self.inner.segments_leave_load().await;
         let _one = self.inner.activating.lock().await;
         let open = self.inner.load.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(open) = open.filter(|o| o.load.name == name) else { return Ok(()) };

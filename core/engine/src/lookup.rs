@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use rapport_model::rule::{ParamTypes, Rule, RuleError, Scope};
-use rapport_model::{Name, Record, RecordId, Schema, Value};
+use rapport_model::{Name, ObjectDef, Record, RecordId, Schema, Value};
 use rapport_store::Store;
 
 use crate::error::EngineError;
@@ -23,11 +23,13 @@ type RuleName = (i64, Name, Box<str>, Vec<Box<str>>);
 pub(crate) struct Lookup {
     keys: Cache<KeyName, RecordId>,
     rules: Cache<RuleName, Rule>,
+    /// Those that may ask of the log and of segments.
+    asking: Cache<RuleName, Rule>,
 }
 
 impl Lookup {
     pub(crate) fn new() -> Self {
-        Self { keys: Cache::new(KEYS_MAX), rules: Cache::new(RULES_MAX) }
+        Self { keys: Cache::new(KEYS_MAX), rules: Cache::new(RULES_MAX), asking: Cache::new(RULES_MAX) }
     }
 
     /// The record of `object` whose unique `field` has `value`.
@@ -60,6 +62,17 @@ impl Lookup {
         if let Some(text) = value.as_text() {
             self.keys.insert((record.object.name.clone(), field.clone(), text.into()), record.id);
         }
+    }
+
+    /// The rule that `text` is over the records of `object`; it may ask of the log and of segments. For queries of the database alone.
+    pub(crate) fn asking_rule(&self, schema: &Schema, object: &Arc<ObjectDef>, text: &str) -> Result<Rule, RuleError> {
+        let key = (schema.epoch, object.name.clone(), text.into(), Vec::new());
+        if let Some(rule) = self.asking.get(&key) {
+            return Ok(rule);
+        }
+        let rule = Rule::parse_with_history(text, &Scope::Record(object.clone()), schema, &ParamTypes::none())?;
+        self.asking.insert(key, rule.clone());
+        Ok(rule)
     }
 
     /// The rule that `text` is over the records of `scope`.

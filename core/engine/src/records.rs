@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rapport_model::json::{record_to_json, to_json, value_from_json};
 use rapport_model::record::{PutKind, SYSTEM_FIELDS};
-use rapport_model::rule::{ParamTypes, Params, Scope};
+use rapport_model::rule::Params;
 use rapport_model::schema::ObjectDef;
 use rapport_model::{Digest, FieldKind, Name, Record, RecordId, Schema, Value};
 use rapport_store::{Direction, IdempotencyPut, ReadVersion, RecordQuery, StoreError, UnitOfWork};
@@ -111,11 +111,8 @@ impl Engine {
     ) -> Result<RecordQuery, EngineError> {
         let mut query = RecordQuery::new(object.name.clone(), self.inner.clock.now(), page_rows(request.limit)?);
         if let Some(text) = request.filter.as_deref().filter(|t| !t.trim().is_empty()) {
-            let scope = Scope::Record(object.clone());
-            let rule = self.inner.lookup.rule(schema, &scope, text, &ParamTypes::none())?;
-            for reference in rule.references() {
-                caller.object(schema, reference.object.as_str(), Act::Read)?;
-            }
+            let rule = self.inner.lookup.asking_rule(schema, object, text)?;
+            self.inner.may_ask(caller, &rule)?;
             query.rule = Some(rule);
         }
         query.params = Params::none();

@@ -20,6 +20,7 @@ use rapport_store::Match;
 use serde::{Deserialize, Serialize};
 
 use crate::judges::{Absent, Judges};
+use crate::segments::SegmentSet;
 use crate::settings::Overrides;
 
 /// What an automation is made of.
@@ -65,6 +66,7 @@ pub(crate) struct Snapshot {
     absent: Vec<Absent>,
     index: HashMap<EventType, Vec<Entry>>,
     judges: Judges,
+    segments: Arc<SegmentSet>,
 }
 
 impl Snapshot {
@@ -83,7 +85,13 @@ impl Snapshot {
             }
         }
         let judges = Judges::of(&active, &absent);
-        Self { active, absent, index, judges }
+        let segments = Arc::new(SegmentSet::of(&active, schema));
+        Self { active, absent, index, judges, segments }
+    }
+
+    /// The segments that are live.
+    pub(crate) const fn segments(&self) -> &Arc<SegmentSet> {
+        &self.segments
     }
 
     /// What should be live and could not be loaded.

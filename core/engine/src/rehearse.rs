@@ -50,7 +50,8 @@ pub(crate) struct Difference {
 
 impl Engine {
     /// Rehearses a page of the live runs of `id` (waiting, retrying, paused) on a version, in the order of their ids, and lists
-    /// those whose calls would differ, with the place. Nothing is changed.
+    /// those whose calls would differ, with the place. The first page also says which segments it would fill, and with how many. Nothing
+    /// is changed.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`]; [`EngineError::NotFound`] if there is no such version; [`EngineError::Invalid`].
@@ -84,8 +85,10 @@ impl Engine {
         }
         let counts = self.inner.store.open_by_version(&version.id).await?;
         let held: u64 = counts.iter().filter(|c| c.status != rapport_model::RunStatus::Pending).map(|c| c.count).sum();
+        let segments = if page.after.is_none() { self.inner.segment_outlook(&version).await? } else { Vec::new() };
         Ok(json!({
-            "id": version.id, "digest": version.digest, "runs": runs.len(), "held": held, "differ": differ, "next": next,
+            "id": version.id, "digest": version.digest, "runs": runs.len(), "held": held, "differ": differ,
+            "segments": segments, "next": next,
         }))
     }
 }

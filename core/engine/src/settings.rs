@@ -85,6 +85,7 @@ impl Inner {
         let mut unit = UnitOfWork::new(now, caller.actor.clone());
         unit.automations = changes;
         unit.puts = self.schedule_puts(&version.id, &version.declaration.schedules, now);
+        unit.puts.extend(self.segment_puts(&version.id, &version.declaration.segments, (now, false)));
         let of_plugin = !puts.is_empty();
         unit.puts.extend(puts);
         self.store.commit(unit).await?;
@@ -99,6 +100,8 @@ impl Inner {
             active.push(version);
             active.sort_by(|a, b| a.id.cmp(&b.id));
         });
+        // What is to be filled is looked for among what is live.
+        self.load_segments().await?;
         Ok(())
     }
 

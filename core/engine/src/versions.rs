@@ -26,6 +26,7 @@ use crate::error::EngineError;
 use crate::explain::Explainer;
 use crate::gate::{Act, Caller};
 use crate::registry::Version;
+use crate::segments::Telling;
 use crate::settings::{activation, content_of, values_of};
 use past::{Known, Past};
 
@@ -80,7 +81,8 @@ impl Engine {
     }
 
     /// Makes a version of `id` live: the one that `version` names (see [`Engine::versions`]), else the newest draft. Code and
-    /// settings become those of that version. Runs that have begun stay on theirs.
+    /// settings become those of that version. Runs that have begun stay on theirs. Segments that it declares, or whose rules it changes,
+    /// are filled, silently unless who comes and leaves is to be told; notices say how many belong to each.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`]; [`EngineError::NotFound`] if there is no such version or no draft; [`EngineError::Plugin`] or
@@ -90,6 +92,7 @@ impl Engine {
         caller: &Caller,
         id: &str,
         version: Option<&str>,
+        telling: Telling,
     ) -> Result<Activated, EngineError> {
         caller.everywhere(Act::Admin)?;
         let name = known_id(id)?;
@@ -98,7 +101,11 @@ impl Engine {
         let digest = past.pick(version.unwrap_or("draft"))?;
         let version = self.inner.version(&name, &digest).await?;
         let change = AutomationChange::Activate(activation(&version)?);
-        self.inner.make_version_live(caller, version, change).await
+        let outlook = self.inner.segment_outlook(&version).await?;
+        let mut live =
+            self.inner.telling_segments(&name, telling, self.inner.make_version_live(caller, version, change)).await?;
+        live.notices.extend(outlook.iter().filter(|_| live.changed).map(ToString::to_string));
+        Ok(live)
     }
 
     /// Makes the version of `id` live that was live before the present one. Asked again, it goes further back; the way

@@ -55,7 +55,7 @@ impl Engine {
             "tags": tags::place(&customer.object).map(|at| field_to_json(&FieldKind::Tags, customer.at(at))),
             "relations": self.relations_of(caller, &customer).await?,
             "consent": self.consent_of(caller, &customer).await?,
-            "segments": segments_of(&customer),
+            "segments": self.stays_in(&customer).await?,
             "timeline": timeline,
         }))
     }
@@ -85,6 +85,13 @@ impl Engine {
         }
         let one_step = RelationWalk { steps: 1, ..RelationWalk::default() };
         self.relations(caller, (CUSTOMER, &customer.id.to_string()), &one_step).await
+    }
+
+    /// The segments that the customer is in, and since when.
+    async fn stays_in(&self, customer: &Record) -> Result<Vec<Json>, EngineError> {
+        let mut found = self.inner.store.segments_of(&[customer.id]).await?;
+        let stays = found.remove(&customer.id).unwrap_or_default();
+        Ok(stays.iter().map(|stay| json!({ "segment": stay.segment, "since": stay.entered_at })).collect())
     }
 
     /// The latest consent for each channel and purpose.
@@ -144,9 +151,4 @@ fn numbers_of(record: &Record) -> Json {
     Json::Object(
         numbers.map(|(place, field)| (field.name.to_string(), to_json(record.at(place)))).collect::<Map<_, _>>(),
     )
-}
-
-/// The segments that a record is in: none, as long as there are no segments.
-fn segments_of(_: &Record) -> Vec<Json> {
-    Vec::new()
 }

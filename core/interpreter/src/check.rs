@@ -21,12 +21,13 @@ use crate::nearest::nearest;
 use crate::values::dynamic_to_json;
 
 /// The functions that declare, with the least and the most arguments they take.
-pub(crate) const DECLARATIONS: [(&str, usize, usize); 10] = [
+pub(crate) const DECLARATIONS: [(&str, usize, usize); 11] = [
     ("on", 1, 2),
     ("every", 2, 3),
     ("invocable", 0, 0),
     ("each", 1, 3),
     ("on_change", 2, 3),
+    ("segment", 2, 3),
     ("uses", 1, 16),
     ("setting", 2, 2),
     ("field", 3, 4),

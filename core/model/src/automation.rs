@@ -12,6 +12,7 @@ use crate::name::{EventType, Name};
 use crate::plugin::{ActionDef, ActionName, Budgets, HookDef, MigrationDef, RouteDef, Texts};
 use crate::schedule::ScheduleDef;
 use crate::schema::{EventTypeDef, FieldDef, ObjectDef};
+use crate::segment::SegmentDef;
 
 /// The declared name of an automation: `points`, `tiers`, `loyalty/points`. Survives renames of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,6 +120,9 @@ pub struct Declaration {
     /// When it starts by itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleDef>,
+    /// The segments that it keeps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentDef>,
     /// What it may do.
     pub uses: Vec<Capability>,
     /// What an operator can set.

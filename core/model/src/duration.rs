@@ -45,6 +45,22 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     if sum > MICROS_MAX { Err(wrong("; a hundred years at most".into())) } else { Ok(sum) }
 }
 
+/// The words for a span, which [`parse`] reads back: days, hours, minutes, seconds and milliseconds, those that are not none.
+#[must_use]
+pub fn words(micros: i64) -> String {
+    let mut rest = micros.max(0);
+    let mut words = Vec::new();
+    // Weeks are left out: people count days.
+    for (name, unit) in UNITS[..UNITS.len() - 1].iter().rev() {
+        let number = rest / unit;
+        rest %= unit;
+        if number > 0 {
+            words.push(format!("{number} {name}{}", if number == 1 { "" } else { "s" }));
+        }
+    }
+    if words.is_empty() { "0 seconds".to_owned() } else { words.join(" ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +98,14 @@ mod tests {
         }
         assert!(parse("3 dais").unwrap_err().to_string().ends_with("did you mean `days`?"));
         assert!(parse("200000 weeks").unwrap_err().to_string().ends_with("a hundred years at most"));
+    }
+
+    #[test]
+    fn the_words_for_a_span_read_back() {
+        for micros in [0, 1_000, 86_400_000_000, 30 * 86_400_000_000, 694_861_001_000] {
+            assert_eq!(parse(&words(micros)).unwrap(), micros);
+        }
+        assert_eq!(words(30 * 86_400_000_000), "30 days");
+        assert_eq!(words(90_061_000_000), "1 day 1 hour 1 minute 1 second");
     }
 }

@@ -44,6 +44,12 @@ pub const RULE_DEPTH_MAX: usize = 32;
 pub const RULE_NODES_MAX: usize = 512;
 /// The most items of a list that is a parameter of a rule.
 pub const RULE_LIST_ITEMS_MAX: usize = 1_000;
+/// The most events that `did` in a rule can ask for.
+pub const DID_EVENTS_MAX: u32 = 10_000;
+/// The longest name of a segment, in bytes.
+pub const SEGMENT_NAME_BYTES_MAX: usize = 64;
+/// The most segments that one automation declares.
+pub const SEGMENTS_PER_AUTOMATION_MAX: usize = 1_000;
 /// The longest cron expression, in bytes.
 pub const CRON_BYTES_MAX: usize = 256;
 /// The most schedules of one automation.

@@ -18,7 +18,8 @@
 //! product    = signed { ( "*" | "/" | "%" ) signed }
 //! signed     = { "!" | "-" } member
 //! member     = primary { "." name [ "(" [ any { "," any } ] ")" ] }
-//! primary    = literal | name | name "(" [ any { "," any } ] ")" | "(" any ")" | "[" [ any { "," any } ] "]"
+//! primary    = literal | name | name "(" [ any { "," any } ] ")" | "(" any ")" | "[" [ any { "," any } ] "]" | options
+//! options    = [ "#" ] "{" [ name ":" any { "," name ":" any } ] "}"
 //! literal    = "null" | "true" | "false" | digits [ "." digits ] | 'text' | "text"
 //! name       = ( letter | "_" ) { letter | digit | "_" }
 //! ```
@@ -64,6 +65,13 @@
 //! | `date("…")`, `timestamp("…")` | a literal |
 //! | `duration("…")` | numbers with `d h m s ms us`, up to 4000 years; stands only beside `+` and `-` after an instant |
 //!
+//! # What only segments, `each` and the API's `where=` can ask
+//! | Function | Holds |
+//! |---|---|
+//! | `did('order.created', {within: '30 days', at_least: 3, where: 'amount > 50'})` | if the record's history has that many such events; each option may be left out. See [`history`] |
+//! | `did_not(…)` | if it has not |
+//! | `in_segment('quiet-vip')` | if the record belongs to that segment |
+//!
 //! # Null
 //! A rule is true or false, never null.
 //! | Expression | With null |
@@ -93,8 +101,10 @@
 //! depth before anything recurses.
 
 pub mod days;
+pub mod history;
 pub mod lookup;
 pub mod number;
+pub mod outline;
 pub mod tree;
 
 mod check;
@@ -115,6 +125,7 @@ pub use reads::Reference;
 
 use crate::name::Name;
 use crate::schema::{EventTypeDef, FieldKind, ObjectDef, Schema};
+use crate::segment::SegmentName;
 use crate::time::Timestamp;
 use crate::value::Value;
 use tree::Condition;
@@ -243,6 +254,15 @@ pub trait Lookup {
     fn field(&self, name: &Name) -> Value;
     /// The value of the field `name` of what `base` means; null if there is no such record.
     fn other(&self, base: &tree::Base, name: &Name) -> Value;
+    /// How many events of the record's history `did` counts, up to the number that it asks for. Only rules that were read by
+    /// [`Rule::parse_with_history`] ask.
+    fn count(&self, _did: &history::Did) -> u32 {
+        0
+    }
+    /// Whether the record belongs to the segment. Only such rules ask.
+    fn is_member(&self, _segment: &SegmentName) -> bool {
+        false
+    }
 }
 
 /// What a rule is evaluated on.
@@ -272,10 +292,44 @@ impl Rule {
     /// # Errors
     /// [`RuleError`] with the place, what is wrong there, and what to write instead.
     pub fn parse(source: &str, scope: &Scope, schema: &Schema, params: &ParamTypes) -> Result<Self, RuleError> {
-        let root = parser::parse(source).and_then(|ast| check::check(&ast, scope, schema, params));
-        let root = root.map_err(|fault| fault.locate(source))?;
+        Self::read(source, check::Ground { scope, schema, params, reach: check::Reach::Record })
+    }
+
+    /// The same for a rule that may ask of the log and of segments (`did`, `did_not`, `in_segment`), which whoever evaluates it
+    /// in memory must answer: see [`history::HistoryLookup`].
+    ///
+    /// # Errors
+    /// As for [`Self::parse`].
+    pub fn parse_with_history(
+        source: &str,
+        scope: &Scope,
+        schema: &Schema,
+        params: &ParamTypes,
+    ) -> Result<Self, RuleError> {
+        Self::read(source, check::Ground { scope, schema, params, reach: check::Reach::History })
+    }
+
+    fn read(source: &str, ground: check::Ground<'_>) -> Result<Self, RuleError> {
+        let root = parser::parse(source).and_then(|ast| check::check(&ast, ground));
+        Ok(Self::of(source, root.map_err(|fault| fault.locate(source))?))
+    }
+
+    /// The rule that is this condition alone.
+    #[must_use]
+    pub fn of_condition(root: Condition) -> Self {
+        let source = outline::Shown(&root).to_string();
+        Self::of(&source, root)
+    }
+
+    /// The same rule with each question to the log replaced by whether the record belongs to a segment.
+    #[must_use]
+    pub fn with_answers(&self, answers: &[(Arc<history::Did>, SegmentName)]) -> Self {
+        Self::of_condition(history::answered(self.root(), answers))
+    }
+
+    fn of(source: &str, root: Condition) -> Self {
         let reads = reads::Reads::of(&root);
-        Ok(Self(Arc::new(Parsed { source: source.into(), root, reads })))
+        Self(Arc::new(Parsed { source: source.into(), root, reads }))
     }
 
     /// Whether the rule holds in `env`.
@@ -316,6 +370,18 @@ impl Rule {
     #[must_use]
     pub fn reads_clock(&self) -> bool {
         self.0.reads.clock
+    }
+
+    /// What it asks of the log, each once.
+    #[must_use]
+    pub fn dids(&self) -> &[Arc<history::Did>] {
+        &self.0.reads.dids
+    }
+
+    /// The segments that it asks for, each once, in order.
+    #[must_use]
+    pub fn segments(&self) -> &[SegmentName] {
+        &self.0.reads.segments
     }
 
     /// Its typed tree.

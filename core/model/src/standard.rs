@@ -8,6 +8,7 @@ use crate::name::{EventType, Name};
 use crate::relation;
 use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
+use crate::segment;
 
 /// The system object of what plugins keep for themselves.
 pub const KV_OBJECT: &str = "plugin_kv";
@@ -251,6 +252,7 @@ fn system_objects() -> Vec<ObjectDef> {
             ],
         ),
         fan_out(),
+        segment_state(),
         undo_job(),
         plugin(),
         publisher(),
@@ -368,6 +370,29 @@ fn stored_file() -> ObjectDef {
     object(file::OBJECT, Origin::System, None, fields)
 }
 
+/// Where each segment stands.
+fn segment_state() -> ObjectDef {
+    let fields = vec![
+        required(unique(text("name"))),
+        required(indexed(text("automation"))),
+        required(text("object")),
+        required(choice("kind", segment::SegmentKind::NAMES)),
+        text("title"),
+        text("rule"),
+        text("every"),
+        text("zone"),
+        // filling: its members are not yet what the rule says; ready: they are; retiring: nothing declares it any more, and its members
+        // have to leave; retired: they have.
+        required(choice("state", &["filling", "ready", "retiring", "retired"])),
+        by_default(field("announce", FieldKind::Boolean), false),
+        instant("filled_at"),
+        instant("next_at"),
+        instant("checked_at"),
+        field("faults", FieldKind::Integer),
+    ];
+    object(segment::OBJECT, Origin::System, None, fields)
+}
+
 /// The key of each publisher, as the first package or an admin named it.
 fn publisher() -> ObjectDef {
     let fields = vec![
@@ -385,7 +410,8 @@ fn blocked_package() -> ObjectDef {
     object("blocked_package", Origin::System, None, fields)
 }
 
-/// The event types that every workspace accepts from outside.
+/// The event types that every workspace has: those that it accepts from outside, and those that say who comes into a segment and who
+/// leaves it, which come from the core alone.
 #[must_use]
 pub fn event_types() -> Vec<EventTypeDef> {
     let kind = |n, fields| EventTypeDef { name: event_type(n), fields, subject_optional: false };
@@ -393,6 +419,8 @@ pub fn event_types() -> Vec<EventTypeDef> {
         kind("order.paid", vec![text("order_no"), money("amount"), text("currency")]),
         kind("order.shipped", vec![text("order_no"), text("carrier"), text("tracking_no")]),
         kind("page.viewed", vec![text("url"), text("referrer")]),
+        kind(segment::ENTERED, vec![text("segment")]),
+        kind(segment::LEFT, vec![text("segment"), instant("entered_at")]),
     ]
 }
 
@@ -413,6 +441,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(event_types().len(), 3);
+        assert_eq!(event_types().len(), 5);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rapport_model::rule::lookup::RecordLookup;
-use rapport_model::rule::{Env, Rule, Scope};
+use rapport_model::rule::{Env, Rule, Scope, outline};
 use rapport_model::{Record, Timestamp, Value};
 
 use generate::{owner, param_types, params, record, rule, schema, thing};
@@ -47,6 +47,16 @@ proptest! {
         let again = parse(&printed).map_err(|e| TestCaseError::fail(format!("{printed}\n{e}")))?;
         prop_assert_eq!(parsed.root(), again.root(), "{}", printed);
         prop_assert_eq!(again.to_string(), printed);
+    }
+
+    #[test]
+    fn the_tree_of_a_rule_comes_back_as_the_same_rule(text in rule()) {
+        let parsed = generated(&text)?;
+        let tree = outline::to_json(parsed.root());
+        let back = outline::to_text(&tree).map_err(|e| TestCaseError::fail(format!("{tree}\n{e}")))?;
+        let again = parse(&back).map_err(|e| TestCaseError::fail(format!("{back}\n{e}")))?;
+        prop_assert_eq!(parsed.root(), again.root(), "{} {}", tree, back);
+        prop_assert_eq!(outline::to_json(again.root()), tree);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod roles;
 mod runtime;
 pub mod sandbox;
 mod schedule;
+mod segment;
 mod slice;
 mod state;
 mod template;

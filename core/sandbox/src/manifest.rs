@@ -109,6 +109,7 @@ mod texts;
 use std::collections::BTreeMap;
 
 use rapport_model::automation::Capability;
+use rapport_model::limits::SEGMENTS_PER_AUTOMATION_MAX;
 use rapport_model::plugin::PluginVersion;
 use rapport_model::{AutomationId, Declaration, ScheduleDef};
 use toml::Table;
@@ -127,7 +128,7 @@ const TITLE_CHARS_MAX: usize = 200;
 /// The longest description and reason, in characters.
 const PROSE_CHARS_MAX: usize = 1_000;
 
-const TOP: [&str; 25] = [
+const TOP: [&str; 26] = [
     "id",
     "version",
     "api",
@@ -138,6 +139,7 @@ const TOP: [&str; 25] = [
     "calls",
     "triggers",
     "schedules",
+    "segments",
     "invocable",
     "fields",
     "objects",
@@ -217,6 +219,7 @@ fn read(text: &str, files: &Files<'_>) -> Result<Manifest, String> {
         title: optional_line(&table, "title", TITLE_CHARS_MAX)?.unwrap_or_default(),
         triggers: items(&table, "triggers", 50, start::trigger)?,
         schedules: items(&table, "schedules", 50, start::schedule)?,
+        segments: items(&table, "segments", SEGMENTS_PER_AUTOMATION_MAX, start::segment)?,
         uses: reasons.iter().map(|(right, _)| right.clone()).collect(),
         settings: setting::read(&table, files)?,
         objects: items(&table, "objects", 50, data::object)?,
@@ -257,6 +260,7 @@ fn check(declaration: &Declaration) -> Result<(), String> {
             .into());
     }
     rapport_model::schedule::check(&declaration.schedules).map_err(|e| e.to_string())?;
+    table::once("segment", declaration.segments.iter().map(|segment| segment.name.as_str()))?;
     let unread = |schedule: &ScheduleDef| schedule.each.as_ref().and_then(|e| each::missing_right(declaration, e));
     if let Some(right) = declaration.schedules.iter().find_map(unread) {
         return Err(format!("`each` needs the right `{right}`: {}", start::ADD));

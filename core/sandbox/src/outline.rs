@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::Diagnostic;
 use crate::literals::{Examined, Literal};
-use crate::{each, schedule};
+use crate::{each, schedule, segment};
 
 /// What `check` of the interpreter returns.
 #[derive(Debug, Deserialize)]
@@ -88,7 +88,8 @@ pub(crate) fn examine(path: &str, outline: &str) -> Result<Examined, Vec<Diagnos
         }
     }
     // One that holds functions alone is there for plugins, which call them.
-    let library = !declaration.is_started() && !broken && wrong.is_empty();
+    let silent = !declaration.is_started() && declaration.segments.is_empty();
+    let library = silent && !broken && wrong.is_empty();
     if library {
         wrong.extend(not_pure(path, &outline.functions, &outline.calls));
     }
@@ -182,6 +183,7 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
             declaration.schedules.push(schedule::of_call(args)?);
             rapport_model::schedule::check(&declaration.schedules).map_err(|e| (e.to_string(), String::new()))?;
         }
+        "segment" => segment::take_down(declaration, args)?,
         "uses" => {
             for right in args.iter().flat_map(|a| a.as_array().map_or(std::slice::from_ref(a), Vec::as_slice)) {
                 declaration.uses.push(capability(right)?);

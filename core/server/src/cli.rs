@@ -38,6 +38,7 @@ mod schedule;
 mod script;
 mod search;
 mod secret;
+mod segment;
 mod serve;
 mod tag;
 mod test;
@@ -124,6 +125,9 @@ enum Command {
     /// Shows schedules, pauses, resumes and runs them.
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Shows segments, who is in them and why, and who was; previews rules; keeps lists.
+    #[command(subcommand)]
+    Segment(segment::SegmentCommand),
     /// Tells when a cron expression comes, and what it says. Needs no server.
     #[command(subcommand)]
     Cron(cron::CronCommand),
@@ -222,6 +226,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Run(command) => run::run(&common, command),
         Command::Automation(command) => automation::run(&common, &command),
         Command::Schedule(command) => schedule::run(&common, &command),
+        Command::Segment(command) => segment::run(&common, &command),
         Command::Cron(command) => Ok(cron::run(&common, &command)),
         Command::Effect(command) => effect::run(&common, &command),
         Command::Message(command) => effect::messages(&common, &command),

@@ -49,6 +49,7 @@ mod relations;
 mod route;
 mod runs;
 mod schedules;
+mod segments;
 mod stream;
 mod tags;
 mod undos;
@@ -252,6 +253,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(relations::routes());
     all.extend(customers::routes());
     all.extend(files::routes());
+    all.extend(segments::routes());
     all.extend(bulk::routes());
     all.extend(loads::routes());
     all.extend(events::routes());

@@ -151,7 +151,7 @@ fn schemas() -> Json {
         ]),
         "PublisherKey": closed("The key of a publisher", &["key"], &[("key", text())]),
         "Block": closed("Why a package must not run", &[], &[("reason", text())]),
-        "Activation": closed("Which version; the newest draft if none is named", &[], &[("version", text())]),
+        "Activation": closed("Which version; the newest draft if none is named. With `announce` who comes into its segments and leaves them is told", &[], &[("version", text()), ("announce", flag())]),
         "Rehearsal": closed("Which page of which runs, on which version", &[], &[
             ("version", text()), ("after", text()), ("limit", json!({"type": "integer", "minimum": 1, "maximum": 1000})),
         ]),
@@ -165,6 +165,23 @@ fn schemas() -> Json {
             ("expires_at", json!({"type": "string", "format": "date-time"})), ("user", text()), ("roles", list(text())),
         ]),
         "User": closed("A person", &["name", "roles"], &[("name", text()), ("email", text()), ("roles", list(text()))]),
+        "SegmentPreview": closed("A rule, as text or as a tree", &["object"], &[
+            ("object", json!({"type": "string", "description": "The object"})),
+            ("rule", json!({"type": "string", "description": "The rule"})),
+            ("tree", json!({"type": "object", "description": "The rule as a tree, in place of `rule`"})),
+        ]),
+        "SegmentAsOf": closed("A segment or a rule, and an instant of the past", &["at"], &[
+            ("segment", json!({"type": "string", "description": "A segment, whose rule of today is asked"})),
+            ("object", json!({"type": "string", "description": "The object, with `rule` or `tree`"})),
+            ("rule", json!({"type": "string", "description": "The rule"})),
+            ("tree", json!({"type": "object", "description": "The rule as a tree, in place of `rule`"})),
+            ("at", json!({"type": "string", "format": "date-time", "description": "The instant"})),
+            ("limit", json!({"type": "integer", "description": "Records shown, 1 to 1000; 50 if not given"})),
+        ]),
+        "SegmentMembers": closed("Who is added to a list and who is removed, by ids or `field:value` of a unique field", &[], &[
+            ("add", json!({"type": "array", "items": {"type": "string"}, "description": "Keys, 10,000 in one call"})),
+            ("remove", json!({"type": "array", "items": {"type": "string"}, "description": "Keys"})),
+        ]),
         "RunSelection": closed("Which runs are meant; a status or an automation must be named", &[], &[
             ("status", text()), ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
             ("until", json!({"type": "string", "format": "date-time"})), ("digest", text()), ("error", text()),

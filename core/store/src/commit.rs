@@ -50,6 +50,7 @@ use crate::head::Head;
 use crate::open::FileLock;
 use crate::rule_sql::Dialect;
 use crate::seal::Salts;
+use crate::segments::{Fill, Filled};
 use crate::shared::Shared;
 use crate::stats::add;
 use crate::unit::{Committed, UnitOfWork};
@@ -82,6 +83,16 @@ pub(crate) enum Work {
     /// To go on with making the words of a field findable; whether there is more to do.
     FillSearch {
         reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    /// To bring a page of a segment to what its rule says.
+    FillSegment {
+        fill: Fill,
+        reply: oneshot::Sender<Result<Filled, StoreError>>,
+    },
+    /// To make indexes, by texts of the store's own.
+    Index {
+        texts: Vec<String>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
     },
     /// To forget the answers that have expired.
     Purge {
@@ -118,6 +129,14 @@ struct Done {
     outcomes: Vec<Outcome>,
     events: Vec<Arc<Event>>,
     runs: Vec<Arc<Run>>,
+    quiet: Vec<i64>,
+}
+
+impl Done {
+    /// Nothing has become durable.
+    const fn nothing(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, events: Vec::new(), runs: Vec::new(), quiet: Vec::new() }
+    }
 }
 
 impl Committer {
@@ -143,6 +162,8 @@ impl Committer {
                         drop(reply.send(self.sweep_blobs(now, before).await));
                     }
                     Work::FillSearch { reply } => drop(reply.send(self.fill_search().await)),
+                    Work::FillSegment { fill, reply } => drop(reply.send(self.fill_segment(fill).await)),
+                    Work::Index { texts, reply } => drop(reply.send(self.index(texts).await)),
                     Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
                 }
             }
@@ -177,7 +198,7 @@ impl Committer {
         }
         match self.attempt(units).await {
             Ok(done) => {
-                self.shared.publish(&self.head, &done.events, &done.runs);
+                self.shared.publish(&self.head, (&done.events, &done.quiet), &done.runs);
                 done.outcomes
             }
             Err(error) => refuse_all(units, &self.broken(error).await),
@@ -237,7 +258,7 @@ impl Committer {
                 Failure::Moved => return Err(StoreError::Unavailable("another process writes here too".into())),
                 Failure::Busy(why) => {
                     let outcomes = refuse_all(units, &StoreError::Unavailable(why));
-                    return Ok(Done { outcomes, events: Vec::new(), runs: Vec::new() });
+                    return Ok(Done::nothing(outcomes));
                 }
                 Failure::Store(error) => return Err(error),
             }
@@ -251,13 +272,14 @@ impl Committer {
             return Err(StoreError::Corrupt { what: "a record's table".into(), why });
         }
         let (left, right) = units.split_at(units.len() / 2);
-        let mut done = Done { outcomes: Vec::new(), events: Vec::new(), runs: Vec::new() };
+        let mut done = Done::nothing(Vec::new());
         for half in [left, right] {
             match Box::pin(self.attempt(half)).await {
                 Ok(part) => {
                     done.outcomes.extend(part.outcomes);
                     done.events.extend(part.events);
                     done.runs.extend(part.runs);
+                    done.quiet.extend(part.quiet);
                 }
                 Err(error) => done.outcomes.extend(refuse_all(half, &error)),
             }
@@ -325,7 +347,7 @@ impl Committer {
         let refused = extra.is_some() && outcomes.iter().any(Result::is_err);
         if idle || refused {
             self.roll_back().await?;
-            return Ok(Done { outcomes, events: Vec::new(), runs: Vec::new() });
+            return Ok(Done::nothing(outcomes));
         }
         let mut statements = extra.as_ref().map(|extra| extra.statements.clone()).unwrap_or_default();
         statements.extend(write::statements(&group, &schema, order, self.conn.dialect()));
@@ -404,7 +426,7 @@ impl Committer {
         self.head = parts.head;
         add(&self.shared.counters.transactions, 1);
         add(&self.shared.counters.events, parts.events.len());
-        Done { outcomes, events: parts.events, runs: parts.runs }
+        Done { outcomes, events: parts.events, runs: parts.runs, quiet: parts.quiet }
     }
 
     /// Takes up a registry that is now durable.
@@ -425,12 +447,13 @@ struct Parts {
     known_runs: HashMap<RunId, KnownRun>,
     events: Vec<Arc<Event>>,
     runs: Vec<Arc<Run>>,
+    quiet: Vec<i64>,
 }
 
 impl Parts {
     fn of(group: Group<'_>) -> Self {
-        let Group { head, images, known_runs, events, runs, .. } = group;
+        let Group { head, images, known_runs, events, runs, quiet, .. } = group;
         let events = events.into_iter().map(|sealed| sealed.event).collect();
-        Self { head, images, known_runs, events, runs }
+        Self { head, images, known_runs, events, runs, quiet }
     }
 }

@@ -24,8 +24,9 @@ pub trait Hooks: Send + Sync {
     /// not wait for the store.
     fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match>;
 
-    /// A physical transaction is durable. Called in log order, before the callers of commit are answered.
-    fn committed(&self, events: &[Arc<Event>], runs: &[Arc<Run>]);
+    /// A physical transaction is durable. Called in log order, before the callers of commit are answered. With the events come the
+    /// positions of those for which nobody was asked who reacts, in order: nothing does.
+    fn committed(&self, events: (&[Arc<Event>], &[i64]), runs: &[Arc<Run>]);
 }
 
 /// Nothing reacts: what a store has until it is told otherwise.
@@ -37,5 +38,5 @@ impl Hooks for NoHooks {
         Vec::new()
     }
 
-    fn committed(&self, _events: &[Arc<Event>], _runs: &[Arc<Run>]) {}
+    fn committed(&self, _events: (&[Arc<Event>], &[i64]), _runs: &[Arc<Run>]) {}
 }

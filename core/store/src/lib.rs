@@ -33,6 +33,7 @@ mod registry;
 pub mod rule_sql;
 mod seal;
 mod search;
+mod segments;
 mod shared;
 mod snapshot;
 mod stats;
@@ -53,12 +54,14 @@ pub use listing::{DamagedRun, ListedRun};
 pub use payload::{UNDO_REQUESTED, body_text, read as read_body};
 pub use query::{Direction, EventQuery, GroupQuery, Measure, RecordQuery, RunCount, RunQuery};
 pub use search::{IndexFault, SearchHit, SearchQuery};
+pub use segments::{FieldMoment, Filled, Filling, Moment, SegmentFaults, StayOf};
 pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
 pub use tags::TagCount;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Blob, Committed, Duplicate, EffectMove,
-    EffectStep, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Triggers, UnitOfWork, WaitFor,
+    EffectStep, Followed, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Stay, StayStep, Triggers,
+    UnitOfWork, WaitFor,
 };
 pub use versions::VersionRuns;

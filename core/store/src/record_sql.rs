@@ -75,6 +75,13 @@ fn indexes(object: &Name, field: &FieldDef, dialect: Dialect) -> Option<String> 
     })
 }
 
+/// The statement that makes an index of a field that holds a point in time, unless there is one.
+pub(crate) fn moment_index(object: &Name, field: &Name, dialect: Dialect) -> String {
+    let nulls = if dialect == Dialect::Postgres { " nulls first" } else { "" };
+    let index = identifier('m', object, field);
+    format!("create index if not exists \"{index}\" on \"o_{object}\" (\"{field}\"{nulls}, \"id\")")
+}
+
 /// The statements that make the table of an object.
 pub(crate) fn create_table(object: &ObjectDef, dialect: Dialect) -> Vec<String> {
     let (id, int, time, strict) = match dialect {

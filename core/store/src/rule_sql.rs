@@ -12,6 +12,7 @@
 
 mod bound;
 mod days;
+mod history;
 mod number;
 mod tags;
 mod text;
@@ -25,6 +26,7 @@ use rapport_model::rule::{EvalError, Params, Rule};
 use rapport_model::{Name, RecordId, Timestamp};
 use rust_decimal::Decimal;
 
+pub(crate) use self::history::{all_that_did, count_did};
 use self::number::Class;
 
 /// Whose SQL is written.
@@ -116,7 +118,7 @@ pub struct Target<'a> {
 /// [`RuleSqlError`] if a parameter is missing or does not fit its place, the rule is about an event, or its SQL is too
 /// large.
 pub fn compile(rule: &Rule, target: &Target<'_>) -> Result<SqlRule, RuleSqlError> {
-    let mut compiler = Compiler { target, binds: Vec::new(), joins: BTreeMap::new() };
+    let mut compiler = Compiler { target, rows: Rows::Records, binds: Vec::new(), joins: BTreeMap::new() };
     let text = compiler.holds(rule.root())?;
     let (bytes, binds) = (text.len(), compiler.binds.len());
     if bytes > SQL_BYTES_MAX || binds > SQL_BINDS_MAX {
@@ -138,9 +140,20 @@ struct Sql {
 
 struct Compiler<'a> {
     target: &'a Target<'a>,
+    /// Whose fields own names are.
+    rows: Rows,
     binds: Vec<SqlBind>,
     /// The references that are read along, and their objects.
     joins: BTreeMap<Name, Name>,
+}
+
+/// Whose fields own names are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Those of the records in the table `t`.
+    Records,
+    /// Those of what the events in the table `e` say.
+    Events(history::Said),
 }
 
 type Compiled = Result<String, RuleSqlError>;
@@ -226,6 +239,8 @@ impl Compiler<'_> {
             Condition::In(item, list) => self.member(item, list),
             Condition::Tagged(tag, tags) => self.tagged(tag, tags),
             Condition::Text(test, whole, part) => self.text_test(*test, whole, part),
+            Condition::Did(did) => self.did(did),
+            Condition::InSegment(segment) => Ok(self.in_segment(segment)),
         }
     }
 
@@ -364,6 +379,9 @@ impl Compiler<'_> {
     /// The column of a field, joined if it is of another record.
     fn column(&mut self, field: &FieldTerm) -> Result<Sql, RuleSqlError> {
         let name = &field.name;
+        if let Rows::Events(said) = self.rows {
+            return self.said(said, field);
+        }
         let own_system = ["id", "version", "created_at", "updated_at"].contains(&name.as_str());
         match (&field.base, &field.object) {
             (Base::Own, _) => Ok(Sql { text: format!("t.\"{name}\""), nullable: !own_system }),

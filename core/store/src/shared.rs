@@ -38,10 +38,10 @@ impl Shared {
     }
 
     /// Tells the engine and everybody who waits what is durable now.
-    pub(crate) fn publish(&self, head: &Head, events: &[Arc<Event>], runs: &[Arc<Run>]) {
+    pub(crate) fn publish(&self, head: &Head, (events, quiet): (&[Arc<Event>], &[i64]), runs: &[Arc<Run>]) {
         self.run_counts.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&head.run_counts);
         if !events.is_empty() || !runs.is_empty() {
-            self.hooks.load().committed(events, runs);
+            self.hooks.load().committed((events, quiet), runs);
         }
         self.head.send_if_modified(|position| {
             let moved = *position != head.position;

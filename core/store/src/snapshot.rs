@@ -63,6 +63,16 @@ impl Snapshot {
         self.head
     }
 
+    /// The first position of an event that was true after `time`; none if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn first_after(&mut self, time: Timestamp) -> Result<Option<i64>, StoreError> {
+        let text = "select min(position) from event where time > $1";
+        let rows = self.conn.fetch(Query::new(text, vec![Cell::Int(time.micros())])).await?;
+        Ok(rows.first().map(|row| row.opt_int(0)).transpose()?.flatten())
+    }
+
     /// The first and the last position of the facts that came from outside (no run caused them) and were true from `since` on
     /// and before `until`; none if there are none. What the core says of the registry and of automations, and of its own
     /// objects, does not count.

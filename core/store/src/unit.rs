@@ -7,7 +7,7 @@ use rapport_model::record::Put;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{
     Actor, AutomationId, Digest, Effect, EffectId, EffectStatus, Event, EventType, Name, Record, RecordId, Run, RunId,
-    RunStatus, Timestamp,
+    RunStatus, SegmentName, Timestamp,
 };
 
 /// Everything that one slice, request row or import row changes. It commits whole or not at all.
@@ -47,6 +47,10 @@ pub struct UnitOfWork {
     pub effects: Vec<EffectStep>,
     /// The bytes of files that its records name.
     pub blobs: Vec<Blob>,
+    /// Who comes into segments and who leaves them; a record takes one step in a segment at most.
+    pub stays: Vec<Stay>,
+    /// How far live segments have followed the log and time by that.
+    pub followed: Option<Followed>,
     /// Additions to the registry. A unit with some commits in a physical transaction of its own.
     pub schema: Vec<SchemaChange>,
     /// Changes of what is live. A unit with some commits in a physical transaction of its own.
@@ -80,6 +84,8 @@ impl UnitOfWork {
             journal: JournalStep::None,
             effects: Vec::new(),
             blobs: Vec::new(),
+            stays: Vec::new(),
+            followed: None,
             schema: Vec::new(),
             automations: Vec::new(),
             idempotency: None,
@@ -87,6 +93,37 @@ impl UnitOfWork {
             replayed: None,
         }
     }
+}
+
+/// A record comes into a segment or leaves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    /// The segment.
+    pub segment: SegmentName,
+    /// The record.
+    pub id: RecordId,
+    /// When.
+    pub at: Timestamp,
+    /// Which of both.
+    pub step: StayStep,
+}
+
+/// Which way a record goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StayStep {
+    /// It comes.
+    Enter,
+    /// It leaves. One that is not there does not.
+    Leave,
+}
+
+/// How far live segments have followed the log, and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// The position up to which all events were taken into account.
+    pub position: i64,
+    /// The instant up to which the passing of time was.
+    pub swept_at: Timestamp,
 }
 
 /// The bytes of a file.

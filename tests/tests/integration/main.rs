@@ -103,6 +103,10 @@ mod schedules;
 #[cfg(test)]
 mod searching;
 #[cfg(test)]
+mod segments;
+#[cfg(test)]
+mod segments_agree;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod slow;

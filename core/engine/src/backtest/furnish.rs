@@ -140,6 +140,13 @@ pub(crate) fn reach<'a>(
     // What plugins keep for themselves, as far as any is played.
     let keeps = plugins && schema.object(KV_OBJECT).is_some();
     let mut reached: HashSet<Name> = keeps.then(|| Name::new(KV_OBJECT).ok()).flatten().into_iter().collect();
+    reached.extend(closed(open, schema));
+    reached
+}
+
+/// These objects and all that they refer to, and so on.
+pub(crate) fn closed(mut open: Vec<Name>, schema: &Schema) -> HashSet<Name> {
+    let mut reached = HashSet::new();
     while let Some(name) = open.pop() {
         let files = name.as_str() == file::OBJECT;
         let object = schema.object(name.as_str()).filter(|object| files || object.origin != Origin::System);

@@ -24,12 +24,15 @@ fn problem(each: &Each, declaration: &Declaration, schema: &Schema) -> Option<St
         Err(error) => return Some(format!("{error} (`each` goes through the records of an object)")),
     };
     let text = each.rule.as_deref()?;
-    let rule = match Rule::parse(text, &Scope::Record(object), schema, &ParamTypes::none()) {
+    let rule = match Rule::parse_with_history(text, &Scope::Record(object), schema, &ParamTypes::none()) {
         Ok(rule) => rule,
         Err(error) => return Some(format!("the rule `{text}` of each: {error}")),
     };
     let is_declared = |object: &str| declaration.uses.iter().any(|right| right.covers(Need::Read(object)));
-    let unread = rule.references().iter().find(|reference| !is_declared(reference.object.as_str()))?;
-    let right = Need::Read(unread.object.as_str()).as_capability();
-    Some(format!("the rule `{text}` of each looks at a {}: declare the right `{right}`", unread.object))
+    let told =
+        rule.dids().iter().filter(|did| did.is_change).filter_map(|did| Some(did.kind.as_str().rsplit_once('.')?.0));
+    let mut looked_at = rule.references().iter().map(|reference| reference.object.as_str()).chain(told);
+    let unread = looked_at.find(|object| !is_declared(object))?;
+    let right = Need::Read(unread).as_capability();
+    Some(format!("the rule `{text}` of each looks at a {unread}: declare the right `{right}`"))
 }

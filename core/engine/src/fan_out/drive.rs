@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rapport_model::fan_out::{EACH, OBJECT, Pace, within};
 use rapport_model::limits::{FAN_OUT_BATCH_RUNS_MAX, PAGE_ROWS_MAX};
-use rapport_model::rule::{ParamTypes, Scope};
 use rapport_model::schedule;
 use rapport_model::{Actor, Event, Name, Record, RunStatus, Timestamp, Value};
 use rapport_store::{ReadVersion, RecordQuery, RunQuery, StoreError, UnitOfWork, crash_point};
@@ -197,7 +196,7 @@ impl Inner {
             let schema = self.store.schema();
             let unknown = || EngineError::Conflict(format!("there is no object `{}`", each.object));
             let object = schema.object(each.object.as_str()).cloned().ok_or_else(unknown)?;
-            query.rule = Some(self.lookup.rule(&schema, &Scope::Record(object), text, &ParamTypes::none())?);
+            query.rule = Some(self.lookup.asking_rule(&schema, &object, text)?);
         }
         Ok(query)
     }

@@ -184,12 +184,14 @@ impl Inner {
         if lives {
             unit.automations.push(AutomationChange::Deactivate(plugin.name.clone()));
             unit.puts = self.schedule_puts(&plugin.name, &[], now);
+            unit.puts.extend(self.segment_puts(&plugin.name, &[], (now, false)));
         }
         unit.puts.push(plugin.put(changes));
         self.commit_plugins(caller, unit).await?;
         if lives {
             self.load_schedules().await?;
             self.replace(|active| active.retain(|v| v.id != plugin.name));
+            self.load_segments().await?;
         }
         Ok(())
     }

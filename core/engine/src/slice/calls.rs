@@ -12,6 +12,7 @@ use super::{Answer, SliceHost, refusal};
 use crate::draft::known_field;
 use crate::error::EngineError;
 use crate::query;
+use crate::schema::is_record_event;
 
 impl SliceHost {
     pub(super) async fn do_get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
@@ -111,6 +112,9 @@ impl SliceHost {
     pub(super) async fn do_emit(&mut self, kind: &str, subject: &str, data: GuestFields) -> Answer<()> {
         self.allow(Need::Emit(kind))?;
         self.count_writes()?;
+        if EventType::new(kind).is_ok_and(|kind| is_record_event(&self.schema, &kind)) {
+            return Err(refusal(EngineError::ReservedEventType(kind.to_owned())));
+        }
         let def = self.schema.event_type(kind).cloned().ok_or_else(|| {
             let nearest = nearest(kind, self.schema.event_types.keys().map(EventType::as_str));
             refusal(EngineError::UnknownEventType { kind: kind.chars().take(64).collect(), nearest })

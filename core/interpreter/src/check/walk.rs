@@ -105,6 +105,7 @@ fn usage(name: &str) -> &'static str {
         "invocable" => "write `invocable()`",
         "each" => "write `each(\"customer\", \"points > 1000\", #{ per_minute: 600 })`",
         "on_change" => "write `on_change(\"customer\", [\"points\"])`",
+        "segment" => "write `segment(\"big-spenders\", \"lifetime_value > 5000\")`",
         "uses" => "write `uses(\"customer:read\", \"customer.points:write\")`, 16 rights at most in one call",
         "setting" => "write `setting(\"discount\", 10)` at the top level, `setting(\"discount\")` in `run`",
         "field" => "write `field(\"customer\", \"points\", \"integer\", #{ default: 0 })`",

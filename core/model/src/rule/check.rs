@@ -1,26 +1,47 @@
 //! Gives an untyped tree its names and kinds, or says what is wrong and what to write instead.
 
 mod functions;
+mod history;
 mod kind;
 mod scope;
 
 use super::lexer::Fault;
 use super::number::{Arithmetic, PRODUCT_SCALE_MAX};
 use super::parser::{Ast, AstKind};
+use super::reads::Reads;
 use super::tree::{Comparison, Condition, Datum, List, Term};
 use super::{ParamTypes, Scope};
 use crate::schema::Schema;
 use kind::{Kind, Typed};
 
+/// What a rule may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// What stands in the record or the event.
+    Record,
+    /// The log and segments, too.
+    History,
+}
+
+/// What a rule is checked against.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) schema: &'a Schema,
+    pub(super) params: &'a ParamTypes,
+    pub(super) reach: Reach,
+}
+
 /// Makes `ast` a typed tree.
-pub(super) fn check(ast: &Ast, scope: &Scope, schema: &Schema, params: &ParamTypes) -> Result<Condition, Fault> {
-    Checker { scope, schema, params }.condition(ast)
+pub(super) fn check(ast: &Ast, Ground { scope, schema, params, reach }: Ground<'_>) -> Result<Condition, Fault> {
+    Checker { scope, schema, params, reach }.condition(ast)
 }
 
 struct Checker<'a> {
     scope: &'a Scope,
     schema: &'a Schema,
     params: &'a ParamTypes,
+    reach: Reach,
 }
 
 impl<'a> Checker<'a> {
@@ -35,6 +56,9 @@ impl<'a> Checker<'a> {
                 Some(test) => self.text_test(test, target, arguments, ast.at),
                 None => self.holds(ast),
             },
+            AstKind::Call { target: None, name, arguments } if history::is_one(name) => {
+                self.history(name, arguments, ast.at)
+            }
             _ => self.holds(ast),
         }
     }
@@ -143,6 +167,13 @@ impl<'a> Checker<'a> {
         match &ast.kind {
             AstKind::Null => Err(Fault::new(ast.at, "`null` cannot stand here", "test it with `== null` or `!= null`")),
             AstKind::List(_) => Err(Fault::new(ast.at, "a list cannot stand here", "a list stands after `in`")),
+            AstKind::Options(_) => {
+                Err(Fault::new(ast.at, "options cannot stand here", "options stand in `did('order.created', {…})`"))
+            }
+            AstKind::Call { target: None, name, .. } if history::is_one(name) => {
+                let message = format!("`{name}` is a condition, not a value");
+                Err(Fault::new(ast.at, message, "join it with `&&`, `||` and `!` alone"))
+            }
             AstKind::Boolean(value) => Ok(Typed::literal(Datum::Boolean(*value), Kind::Boolean)),
             AstKind::Number(number) => Ok(Typed::literal(Datum::Number(*number), Kind::Number(number.scale))),
             AstKind::Text(text) => Ok(Typed::literal(Datum::Text(text.clone()), Kind::Text)),
@@ -153,6 +184,10 @@ impl<'a> Checker<'a> {
             AstKind::Compute(operator, left, right) => self.compute(*operator, left, right),
             AstKind::Not(_) | AstKind::All(_) | AstKind::Any(_) | AstKind::Compare(..) | AstKind::In(..) => {
                 let condition = self.condition(ast)?;
+                if Reads::of(&condition).asks() {
+                    let message = "a condition with `did` or `in_segment` in it is no value";
+                    return Err(Fault::new(ast.at, message, "join it with `&&`, `||` and `!` alone"));
+                }
                 Ok(Typed { term: Term::Condition(Box::new(condition)), kind: Kind::Boolean })
             }
         }

@@ -79,6 +79,8 @@ pub(super) fn condition(condition: &Condition, env: &Env<'_>) -> Result<bool, Ev
             (Datum::Text(whole), Datum::Text(part)) => passes(*test, &whole, &part),
             _ => false,
         }),
+        Condition::Did(did) => Ok(env.lookup.count(did) >= did.at_least),
+        Condition::InSegment(segment) => Ok(env.lookup.is_member(segment)),
     }
 }
 

@@ -49,8 +49,9 @@ pub(super) enum Token<'a> {
 pub(super) type Placed<'a> = (Token<'a>, usize);
 
 /// Two-character signs come first, so that `<=` is not read as `<`.
-const SIGNS: [&str; 22] = [
-    "==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "+", "-", "*", "/", "%", "(", ")", "[", "]", ",", ".", "?", ":",
+const SIGNS: [&str; 25] = [
+    "==", "!=", "<=", ">=", "&&", "||", "#{", "<", ">", "!", "+", "-", "*", "/", "%", "(", ")", "[", "]", "{", "}",
+    ",", ".", "?", ":",
 ];
 
 /// Cuts `source` into tokens, the last of them [`Token::End`].

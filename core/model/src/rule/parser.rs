@@ -32,6 +32,8 @@ pub(super) enum AstKind {
         arguments: Vec<Ast>,
     },
     List(Vec<Ast>),
+    /// `{name: value, …}`
+    Options(Vec<(String, Ast)>),
     Not(Box<Ast>),
     Negate(Box<Ast>),
     All(Vec<Ast>),
@@ -263,6 +265,26 @@ impl<'a> Parser<'a> {
         Ok(items)
     }
 
+    /// Names with values between commas up to the closing bracket. A comma may stand before it.
+    fn options(&mut self, opened: usize) -> Result<Vec<(String, Ast)>, Fault> {
+        let mut options = Vec::new();
+        while !self.accept("}") {
+            let (name, at) = self.advance();
+            let name = match name {
+                Token::Word(name) => name.to_owned(),
+                Token::Text(name) => name.to_string(),
+                other => return Err(unexpected(&other, at)),
+            };
+            self.expect(":", at)?;
+            options.push((name, self.any()?));
+            if !self.accept(",") {
+                self.expect("}", opened)?;
+                break;
+            }
+        }
+        Ok(options)
+    }
+
     fn primary(&mut self) -> Result<Ast, Fault> {
         let (token, at) = self.advance();
         match token {
@@ -286,6 +308,11 @@ impl<'a> Parser<'a> {
                 let items = self.deeper(|parser| parser.sequence("]", at))?;
                 let below = items.iter().map(|item| item.depth).max().unwrap_or(0);
                 self.node(at, below, AstKind::List(items))
+            }
+            Token::Sign("{" | "#{") => {
+                let options = self.deeper(|parser| parser.options(at))?;
+                let below = options.iter().map(|(_, value)| value.depth).max().unwrap_or(0);
+                self.node(at, below, AstKind::Options(options))
             }
             other => Err(unexpected(&other, at)),
         }

@@ -2,8 +2,10 @@
 
 use std::fmt::{Formatter, Result};
 
+use super::history::Did;
 use super::number::Arithmetic;
 use super::tree::{Base, Condition, Datum, FieldTerm, List, Term};
+use crate::duration;
 use crate::time::Timestamp;
 
 /// How tightly a construct binds, from `||` to a name.
@@ -62,7 +64,34 @@ pub(super) fn condition(f: &mut Formatter<'_>, condition: &Condition) -> Result 
             term(f, part, Binding::Any)?;
             f.write_str(")")
         }
+        Condition::Did(did) => self::did(f, did),
+        Condition::InSegment(segment) => {
+            f.write_str("in_segment(")?;
+            text(f, segment.as_str())?;
+            f.write_str(")")
+        }
     }
+}
+
+fn did(f: &mut Formatter<'_>, did: &Did) -> Result {
+    f.write_str("did(")?;
+    text(f, did.kind.as_str())?;
+    let mut before = ", {";
+    if let Some(micros) = did.within {
+        write!(f, "{before}within: ")?;
+        text(f, &duration::words(micros))?;
+        before = ", ";
+    }
+    if did.at_least != 1 {
+        write!(f, "{before}at_least: {}", did.at_least)?;
+        before = ", ";
+    }
+    if let Some(rule) = &did.filter {
+        write!(f, "{before}where: ")?;
+        text(f, &rule.to_string())?;
+        before = ", ";
+    }
+    f.write_str(if before == ", " { "})" } else { ")" })
 }
 
 fn binding(condition: &Condition) -> Binding {
@@ -71,7 +100,7 @@ fn binding(condition: &Condition) -> Binding {
         Condition::All(_) => Binding::All,
         Condition::Not(inner) if !matches!(**inner, Condition::IsNull(_)) => Binding::Sign,
         Condition::Holds(inner) => binding_of_term(inner),
-        Condition::Text(..) => Binding::Operand,
+        Condition::Text(..) | Condition::Did(_) | Condition::InSegment(_) => Binding::Operand,
         _ => Binding::Relation,
     }
 }
@@ -195,7 +224,8 @@ fn literal(f: &mut Formatter<'_>, datum: &Datum) -> Result {
     }
 }
 
-fn text(f: &mut Formatter<'_>, text: &str) -> Result {
+/// Writes a text in quotes.
+pub(super) fn text(f: &mut Formatter<'_>, text: &str) -> Result {
     use std::fmt::Write as _;
     f.write_char('\'')?;
     for c in text.chars() {

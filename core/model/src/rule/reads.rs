@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::history::Did;
 use super::tree::{Base, Condition, FieldTerm, List, TagsTerm, Term};
 use crate::name::Name;
+use crate::segment::SegmentName;
 
 /// A field of another record that a rule reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,8 @@ pub(super) struct Reads {
     pub(super) references: Vec<Reference>,
     pub(super) params: Vec<Arc<str>>,
     pub(super) clock: bool,
+    pub(super) dids: Vec<Arc<Did>>,
+    pub(super) segments: Vec<SegmentName>,
 }
 
 impl Reads {
@@ -39,8 +43,13 @@ impl Reads {
         collector.done()
     }
 
+    /// Whether it asks of the log or of segments.
+    pub(super) fn asks(&self) -> bool {
+        !self.dids.is_empty() || !self.segments.is_empty()
+    }
+
     pub(super) fn any_field(&self) -> bool {
-        !self.fields.is_empty() || !self.references.is_empty()
+        self.asks() || !self.fields.is_empty() || !self.references.is_empty()
     }
 }
 
@@ -50,6 +59,8 @@ struct Collector {
     references: BTreeSet<Reference>,
     params: BTreeSet<Arc<str>>,
     clock: bool,
+    dids: Vec<Arc<Did>>,
+    segments: BTreeSet<SegmentName>,
 }
 
 impl Collector {
@@ -59,6 +70,8 @@ impl Collector {
             references: self.references.into_iter().collect(),
             params: self.params.into_iter().collect(),
             clock: self.clock,
+            dids: self.dids,
+            segments: self.segments.into_iter().collect(),
         }
     }
 
@@ -75,6 +88,13 @@ impl Collector {
                 self.term(term);
                 self.field(&tags.field);
             }
+            Condition::Did(did) => {
+                self.clock |= did.within.is_some();
+                if !self.dids.contains(did) {
+                    self.dids.push(did.clone());
+                }
+            }
+            Condition::InSegment(segment) => _ = self.segments.insert(segment.clone()),
             Condition::In(term, list) => {
                 self.term(term);
                 match list {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::history::Did;
 use super::number::{Arithmetic, Number};
 use crate::id::RecordId;
 use crate::name::Name;
 use crate::schema::FieldKind;
+use crate::segment::SegmentName;
 
 /// Something that is true or false, never null.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,10 @@ pub enum Condition {
     Text(TextTest, Term, Term),
     /// The text is among the tags; false if it is null.
     Tagged(Term, TagsTerm),
+    /// The record's history holds enough events.
+    Did(Arc<Did>),
+    /// The record belongs to the segment.
+    InSegment(SegmentName),
 }
 
 /// An operator of comparison.

@@ -1,7 +1,7 @@
 //! What starts a plugin, and what it may do: `[[triggers]]`, `[[schedules]]`, `[[capabilities]]`.
 
 use rapport_model::automation::{Capability, InvalidCapability};
-use rapport_model::{Name, ScheduleDef, Trigger};
+use rapport_model::{Name, ScheduleDef, SegmentDef, Trigger};
 use toml::Table;
 
 use super::PROSE_CHARS_MAX;
@@ -48,5 +48,14 @@ pub(super) fn schedule(table: &Table) -> Result<ScheduleDef, String> {
     known_keys(table, &["cron", "zone", "misfire", "overlap", "each"], "")?;
     let (cron, zone) = (required(table, "cron")?, required(table, "zone")?);
     crate::schedule::read(&cron, &zone, &json_map(table)?)
+        .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
+}
+
+pub(super) fn segment(table: &Table) -> Result<SegmentDef, String> {
+    known_keys(table, &["name", "rule", "object", "kind", "title", "every", "zone"], "")?;
+    let (name, rule) = (required(table, "name")?, optional_text(table, "rule")?);
+    let mut options = json_map(table)?;
+    options.retain(|key, _| !matches!(key.as_str(), "name" | "rule"));
+    crate::segment::read(&name, rule.as_deref(), &options)
         .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
 }

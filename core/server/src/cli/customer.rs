@@ -74,7 +74,7 @@ fn told(page: &Json) -> String {
         part(&mut text, "fields", items(&page["fields"]).iter().filter(filled).map(field).collect());
         part(&mut text, "relations", items(&page["relations"]["items"]).iter().map(relation).collect());
         part(&mut text, "consent", items(&page["consent"]).iter().map(consent).collect());
-        part(&mut text, "segments", items(&page["segments"]).iter().map(|segment| vec![cell(segment)]).collect());
+        part(&mut text, "segments", items(&page["segments"]).iter().map(segment).collect());
     }
     part(&mut text, "timeline", items(&page["timeline"]["items"]).iter().map(moment).collect());
     if let Some(next) = page["timeline"]["next"].as_str() {
@@ -112,6 +112,10 @@ fn author(by: &Json) -> String {
 
 fn relation(item: &Json) -> Vec<String> {
     vec![way(item), named(item), cell(&item["name"])]
+}
+
+fn segment(item: &Json) -> Vec<String> {
+    vec![cell(&item["segment"]), format!("since {}", day(&item["since"]))]
 }
 
 fn consent(item: &Json) -> Vec<String> {

@@ -38,6 +38,9 @@ pub(super) struct ActivateArgs {
     /// Change nothing: replay the journals of all live runs on the version, and list those that would differ.
     #[arg(long)]
     dry_run: bool,
+    /// Tell who comes into the segments that it fills, and who leaves them: automations react. Else they are filled silently.
+    #[arg(long)]
+    announce: bool,
 }
 
 /// What `script diff` takes.
@@ -78,7 +81,10 @@ pub(super) fn activate(common: &Common, args: &ActivateArgs) -> Outcome {
     if args.dry_run {
         return rehearse(common, &client, args);
     }
-    let body = args.version.as_ref().map_or_else(|| json!({}), |version| json!({ "version": version }));
+    let mut body = args.version.as_ref().map_or_else(|| json!({}), |version| json!({ "version": version }));
+    if args.announce {
+        body["announce"] = true.into();
+    }
     let live = client.post(&Address::of(&["v1", "automations", &args.id, "activate"]).text(), &body)?;
     common.output().show(&live, live_text);
     Ok(ExitCode::SUCCESS)
@@ -109,7 +115,7 @@ fn rehearse(common: &Common, client: &Client, args: &ActivateArgs) -> Outcome {
     let path = Address::of(&["v1", "automations", &args.id, "rehearse"]).text();
     // A name such as `draft` may mean another version when the next page is asked for: its digest does not.
     let mut version = args.version.clone().unwrap_or_else(|| "draft".to_owned());
-    let (mut runs, mut differ, mut after) = (0, Vec::new(), Json::Null);
+    let (mut runs, mut differ, mut segments, mut after) = (0, Vec::new(), Vec::new(), Json::Null);
     let mut screen = std::io::stderr();
     let shows = screen.is_terminal();
     loop {
@@ -120,6 +126,7 @@ fn rehearse(common: &Common, client: &Client, args: &ActivateArgs) -> Outcome {
         let page = client.post(&path, &body)?;
         runs += page["runs"].as_u64().unwrap_or(0);
         differ.extend(page["differ"].as_array().cloned().unwrap_or_default());
+        segments.extend(page["segments"].as_array().cloned().unwrap_or_default());
         version = cell_whole(&page["digest"]);
         after = page["next"].clone();
         if shows {
@@ -132,7 +139,7 @@ fn rehearse(common: &Common, client: &Client, args: &ActivateArgs) -> Outcome {
     if shows {
         let _ = write!(screen, "\r\x1b[2K");
     }
-    let found = json!({ "id": args.id, "digest": version, "runs": runs, "differ": differ });
+    let found = json!({ "id": args.id, "digest": version, "runs": runs, "differ": differ, "segments": segments });
     common.output().show(&found, rehearsal_text);
     Ok(ExitCode::from(u8::from(!differ.is_empty())))
 }
@@ -223,6 +230,10 @@ fn rehearsal_text(found: &Json) -> String {
             short(&run["digest"]),
             cell_whole(&run["why"])
         ));
+    }
+    for segment in items(&found["segments"]) {
+        let would_be = segment["would_be"].as_u64().map(|n| format!(", {n} by this rule")).unwrap_or_default();
+        lines.push(format!("  segment {}: {} in it{would_be}", cell(&segment["segment"]), cell(&segment["size"])));
     }
     plain(&lines.join("\n"))
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::MethodFilter;
-use rapport_engine::{FileToCheck, RehearsalPage};
+use rapport_engine::{FileToCheck, RehearsalPage, Telling};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -90,6 +90,8 @@ struct ScriptBody {
 struct ActivationBody {
     #[serde(default)]
     version: Option<String>,
+    #[serde(default)]
+    announce: bool,
 }
 
 #[derive(Deserialize)]
@@ -147,8 +149,9 @@ async fn activate(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let ActivationBody { version } = read_typed(&api, &headers, body).await?;
-    let live = api.engine.activate_version(&caller, &id, version.as_deref()).await?;
+    let ActivationBody { version, announce } = read_typed(&api, &headers, body).await?;
+    let telling = if announce { Telling::Announced } else { Telling::Silent };
+    let live = api.engine.activate_version(&caller, &id, version.as_deref(), telling).await?;
     Ok(json_response(StatusCode::OK, &serde_json::to_value(live).unwrap_or_default()))
 }
 

@@ -102,7 +102,9 @@ fn is_awaited(work: &Work) -> bool {
         | Work::Furnish { .. }
         | Work::Purge { .. }
         | Work::SweepBlobs { .. }
-        | Work::FillSearch { .. } => true,
+        | Work::FillSearch { .. }
+        | Work::FillSegment { .. }
+        | Work::Index { .. } => true,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::head::Head;
 use crate::hooks::Hooks;
 use crate::seal::{Salt, Salts};
-use crate::unit::{Committed, EffectStep, IdempotencyPut, JournalStep, RunUpdate, UnitOfWork};
+use crate::unit::{Committed, EffectStep, Followed, IdempotencyPut, JournalStep, RunUpdate, Stay, UnitOfWork};
 
 pub(crate) use run::KnownRun;
 
@@ -85,6 +85,8 @@ pub(crate) struct Group<'a> {
     owners_of: HashSet<Name>,
     pub(crate) known_runs: HashMap<RunId, KnownRun>,
     pub(crate) events: Vec<Sealed>,
+    /// The positions of events that start nothing, whatever is live.
+    pub(crate) quiet: Vec<i64>,
     pub(crate) runs: Vec<Arc<Run>>,
     pub(crate) run_updates: HashMap<RunId, RunUpdate>,
     pub(crate) idempotency: Vec<IdempotencyPut>,
@@ -100,6 +102,10 @@ pub(crate) struct Group<'a> {
     pub(crate) effects: Vec<EffectStep>,
     /// The bytes of files, each once.
     pub(crate) blobs: BTreeMap<Digest, Arc<[u8]>>,
+    /// Who comes into segments and who leaves them.
+    pub(crate) stays: Vec<Stay>,
+    /// How far live segments have followed.
+    pub(crate) followed: Option<Followed>,
     origins: HashSet<Origin>,
     pub(crate) assumed: Assumed,
     /// Records that were not looked for, since a unit creates them.
@@ -139,6 +145,7 @@ impl<'a> Group<'a> {
             owners_of: HashSet::new(),
             known_runs: HashMap::new(),
             events: Vec::with_capacity(units),
+            quiet: Vec::new(),
             runs: Vec::new(),
             run_updates: HashMap::with_capacity(units),
             idempotency: Vec::new(),
@@ -148,6 +155,8 @@ impl<'a> Group<'a> {
             journal: Vec::new(),
             effects: Vec::new(),
             blobs: BTreeMap::new(),
+            stays: Vec::new(),
+            followed: None,
             origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
             unsure: HashSet::new(),
@@ -199,6 +208,8 @@ impl<'a> Group<'a> {
         self.step_journal(unit);
         self.effects.extend(unit.effects.iter().cloned());
         self.blobs.extend(unit.blobs.iter().map(|blob| (blob.digest, blob.bytes.clone())));
+        self.stays.extend(unit.stays.iter().cloned());
+        self.followed = unit.followed.or(self.followed);
         self.take_locks(unit);
         committed.events = self.events[undo.events..].iter().map(|sealed| sealed.event.clone()).collect();
         committed.runs = self.runs[undo.runs..].to_vec();
@@ -219,6 +230,7 @@ impl<'a> Group<'a> {
         if let Some((position, hash)) = undo.head {
             (self.head.position, self.head.hash) = (position, hash);
         }
+        self.quiet.retain(|position| *position <= self.head.position);
         for origin in &undo.origins {
             self.origins.remove(origin);
         }
@@ -307,6 +319,7 @@ impl<'a> Group<'a> {
     /// Whether the database has anything to do for this group.
     pub(crate) fn changes_nothing(&self) -> bool {
         let nothing = self.events.is_empty() && self.run_updates.is_empty() && self.idempotency.is_empty();
+        let nothing = nothing && self.stays.is_empty() && self.followed.is_none();
         nothing && self.journal.is_empty() && self.effects.is_empty() && self.taken.is_empty()
     }
 }

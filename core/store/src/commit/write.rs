@@ -8,6 +8,7 @@ mod blobs;
 mod effects;
 mod journal;
 mod locks;
+mod stays;
 mod tags;
 mod terms;
 
@@ -106,6 +107,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(effects::statements(&group.effects, dialect));
     all.extend(blobs::statements(&group.blobs, group.recorded_at(), dialect));
     all.extend(locks::statements(&group.taken, group.recorded_at(), dialect));
+    all.extend(stays::statements(&group.stays, group.followed.as_ref(), dialect));
     all.extend(terms::statements(group.images.values(), schema, dialect));
     all.extend(tags::statements(group.images.values(), dialect));
     let rows = by_object(group);

@@ -68,7 +68,7 @@ impl Committer {
     }
 
     /// Runs statements as a transaction of their own.
-    async fn apart(&mut self, statements: Vec<Statement>) -> Result<(), DbError> {
+    pub(crate) async fn apart(&mut self, statements: Vec<Statement>) -> Result<(), DbError> {
         if self.conn.dialect() == Dialect::Sqlite {
             return self.conn.transact(statements).await;
         }

@@ -130,6 +130,7 @@ async fn a_workspace_from_before_there_were_tags_gets_them(world: World) {
         .tamper(
             "delete from field_def where name = 'tags' and object in ('customer', 'task'); \
              alter table o_customer drop column tags; alter table o_task drop column tags; drop table record_tag; \
+             drop table segment_stay; drop table segment_progress; \
              update meta set value = '9' where key = 'schema_version'",
         )
         .await;

@@ -216,7 +216,7 @@ impl Hooks for Listener {
         }
     }
 
-    fn committed(&self, events: &[Arc<Event>], runs: &[Arc<Run>]) {
+    fn committed(&self, (events, _): (&[Arc<Event>], &[i64]), runs: &[Arc<Run>]) {
         self.heard.lock().unwrap().extend(events.iter().map(|event| event.position));
         self.runs.lock().unwrap().extend(runs.iter().cloned());
     }
@@ -238,7 +238,7 @@ impl Hooks for Gate {
         Vec::new()
     }
 
-    fn committed(&self, _events: &[Arc<Event>], _runs: &[Arc<Run>]) {}
+    fn committed(&self, _events: (&[Arc<Event>], &[i64]), _runs: &[Arc<Run>]) {}
 }
 
 /// Commits `units` as one group: they wait together while the committer is held up in a commit before.

@@ -11,8 +11,21 @@ use super::Checker;
 use super::kind::{Kind, Typed, describe};
 use crate::time::Timestamp;
 
-const FUNCTIONS: [&str; 10] =
-    ["contains", "startsWith", "endsWith", "lower", "size", "now", "days_since", "date", "timestamp", "duration"];
+const FUNCTIONS: [&str; 13] = [
+    "contains",
+    "startsWith",
+    "endsWith",
+    "lower",
+    "size",
+    "now",
+    "days_since",
+    "date",
+    "timestamp",
+    "duration",
+    "did",
+    "did_not",
+    "in_segment",
+];
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 /// An instant is moved by 4000 years at most, so that PostgreSQL can hold the result.

@@ -25,6 +25,10 @@ pub(super) async fn run_metrics(engine: &Engine, text: &mut Exposition) -> Resul
     for (status, age) in gauges.oldest_ms {
         text.sample(name, &format!("status=\"{}\"", status.as_str()), age);
     }
+    text.head("rapport_segments", "gauge", "Segments by how they stand");
+    for (standing, count) in gauges.segments {
+        text.sample("rapport_segments", &format!("state=\"{standing}\""), u64::try_from(count).unwrap_or(u64::MAX));
+    }
     Ok(())
 }
 

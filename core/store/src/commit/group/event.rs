@@ -83,7 +83,7 @@ impl Group<'_> {
         match &unit.triggers {
             Triggers::Fire => self.start_runs(&event, record, (None, named_after)),
             Triggers::FireExcept(automation) => self.start_runs(&event, record, (Some(automation), named_after)),
-            Triggers::Skip => {}
+            Triggers::Skip => self.quiet.push(event.position),
         }
         (self.head.position, self.head.hash) = (event.position, hash);
         self.events.push(Sealed { event: Arc::new(event), payload, salt, payload_hash, hash });

@@ -1,0 +1,235 @@
+//! The segments that are live, compiled, and which of them a change can touch.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rapport_model::rule::history::HistoryOf;
+use rapport_model::rule::tree::Base;
+use rapport_model::rule::{ParamTypes, Rule, RuleError, Scope};
+use rapport_model::schema::Origin;
+use rapport_model::{AutomationId, Event, EventType, Name, RecordId, Schema, SegmentDef, SegmentKind, SegmentName};
+
+use super::turns::{Turns, turns_of};
+use crate::registry::Version;
+
+/// A segment that is live.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) def: SegmentDef,
+    /// Which automation declares it.
+    pub(crate) automation: AutomationId,
+    /// For whom it holds; a manual one has none.
+    pub(crate) rule: Option<Rule>,
+    /// At which instants time alone can change an answer.
+    pub(crate) turns: Turns,
+    /// Those that it asks for come before it.
+    pub(crate) rank: usize,
+}
+
+/// What a change can touch: a record, or all that refer to one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Touched {
+    Record(RecordId),
+    Through(Name, RecordId),
+}
+
+/// The segments that are live, and who reads what.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentSet {
+    all: Vec<Arc<Segment>>,
+    by_name: BTreeMap<SegmentName, usize>,
+    /// Live ones by the object that they are about.
+    of_object: HashMap<Name, Vec<usize>>,
+    /// Live ones by a field of that object which they read.
+    of_field: HashMap<(Name, Name), Vec<usize>>,
+    /// Live ones by a field of another object which they read, and through which field.
+    of_reference: HashMap<(Name, Name), Vec<(usize, Name)>>,
+    /// Live ones by the events that they count.
+    of_event: HashMap<EventType, Vec<(usize, HistoryOf)>>,
+    /// Live ones by the segment that they ask for.
+    of_segment: HashMap<SegmentName, Vec<usize>>,
+}
+
+/// What `def` means, if it reads.
+///
+/// # Errors
+/// What is wrong with its rule.
+pub(crate) fn rule_of(def: &SegmentDef, schema: &Schema) -> Result<Option<Rule>, RuleError> {
+    let Some(text) = &def.rule else { return Ok(None) };
+    let Some(object) = schema.object(def.object.as_str()).filter(|object| object.origin != Origin::System) else {
+        let message = format!("there is no object `{}`", def.object);
+        return Err(RuleError { line: 1, column: 1, message, help: String::new() });
+    };
+    Rule::parse_with_history(text, &Scope::Record(object.clone()), schema, &ParamTypes::none()).map(Some)
+}
+
+/// A circle of segments that ask for each other, if there is one: each stands before the one that it asks for.
+pub(crate) fn circle(asks: &BTreeMap<SegmentName, Vec<SegmentName>>) -> Option<Vec<SegmentName>> {
+    fn visit(
+        at: &SegmentName,
+        asks: &BTreeMap<SegmentName, Vec<SegmentName>>,
+        (path, done): (&mut Vec<SegmentName>, &mut BTreeSet<SegmentName>),
+    ) -> Option<Vec<SegmentName>> {
+        if let Some(begin) = path.iter().position(|name| name == at) {
+            return Some(path[begin..].iter().chain([at]).cloned().collect());
+        }
+        if done.contains(at) {
+            return None;
+        }
+        path.push(at.clone());
+        for next in asks.get(at).into_iter().flatten() {
+            if let Some(found) = visit(next, asks, (path, done)) {
+                return Some(found);
+            }
+        }
+        path.pop();
+        done.insert(at.clone());
+        None
+    }
+    let mut done = BTreeSet::new();
+    asks.keys().find_map(|name| visit(name, asks, (&mut Vec::new(), &mut done)))
+}
+
+impl SegmentSet {
+    /// The segments that `active` declare. One whose rule does not read, or that stands in a circle, is reported and left out: activation
+    /// has refused such.
+    pub(crate) fn of(active: &[Arc<Version>], schema: &Schema) -> Self {
+        let mut found: BTreeMap<SegmentName, Segment> = BTreeMap::new();
+        for version in active {
+            for def in &version.declaration.segments {
+                let name = &def.name;
+                match rule_of(def, schema) {
+                    Ok(rule) => {
+                        let turns = rule.as_ref().map(|rule| turns_of(rule, &def.object)).unwrap_or_default();
+                        let (def, automation) = (def.clone(), version.id.clone());
+                        found.entry(name.clone()).or_insert(Segment { def, automation, rule, turns, rank: 0 });
+                    }
+                    Err(why) => tracing::error!(segment.name = %name, "the segment {name} is left out: {why}"),
+                }
+            }
+        }
+        Self::indexed(ranked(found))
+    }
+
+    fn indexed(found: Vec<Segment>) -> Self {
+        let mut set = Self::default();
+        for (i, segment) in found.into_iter().enumerate() {
+            set.by_name.insert(segment.def.name.clone(), i);
+            if segment.def.kind == SegmentKind::Live
+                && let Some(rule) = &segment.rule
+            {
+                set.index(i, &segment.def.object, rule);
+            }
+            set.all.push(Arc::new(segment));
+        }
+        set
+    }
+
+    fn index(&mut self, i: usize, object: &Name, rule: &Rule) {
+        self.of_object.entry(object.clone()).or_default().push(i);
+        for field in rule.fields() {
+            self.of_field.entry((object.clone(), field.clone())).or_default().push(i);
+        }
+        for reference in rule.references() {
+            if let Base::Through(via) = &reference.base {
+                let key = (reference.object.clone(), reference.field.clone());
+                self.of_reference.entry(key).or_default().push((i, via.clone()));
+            }
+        }
+        for did in rule.dids() {
+            self.of_event.entry(did.kind.clone()).or_default().push((i, did.of));
+        }
+        for segment in rule.segments() {
+            self.of_segment.entry(segment.clone()).or_default().push(i);
+        }
+    }
+
+    /// All, those that others ask for first.
+    pub(crate) fn all(&self) -> &[Arc<Segment>] {
+        &self.all
+    }
+
+    /// The segment at a place of [`Self::touched`].
+    pub(crate) fn at(&self, place: usize) -> &Arc<Segment> {
+        &self.all[place]
+    }
+
+    /// The segment of that name, and its place.
+    pub(crate) fn find(&self, name: &SegmentName) -> Option<(usize, &Arc<Segment>)> {
+        let place = *self.by_name.get(name)?;
+        Some((place, &self.all[place]))
+    }
+
+    /// Whether none follows events.
+    pub(crate) fn is_still(&self) -> bool {
+        self.of_object.is_empty()
+    }
+
+    /// The live segments of an object.
+    pub(crate) fn of_object(&self, object: &Name) -> &[usize] {
+        self.of_object.get(object).map_or(&[], Vec::as_slice)
+    }
+
+    /// The live segments that ask for this one.
+    pub(crate) fn asking_for(&self, name: &SegmentName) -> &[usize] {
+        self.of_segment.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Which segments `event` can change, for whom.
+    pub(crate) fn touched(&self, event: &Event) -> BTreeSet<(usize, Touched)> {
+        let mut found = BTreeSet::new();
+        for (place, of) in self.of_event.get(&event.kind).into_iter().flatten() {
+            let id = match of {
+                HistoryOf::Lane => event.lane,
+                HistoryOf::Subject => event.subject.as_ref().map(|subject| subject.id),
+            };
+            found.extend(id.map(|id| (*place, Touched::Record(id))));
+        }
+        let (Some(change), Some(subject)) = (event.change(), &event.subject) else { return found };
+        let own = Touched::Record(subject.id);
+        if change.before.is_empty() || change.after.is_empty() {
+            found.extend(self.of_object(&subject.object).iter().map(|place| (*place, own.clone())));
+            return found;
+        }
+        let changed = change.after.iter().chain(&change.before).map(|(name, _)| name.clone());
+        let always = ["updated_at", "version"].into_iter().filter_map(|name| Name::new(name).ok());
+        for field in changed.chain(always) {
+            let key = (subject.object.clone(), field);
+            found.extend(self.of_field.get(&key).into_iter().flatten().map(|place| (*place, own.clone())));
+            let through = self.of_reference.get(&key).into_iter().flatten();
+            found.extend(through.map(|(place, via)| (*place, Touched::Through(via.clone(), subject.id))));
+        }
+        found
+    }
+}
+
+/// In an order in which each comes after those that it asks for.
+fn ranked(found: BTreeMap<SegmentName, Segment>) -> Vec<Segment> {
+    let asks: BTreeMap<SegmentName, Vec<SegmentName>> = found
+        .iter()
+        .map(|(name, segment)| (name.clone(), segment.rule.as_ref().map_or(&[][..], Rule::segments).to_vec()))
+        .collect();
+    let mut ranks: BTreeMap<&SegmentName, usize> = BTreeMap::new();
+    // Each round places those whose questions are placed; what is left over stands in a circle.
+    for rank in 0..=asks.len() {
+        let placed = |name: &SegmentName| ranks.contains_key(name) || !asks.contains_key(name);
+        let ready = asks.iter().filter(|(name, asked)| !ranks.contains_key(name) && asked.iter().all(placed));
+        let ready: Vec<&SegmentName> = ready.map(|(name, _)| name).collect();
+        if ready.is_empty() {
+            break;
+        }
+        ranks.extend(ready.into_iter().map(|name| (name, rank)));
+    }
+    let mut placed: Vec<Segment> = Vec::with_capacity(found.len());
+    for (name, mut segment) in found {
+        match ranks.get(&name) {
+            Some(rank) => {
+                segment.rank = *rank;
+                placed.push(segment);
+            }
+            None => tracing::error!(segment.name = %name, "the segment {name} is left out: it stands in a circle"),
+        }
+    }
+    placed.sort_by(|a, b| (a.rank, &a.def.name).cmp(&(b.rank, &b.def.name)));
+    placed
+}

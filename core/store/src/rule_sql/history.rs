@@ -1,0 +1,171 @@
+//! What rules ask of the log and of segments, in SQL.
+//!
+//! What an event says is read from its JSON, in the form in which a column of the field's kind holds it. SQLite reads decimals through
+//! floating point numbers: fifteen digits times a power of ten are off by less than a quarter, and rounded.
+
+use std::collections::BTreeMap;
+
+use rapport_model::rule::Params;
+use rapport_model::rule::history::{Did, HistoryOf};
+use rapport_model::rule::tree::{Base, FieldTerm};
+use rapport_model::schema::FieldKind;
+use rapport_model::{RecordId, SegmentName, Timestamp};
+
+use super::{Compiled, Compiler, Dialect, Rows, RuleSqlError, Sql, SqlBind, Target};
+
+/// Where in an event's JSON its fields stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A declared event: at the top.
+    Data,
+    /// A record was created or changed: own names mean what it is after.
+    After,
+    /// A record was deleted: own names mean what it was before.
+    Before,
+}
+
+impl Said {
+    fn of(did: &Did) -> Self {
+        match did.kind.as_str().rsplit('.').next() {
+            _ if !did.is_change => Self::Data,
+            Some("deleted") => Self::Before,
+            _ => Self::After,
+        }
+    }
+}
+
+/// A select of how many events of the history of the record `id` count at `now`, up to as many as are asked for, with its values.
+pub(crate) fn count_did(
+    did: &Did,
+    (id, now): (RecordId, Timestamp),
+    dialect: Dialect,
+) -> Result<(String, Vec<SqlBind>), RuleSqlError> {
+    let target = Target { dialect, now, params: &Params::none(), first_placeholder: 1 };
+    let mut compiler = Compiler { target: &target, rows: Rows::Records, binds: Vec::new(), joins: BTreeMap::new() };
+    let record = compiler.bind(SqlBind::Id(id));
+    let text = compiler.events_of(did, &record)?;
+    Ok((format!("select count(*) from ({text} limit {}) as enough", did.at_least), compiler.binds))
+}
+
+/// A select of the records in whose history enough events count at `now`, with its values.
+pub(crate) fn all_that_did(
+    did: &Did,
+    now: Timestamp,
+    dialect: Dialect,
+) -> Result<(String, Vec<SqlBind>), RuleSqlError> {
+    let target = Target { dialect, now, params: &Params::none(), first_placeholder: 1 };
+    let mut compiler = Compiler { target: &target, rows: Rows::Records, binds: Vec::new(), joins: BTreeMap::new() };
+    let (counts, whose) = (compiler.counting(did)?, whose(did));
+    let text = format!(
+        "select {whose} from event as e where {whose} is not null and {counts} group by {whose} having count(*) >= {}",
+        did.at_least
+    );
+    Ok((text, compiler.binds))
+}
+
+/// The column that says whose history an event is of.
+const fn whose(did: &Did) -> &'static str {
+    match did.of {
+        HistoryOf::Lane => "e.lane",
+        HistoryOf::Subject => "e.subject_id",
+    }
+}
+
+impl Compiler<'_> {
+    /// Whether the record's history holds enough events: as many rows are looked at as are asked for. The index `event_did` serves the
+    /// history of a lane, `event_subject` that of a record.
+    pub(super) fn did(&mut self, did: &Did) -> Compiled {
+        let text = self.events_of(did, "t.\"id\"")?;
+        Ok(match did.at_least {
+            1 => format!("exists ({text})"),
+            enough => format!("(select count(*) from ({text} limit {enough}) as enough) >= {enough}"),
+        })
+    }
+
+    /// A select over the events in the history of `record` that count.
+    fn events_of(&mut self, did: &Did, record: &str) -> Compiled {
+        let counts = self.counting(did)?;
+        Ok(format!("select 1 from event as e where {} = {record} and {counts}", whose(did)))
+    }
+
+    /// The condition that an event counts.
+    fn counting(&mut self, did: &Did) -> Compiled {
+        let kind = self.bind(SqlBind::Text(did.kind.as_str().into()));
+        let until = self.micros(self.target.now);
+        let mut text = format!("e.type = {kind} and e.time <= {until}");
+        if let Some(within) = did.within {
+            let from = self.bind(SqlBind::Integer(self.target.now.micros().saturating_sub(within)));
+            text.push_str(" and e.time > ");
+            text.push_str(&from);
+        }
+        if let Some(rule) = &did.filter {
+            let outer = std::mem::replace(&mut self.rows, Rows::Events(Said::of(did)));
+            let filter = self.holds(rule.root());
+            self.rows = outer;
+            text.push_str(" and e.payload is not null and ");
+            text.push_str(&filter?);
+        }
+        Ok(text)
+    }
+
+    /// Instants of the log are whole numbers on both databases.
+    fn micros(&mut self, time: Timestamp) -> String {
+        self.bind(SqlBind::Integer(time.micros()))
+    }
+
+    /// Whether the record belongs to the segment at present.
+    pub(super) fn in_segment(&mut self, segment: &SegmentName) -> String {
+        let name = self.bind(SqlBind::Text(segment.as_str().into()));
+        format!(
+            "exists (select 1 from segment_stay as s where s.segment = {name} and s.id = t.\"id\" and s.left_at is null)"
+        )
+    }
+
+    /// A field of what an event says, as a column of its kind would hold it.
+    pub(super) fn said(&self, said: Said, field: &FieldTerm) -> Result<Sql, RuleSqlError> {
+        let part = match (&field.base, said) {
+            (Base::Own, Said::Data) => None,
+            (Base::Own, Said::After) | (Base::After, Said::After | Said::Before) => Some("after"),
+            (Base::Own, Said::Before) | (Base::Before, Said::After | Said::Before) => Some("before"),
+            _ => return Err(RuleSqlError::Event { field: field.name.to_string() }),
+        };
+        let text = if self.is_sqlite() { sqlite(part, field) } else { postgres(part, field) };
+        Ok(Sql { text, nullable: true })
+    }
+}
+
+fn sqlite(part: Option<&str>, FieldTerm { name, kind, .. }: &FieldTerm) -> String {
+    let path = part.map_or_else(|| format!("$.{name}"), |part| format!("$.{part}.{name}"));
+    let read = format!("json_extract(e.payload, '{path}')");
+    match kind {
+        FieldKind::Text | FieldKind::Choice { .. } | FieldKind::Date | FieldKind::Integer | FieldKind::Boolean => read,
+        FieldKind::Decimal { scale } => {
+            format!("cast(round(cast({read} as real) * {}) as integer)", 10_i64.pow(u32::from(*scale)))
+        }
+        FieldKind::Timestamp => {
+            // 2026-03-01T02:00:00Z or 2026-03-01T02:00:00.25Z: what stands after the point is filled up to six digits.
+            let fraction = format!("substr(substr({read}, 21, length({read}) - 21) || '000000', 1, 6)");
+            format!(
+                "(unixepoch(substr({read}, 1, 19)) * 1000000 + case when substr({read}, 20, 1) = '.' \
+                 then cast({fraction} as integer) else 0 end)"
+            )
+        }
+        FieldKind::Reference { .. } => format!("unhex(replace({read}, '-', ''))"),
+        FieldKind::Json | FieldKind::Tags => format!("json_extract(e.payload, '{path}')"),
+    }
+}
+
+fn postgres(part: Option<&str>, FieldTerm { name, kind, .. }: &FieldTerm) -> String {
+    let part = part.map(|part| format!("->'{part}'")).unwrap_or_default();
+    let read = format!("(e.payload::json{part}->>'{name}')");
+    match kind {
+        FieldKind::Text | FieldKind::Choice { .. } => format!("({read} collate \"C\")"),
+        FieldKind::Integer => format!("{read}::bigint"),
+        FieldKind::Decimal { .. } => format!("{read}::numeric"),
+        FieldKind::Boolean => format!("{read}::boolean"),
+        FieldKind::Date => format!("{read}::date"),
+        FieldKind::Timestamp => format!("{read}::timestamptz"),
+        FieldKind::Reference { .. } => format!("{read}::uuid"),
+        FieldKind::Json | FieldKind::Tags => read,
+    }
+}

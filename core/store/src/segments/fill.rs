@@ -1,0 +1,162 @@
+//! Brings a segment to what its rule says, page by page of its object's records: two statements for a page, whatever it holds.
+
+use rapport_model::rule::{Params, Rule};
+use rapport_model::{Name, RecordId, SegmentName, Timestamp};
+
+use super::FieldMoment;
+use crate::commit::{Committer, Work};
+use crate::db::{Cell, DbError, Query, Statement};
+use crate::error::StoreError;
+use crate::rule_sql::{self, Dialect};
+use crate::store::Store;
+
+/// A segment that is to be what its rule says.
+#[derive(Debug, Clone)]
+pub struct Filling {
+    /// The segment.
+    pub segment: SegmentName,
+    /// Whose records.
+    pub object: Name,
+    /// For whom it holds; none: for nobody, the segment is emptied.
+    pub rule: Option<Rule>,
+    /// The instant for which the rule is asked, at which they come and go.
+    pub now: Timestamp,
+    /// The record up to which it has come.
+    pub after: Option<RecordId>,
+    /// How many records a page has.
+    pub rows: u32,
+}
+
+/// What came of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filled {
+    /// How many came.
+    pub entered: u64,
+    /// How many left.
+    pub left: u64,
+    /// The record up to which it has come; none: that was the last page.
+    pub after: Option<RecordId>,
+}
+
+/// What the committer is asked for.
+pub(crate) type Fill = Box<Filling>;
+
+/// For rules that ask of the log: how many events of a type a lane has, and which lanes have one of a moment. Made when the first segment needs
+/// them, so that nobody else pays for them.
+const INDEXES: [&str; 2] = [
+    "create index if not exists event_did on event (type, lane, time) where lane is not null",
+    "create index if not exists event_did_time on event (type, time)",
+];
+
+impl Store {
+    /// Brings the next page of a segment to what its rule says, in a commit of its own, without events.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if the rule does not fit; else as for [`Store::commit`].
+    pub async fn fill_segment(&self, filling: Filling) -> Result<Filled, StoreError> {
+        let fill: Fill = Box::new(filling);
+        self.ask(|reply| Work::FillSegment { fill, reply }).await
+    }
+
+    /// Makes the indexes for rules that ask of the log, if they are not there.
+    ///
+    /// # Errors
+    /// As for [`Store::commit`].
+    pub async fn index_history(&self) -> Result<(), StoreError> {
+        let texts = INDEXES.iter().map(|text| (*text).to_owned()).collect();
+        self.ask(|reply| Work::Index { texts, reply }).await
+    }
+
+    /// Makes the index by which records are found by a point in time that they hold, if there is none.
+    ///
+    /// # Errors
+    /// As for [`Store::moments`]; else as for [`Store::commit`].
+    pub async fn index_moment(&self, moment: &FieldMoment) -> Result<(), StoreError> {
+        let object = self.shared().object(&moment.object)?;
+        if object.field(moment.field.as_str()).is_some_and(|field| field.unique || field.indexed) {
+            return Ok(());
+        }
+        let texts = vec![crate::record_sql::moment_index(&moment.object, &moment.field, self.shared().pool.dialect())];
+        self.ask(|reply| Work::Index { texts, reply }).await
+    }
+}
+
+impl Committer {
+    pub(crate) async fn index(&mut self, texts: Vec<String>) -> Result<(), StoreError> {
+        let statements = texts.iter().map(|text| Statement::from(Query::new(text, Vec::new()))).collect();
+        Ok(self.apart(statements).await?)
+    }
+
+    /// One page of a segment, in a transaction of its own.
+    pub(crate) async fn fill_segment(&mut self, fill: Fill) -> Result<Filled, StoreError> {
+        let upto = self.page_end(&fill).await?;
+        let [leave, enter] = page(&fill, upto, self.conn.dialect())?;
+        self.conn.raw(if self.conn.dialect() == Dialect::Sqlite { "begin immediate" } else { "begin" }).await?;
+        match self.both(leave, enter).await {
+            Ok((left, entered)) => Ok(Filled { entered, left, after: upto }),
+            Err(error) => {
+                // The first error says more than a failed rollback would.
+                self.conn.raw("rollback").await.ok();
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn both(&mut self, leave: Query, enter: Query) -> Result<(u64, u64), DbError> {
+        let left = self.conn.execute(leave).await?;
+        let entered = self.conn.execute(enter).await?;
+        self.conn.raw("commit").await?;
+        Ok((left, entered))
+    }
+
+    /// The last record of the page; none: it goes to the end.
+    async fn page_end(&mut self, fill: &Filling) -> Result<Option<RecordId>, StoreError> {
+        let place = fill.rows.max(1) - 1;
+        let (condition, cells) = match fill.after {
+            Some(after) => (" where t.\"id\" > $1", vec![Cell::id(after)]),
+            None => ("", Vec::new()),
+        };
+        let text = format!(
+            "select t.\"id\" from \"o_{}\" as t{condition} order by t.\"id\" limit 1 offset {place}",
+            fill.object
+        );
+        let rows = self.conn.fetch(Query::new(&text, cells)).await?;
+        Ok(rows.first().map(|row| row.record_id(0)).transpose()?)
+    }
+}
+
+/// What closes the stays of those in the page for whom the rule does not hold, and what opens one for each other who has none. Both are ranges
+/// of the primary keys.
+fn page(fill: &Filling, upto: Option<RecordId>, dialect: Dialect) -> Result<[Query; 2], StoreError> {
+    let mut cells = vec![Cell::text(fill.segment.as_str()), Cell::Int(fill.now.micros())];
+    // Both statements have all values: PostgreSQL refuses one without a placeholder.
+    let mut bounds = Vec::new();
+    for (sign, bound) in [(">", fill.after), ("<=", upto)] {
+        if let Some(id) = bound {
+            cells.push(Cell::id(id));
+            bounds.push((sign, cells.len()));
+        }
+    }
+    let range = |column: &str| -> String {
+        bounds.iter().map(|(sign, place)| format!(" and {column} {sign} ${place}")).collect()
+    };
+    let (stays, records) = (range("s.id"), range("t.\"id\""));
+    let target =
+        rule_sql::Target { dialect, now: fill.now, params: &Params::none(), first_placeholder: cells.len() + 1 };
+    let compiled = fill.rule.as_ref().map(|rule| rule_sql::compile(rule, &target)).transpose();
+    let compiled = compiled.map_err(|e| StoreError::Invalid(e.to_string()))?;
+    let (joins, holds, binds) =
+        compiled.map_or_else(|| (String::new(), "false".to_owned(), Vec::new()), |c| (c.joins, c.text, c.binds));
+    cells.extend(binds.into_iter().map(Cell::from));
+    let table = &fill.object;
+    let leave = format!(
+        "update segment_stay as s set left_at = $2 where s.segment = $1 and s.left_at is null{stays} and not exists \
+         (select 1 from \"o_{table}\" as t{joins} where t.\"id\" = s.id and ({holds}))"
+    );
+    let enter = format!(
+        "insert into segment_stay (segment, id, entered_at) select $1, t.\"id\", $2 from \"o_{table}\" as t{joins} \
+         where ({holds}){records} and not exists (select 1 from segment_stay as s where s.segment = $1 and s.id = t.\"id\" \
+         and s.left_at is null) on conflict (segment, id, entered_at) do update set left_at = null"
+    );
+    Ok([Query::new(&leave, cells.clone()), Query::new(&enter, cells)])
+}
