@@ -466,6 +466,7 @@ impl Inner {
 pub(crate) fn check_against(schema: &Schema, declaration: &Declaration) -> Result<(), Vec<String>> {
     let with = with_declared(schema, declaration).map_err(|e| vec![e])?;
     let mut problems = check_triggers(declaration, &with).err().unwrap_or_default();
+    problems.extend(crate::schema::unclear_rollups(&with, declaration));
     problems.extend(crate::schema::unknown_rights(&with, declaration));
     problems.extend(crate::fan_out::problems(declaration, &with));
     problems.extend(crate::segments::problems(declaration, &with));

@@ -3,7 +3,9 @@
 //! The buffer holds, for every record that the slice touched, its state as the slice left it. A read by id asks the buffer
 //! first; a query takes the rows of the database and puts the buffer's in their place. Nothing here waits.
 
-use std::collections::{BTreeMap, HashMap};
+mod rolled;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::image::{self, Unfit};
@@ -30,18 +32,26 @@ pub(crate) struct Buffer {
     puts: Vec<Put>,
     /// The records as they were before the slice first wrote them.
     seen: HashMap<RecordId, Arc<Record>>,
+    /// The records that the slice made: the database has none of them.
+    made: HashSet<RecordId>,
     /// What was known, when the slice began, of the records that it wrote since.
     earlier: HashMap<RecordId, Option<Touched>>,
     /// The bytes of files that it puts.
     blobs: BTreeMap<Digest, Arc<[u8]>>,
+    /// The records, touched or not, whose roll-ups follow from what the slice wrote, as they are with that.
+    rolled: HashMap<RecordId, Touched>,
+    /// Counts what was written or taken back.
+    revision: u64,
+    /// The revision that `rolled` follows from.
+    rolled_at: u64,
 }
 
 impl Buffer {
     /// What the buffer knows of a record: `None` nothing, `Some(None)` that it is deleted.
     #[expect(clippy::option_option, reason = "not known, known to be gone, and known are three answers")]
     pub(crate) fn get(&self, object: &Name, id: RecordId) -> Option<Option<Arc<Record>>> {
-        let touched = self.touched.get(&id).filter(|t| t.object == *object)?;
-        Some(touched.after.clone())
+        let known = self.rolled.get(&id).or_else(|| self.touched.get(&id)).filter(|t| t.object == *object)?;
+        Some(known.after.clone())
     }
 
     /// The touched record of `object` whose unique `field` has `value`, if there is one.
@@ -49,23 +59,28 @@ impl Buffer {
         self.records(object).find(|r| r.get(field.as_str()) == value).cloned()
     }
 
-    /// The touched records of `object` that are there.
+    /// The touched records of `object` that are there, and those whose roll-ups follow from them.
     pub(crate) fn records<'a>(&'a self, object: &'a Name) -> impl Iterator<Item = &'a Arc<Record>> {
-        self.touched.values().filter(move |t| t.object == *object).filter_map(|t| t.after.as_ref())
+        self.known(object).filter_map(|(_, t)| t.after.as_ref())
     }
 
-    /// The touched records of `object`, as the slice leaves them.
+    /// What is known of the records of `object`: what was touched, and what follows from that.
+    fn known<'a>(&'a self, object: &'a Name) -> impl Iterator<Item = (&'a RecordId, &'a Touched)> {
+        let touched = self.touched.iter().filter(|(id, _)| !self.rolled.contains_key(id));
+        self.rolled.iter().chain(touched).filter(move |(_, t)| t.object == *object)
+    }
+
+    /// The same, as the slice leaves them.
     pub(crate) fn states(&self, object: &Name) -> HashMap<RecordId, Option<Arc<Record>>> {
-        let own = self.touched.iter().filter(|(_, t)| t.object == *object);
-        own.map(|(id, t)| (*id, t.after.clone())).collect()
+        self.known(object).map(|(id, t)| (*id, t.after.clone())).collect()
     }
 
-    /// The ids of the touched records of `object`.
+    /// The ids of these.
     pub(crate) fn touched_ids<'a>(&'a self, object: &'a Name) -> impl Iterator<Item = RecordId> + 'a {
-        self.touched.iter().filter(move |(_, t)| t.object == *object).map(|(id, _)| *id)
+        self.known(object).map(|(id, _)| *id)
     }
 
-    /// Whether this record was touched.
+    /// Whether this record was written.
     pub(crate) fn is_touched(&self, id: RecordId) -> bool {
         self.touched.contains_key(&id)
     }
@@ -85,6 +100,9 @@ impl Buffer {
         changes: Vec<(Name, Change)>,
     ) -> Result<Arc<Record>, Unfit> {
         let record = Arc::new(image::created(object, id, time, &changes)?);
+        if !self.seen.contains_key(&id) {
+            self.made.insert(id);
+        }
         self.keep(object.name.clone(), id, Some(record.clone()));
         self.puts.push(Put { object: object.name.clone(), id, kind: PutKind::Create, changes });
         Ok(record)
@@ -115,6 +133,8 @@ impl Buffer {
     }
 
     fn keep(&mut self, object: Name, id: RecordId, after: Option<Arc<Record>>) {
+        self.revision += 1;
+        self.rolled.clear();
         let earlier = self.touched.insert(id, Touched { object, after });
         self.earlier.entry(id).or_insert(earlier);
     }
@@ -138,6 +158,8 @@ impl Buffer {
 
     /// Takes back what was written since [`Self::start_slice`].
     pub(crate) fn take_back(&mut self) {
+        self.revision += 1;
+        self.rolled.clear();
         for (id, earlier) in self.earlier.drain() {
             match earlier {
                 Some(touched) => drop(self.touched.insert(id, touched)),

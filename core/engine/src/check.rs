@@ -119,7 +119,9 @@ impl<'a> Checker<'a> {
     fn on_records(&mut self, literal: &Literal) {
         let Some((object, named)) = self.object(literal) else { return };
         for field in literal.names.iter().flatten().filter(|_| literal.rule.is_none()) {
-            self.known_field(object, field);
+            if self.known_field(object, field) {
+                self.writable(object, field);
+            }
         }
         if let Some(word) = &literal.word
             && self.known_field(object, word)
@@ -170,6 +172,15 @@ impl<'a> Checker<'a> {
         let message = format!("`{call}` needs the right `{right}`, which the script does not declare");
         let place = Named { name: String::new(), line, column };
         self.say(&place, message, format!("write `uses(\"{right}\");` at the top level"));
+    }
+
+    /// Says so if a roll-up is written.
+    fn writable(&mut self, object: &ObjectDef, field: &Named) {
+        let rollup = object.field(&field.name).and_then(|field| field.rollup.as_ref());
+        if let Some(rollup) = rollup {
+            let message = format!("`{}` is a roll-up: it follows from its `{}` records", field.name, rollup.object);
+            self.say(field, message, format!("write those, and leave `{}` out", field.name));
+        }
     }
 
     fn known_field(&mut self, object: &ObjectDef, field: &Named) -> bool {

@@ -59,6 +59,9 @@ fn read_field(
     json: &Json,
 ) -> Result<(Name, DraftChange), EngineError> {
     let field = known_field(object, name)?;
+    if let Some(rollup) = &field.rollup {
+        return Err(Unfit::Rollup { field: field.name.clone(), object: rollup.object.clone() }.into());
+    }
     let change = match (&field.kind, json) {
         (FieldKind::Reference { object: target }, Json::String(text)) => {
             let target = schema.object(target.as_str()).ok_or_else(|| unknown_target(name))?;
@@ -91,6 +94,10 @@ pub(crate) fn known_field<'a>(object: &'a ObjectDef, name: &str) -> Result<&'a F
     }
     if SYSTEM_FIELDS.contains(&name) {
         return Err(EngineError::invalid(pointer(name), format!("`{name}` is set by the host alone")));
+    }
+    if object.formula(name).is_some() {
+        let why = format!("`{name}` is a formula: it is computed when a record is read, and can be filtered by alone");
+        return Err(EngineError::invalid(pointer(name), why));
     }
     let nearest = nearest(name, object.fields.iter().map(|f| f.name.as_str()));
     Err(EngineError::UnknownField { object: object.name.clone(), field: name.chars().take(64).collect(), nearest })

@@ -352,9 +352,10 @@ impl From<Unfit> for EngineError {
         match unfit {
             Unfit::UnknownField { object, field } => Self::UnknownField { object, field, nearest: None },
             Unfit::Relation(fault) => Self::invalid(format!("/{}", fault.field), fault.why),
-            Unfit::Required { ref field } | Unfit::Misfit { ref field, .. } | Unfit::Increment { ref field, .. } => {
-                Self::invalid(format!("/{field}"), unfit.to_string())
-            }
+            Unfit::Required { ref field }
+            | Unfit::Rollup { ref field, .. }
+            | Unfit::Misfit { ref field, .. }
+            | Unfit::Increment { ref field, .. } => Self::invalid(format!("/{field}"), unfit.to_string()),
         }
     }
 }

@@ -234,6 +234,7 @@ async fn slice(
     if let (Some(record), true) = (&record, current) {
         host.buffer.saw(record);
     }
+    let record = record.map(|record| rapport_model::formula::shown(&record, host.time));
     let guest_event = GuestEvent { event: event.clone(), record };
     let (mut report, mut host) = inner.sandbox.call(&version.program, actions::work(guest_event), host).await;
     actions::judge(&version, &event, &mut report, &mut host);

@@ -335,7 +335,7 @@ fn known_kind(schema: &Schema, kind: &EventType) -> Result<(Arc<EventTypeDef>, O
     })?;
     let name = Name::new("data").map_err(|e| EngineError::Internal(e.to_string()))?;
     let fields = def.fields.clone();
-    Ok((def.clone(), ObjectDef { name, origin: ObjectOrigin::Custom, lane: None, fields }))
+    Ok((def.clone(), ObjectDef::new(name, ObjectOrigin::Custom, None, fields)))
 }
 
 fn checked(what: &str, text: String) -> Result<Arc<str>, EngineError> {

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rapport_model::json::{to_json, value_from_json};
-use rapport_model::{Name, Record, Schema, Timestamp, Value};
+use rapport_model::{FieldKind, Name, Record, Schema, Timestamp, Value};
 use rapport_sandbox::{HostError, RecordData};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
@@ -132,6 +132,11 @@ pub(crate) fn record_json(record: &Record) -> Json {
     for (i, field) in record.object.fields.iter().enumerate().filter(|(i, _)| !record.at(*i).is_null()) {
         fields.insert(field.name.to_string(), to_json(record.at(i)));
     }
+    for (i, formula) in (record.object.first_formula()..).zip(&record.object.formulas) {
+        if !record.at(i).is_null() {
+            fields.insert(formula.name.to_string(), to_json(record.at(i)));
+        }
+    }
     json!({
         "o": record.object.name.as_str(), "id": record.id.to_string(), "v": record.version,
         "c": record.created_at.micros(), "u": record.updated_at.micros(), "f": fields,
@@ -150,12 +155,26 @@ pub(crate) fn read_record(json: &Json, schema: &Schema) -> Option<RecordData> {
         values: Vec::new(),
     };
     for (name, value) in json["f"].as_object()? {
-        let Some(place) = object.position(name) else { continue };
+        let Some(place) = object.position(name) else {
+            let formula = object.formulas.iter().position(|formula| formula.name.as_str() == name);
+            let value =
+                formula.and_then(|place| formula_value(&object.formulas[place].kind, value).map(|v| (place, v)));
+            value.into_iter().for_each(|(place, value)| record.set_at(object.first_formula() + place, value));
+            continue;
+        };
         if let Ok(value) = value_from_json(&object.fields[place].kind, value) {
             record.set_at(place, value);
         }
     }
     Some(Arc::new(record))
+}
+
+/// Reads the value of a formula, whose decimals may be more than a field has.
+fn formula_value(kind: &FieldKind, json: &Json) -> Option<Value> {
+    match (kind, json.as_str()) {
+        (FieldKind::Decimal { .. }, Some(text)) => text.parse().ok().map(Value::Decimal),
+        _ => value_from_json(kind, json).ok(),
+    }
 }
 
 /// Writes a value down with its kind.

@@ -55,6 +55,7 @@ mod rehearse;
 mod relations;
 mod replay;
 mod retry;
+mod rollups;
 mod routes;
 mod runs;
 mod scenario;

@@ -86,8 +86,8 @@ async fn affected(
     for (field, target) in query.rule.iter().flat_map(through) {
         for id in buffer.touched_ids(&target) {
             let referring = referring(store, query, &field, id).await?;
-            for record in referring.into_iter().filter(|r| !buffer.is_touched(r.id)) {
-                rows.insert(record.id, Some(record));
+            for record in referring {
+                rows.entry(record.id).or_insert(Some(record));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rapport_model::formula;
 use rapport_model::json::{record_to_json, to_json, value_from_json};
 use rapport_model::record::{PutKind, SYSTEM_FIELDS};
 use rapport_model::rule::Params;
@@ -86,7 +87,8 @@ impl Engine {
             values.push(Json::String(last.id.to_string()));
             cursor(&described(request), values)
         });
-        let items = rows.iter().map(|row| project(record_to_json(row), shown.as_deref())).collect();
+        let seen = |row| record_to_json(&formula::shown(row, query.now));
+        let items = rows.iter().map(|row| project(seen(row), shown.as_deref())).collect();
         Ok(Page { items, next })
     }
 
@@ -130,7 +132,8 @@ impl Engine {
     pub async fn get(&self, caller: &Caller, object: &str, key: &str) -> Result<Arc<Record>, EngineError> {
         let object = caller.object(&self.inner.store.schema(), object, Act::Read)?;
         let found = self.named(caller, &object, key).await?;
-        found.ok_or_else(|| EngineError::not_found(format!("{} `{key}`", object.name)))
+        let found = found.ok_or_else(|| EngineError::not_found(format!("{} `{key}`", object.name)))?;
+        Ok(formula::shown(&found, self.inner.clock.now()))
     }
 
     /// The record that `text` names: an id, `field:value` of a unique field, or `field:key` of a unique reference, whose key may be
@@ -266,14 +269,14 @@ impl Engine {
         unit.puts.clone_from(&planned.puts);
         unit.idempotency = idempotency(caller, options, &planned, now.plus_micros(IDEMPOTENCY_MICROS));
         if unit.puts.is_empty() && unit.idempotency.is_none() {
-            return Ok(written(&planned.record, planned.created));
+            return Ok(written(&formula::shown(&planned.record, now), planned.created));
         }
         self.inner.judge(&mut unit, None).await?;
         match self.inner.store.commit(unit).await {
             Ok(committed) => {
                 let after = committed.records.iter().rev().find(|(id, _)| *id == planned.record.id);
                 let record = after.and_then(|(_, record)| record.clone()).unwrap_or(planned.record);
-                Ok(written(&record, planned.created))
+                Ok(written(&formula::shown(&record, now), planned.created))
             }
             Err(StoreError::Idempotent { fingerprint, response }) => match &options.idempotency_key {
                 Some((_, asked)) => replay(&fingerprint, &response, asked),
@@ -366,7 +369,7 @@ fn idempotency(
 ) -> Option<IdempotencyPut> {
     let (key, fingerprint) = options.idempotency_key.clone()?;
     let answer = serde_json::json!({
-        "record": record_to_json(&planned.record),
+        "record": record_to_json(&formula::shown(&planned.record, planned.record.updated_at)),
         "id": planned.record.id,
         "version": planned.record.version,
         "created": planned.created,
@@ -430,7 +433,8 @@ pub(crate) fn read_cursor(
 
 fn shown_fields(object: &ObjectDef, fields: Option<&[String]>) -> Result<Option<Vec<String>>, EngineError> {
     let Some(fields) = fields else { return Ok(None) };
-    for field in fields.iter().filter(|f| !SYSTEM_FIELDS.contains(&f.as_str())) {
+    let is_plain = |field: &str| SYSTEM_FIELDS.contains(&field) || object.formula(field).is_some();
+    for field in fields.iter().filter(|field| !is_plain(field)) {
         known_field(object, field)?;
     }
     Ok(Some(fields.to_vec()))

@@ -234,6 +234,17 @@ pub(crate) fn check_triggers(declaration: &Declaration, schema: &Schema) -> Resu
         for field in &trigger.changed {
             let known =
                 scopes.iter().any(|(_, scope)| matches!(scope, Scope::Change(o) if o.field(field.as_str()).is_some()));
+            let rollup = scopes.iter().find_map(|(_, scope)| match scope {
+                Scope::Change(object) => object.field(field.as_str())?.rollup.as_ref(),
+                _ => None,
+            });
+            if let Some(rollup) = rollup {
+                problems.push(format!(
+                    "trigger on `{}`: `{field}` is a roll-up, whose change is no event: write a trigger on what it follows from, such as \
+                     `on(\"{}.created\")`, or a segment over it",
+                    trigger.event, rollup.object
+                ));
+            }
             if !known {
                 problems.push(format!("trigger on `{}`: there is no field `{field}` to change", trigger.event));
             }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use rapport_model::automation::Need;
+use rapport_model::formula::FormulaDef;
 use rapport_model::limits::OBJECT_FIELDS_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::record::SYSTEM_FIELDS;
+use rapport_model::rollup;
 use rapport_model::schema::{EventTypeDef, Origin, SchemaChange};
 use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, file, tags};
 use rapport_store::UnitOfWork;
@@ -33,7 +35,7 @@ impl Engine {
         self.inner.writable(None)?;
         let schema = self.inner.store.schema();
         for change in &changes {
-            if let SchemaChange::AddField { object, .. } = change {
+            if let SchemaChange::AddField { object, .. } | SchemaChange::AddFormula { object, .. } = change {
                 visible_object(&schema, object.as_str())?;
             }
         }
@@ -54,6 +56,13 @@ pub(crate) fn changes_of(schema: &Schema, declaration: &Declaration) -> Vec<Sche
         match schema.object(object.name.as_str()) {
             None => changes.push(SchemaChange::AddObject(object.clone())),
             Some(known) => {
+                let formulas = object.formulas.iter().filter(|f| known.formula(f.name.as_str()).is_none());
+                changes.extend(
+                    formulas.map(|formula| SchemaChange::AddFormula {
+                        object: object.name.clone(),
+                        formula: formula.clone(),
+                    }),
+                );
                 let new = object.fields.iter().filter(|f| known.field(f.name.as_str()) != Some(*f));
                 let add = |f: &FieldDef| SchemaChange::AddField { object: object.name.clone(), field: f.clone() };
                 changes.extend(new.map(add));
@@ -66,12 +75,42 @@ pub(crate) fn changes_of(schema: &Schema, declaration: &Declaration) -> Vec<Sche
             changes.push(SchemaChange::AddField { object: added.object.clone(), field: added.field.clone() });
         }
     }
+    changes.extend(rollups_of(schema, declaration, &changes));
+    for declared in &declaration.formulas {
+        let known = schema.object(declared.object.as_str()).and_then(|object| object.formula(declared.name.as_str()));
+        if known.is_none_or(|known| known.expression != declared.expression) {
+            let (name, expression) = (declared.name.clone(), declared.expression.clone());
+            // What it gives follows from the expression.
+            let formula = FormulaDef { name, kind: FieldKind::Json, expression, term: None };
+            changes.push(SchemaChange::AddFormula { object: declared.object.clone(), formula });
+        }
+    }
     for kind in &declaration.event_types {
         if schema.event_type(kind.name.as_str()).is_none_or(|known| **known != *kind) {
             changes.push(SchemaChange::AddEventType(kind.clone()));
         }
     }
     changes
+}
+
+/// The roll-ups that `declaration` adds to `schema` with `changes`. One that is not plain is left out here: see [`unclear_rollups`].
+fn rollups_of(schema: &Schema, declaration: &Declaration, changes: &[SchemaChange]) -> Vec<SchemaChange> {
+    let mut added = Vec::new();
+    for declared in &declaration.rollups {
+        let all: Vec<SchemaChange> = changes.iter().chain(&added).cloned().collect();
+        let with = with_changes(schema, &all).unwrap_or_else(|_| schema.clone());
+        let Ok(field) = declared.field(&with) else { continue };
+        let known = schema.object(declared.on.as_str()).and_then(|object| object.field(field.name.as_str()));
+        if known != Some(&field) {
+            added.push(SchemaChange::AddField { object: declared.on.clone(), field });
+        }
+    }
+    added
+}
+
+/// What is wrong with roll-ups of `declaration` that are not plain by the objects of `schema`, which has all else that it declares.
+pub(crate) fn unclear_rollups(schema: &Schema, declaration: &Declaration) -> Vec<String> {
+    declaration.rollups.iter().filter_map(|declared| declared.field(schema).err()).collect()
 }
 
 /// The schema as it would be with `changes`.
@@ -89,7 +128,7 @@ pub(crate) fn with_changes(schema: &Schema, changes: &[SchemaChange]) -> Result<
                 }
                 let known = with.object(object.name.as_str()).cloned();
                 let mut merged = known.map_or_else(
-                    || rapport_model::ObjectDef { fields: Vec::new(), ..object.clone() },
+                    || rapport_model::ObjectDef { fields: Vec::new(), formulas: Vec::new(), ..object.clone() },
                     |known| (*known).clone(),
                 );
                 for field in &object.fields {
@@ -104,6 +143,7 @@ pub(crate) fn with_changes(schema: &Schema, changes: &[SchemaChange]) -> Result<
                 add_field(object, &mut merged.fields, field)?;
                 with.objects.insert(object.clone(), Arc::new(merged));
             }
+            SchemaChange::AddFormula { .. } => {}
             SchemaChange::AddEventType(kind) => add_event_type(&mut with, kind)?,
         }
     }
@@ -114,7 +154,38 @@ pub(crate) fn with_changes(schema: &Schema, changes: &[SchemaChange]) -> Result<
         with.objects.insert(name, Arc::new(tagged));
     }
     check_references(&with)?;
+    rollup::settle(&mut with);
+    rollup::check_all(&with)?;
+    add_formulas(&mut with, changes)?;
     Ok(with)
+}
+
+/// Adds the formulas among `changes`, once all fields are there.
+fn add_formulas(with: &mut Schema, changes: &[SchemaChange]) -> Result<(), String> {
+    let of_objects = changes.iter().flat_map(|change| match change {
+        SchemaChange::AddObject(object) => object.formulas.iter().map(|formula| (&object.name, formula)).collect(),
+        SchemaChange::AddFormula { object, formula } => vec![(object, formula)],
+        _ => Vec::new(),
+    });
+    for (object, formula) in of_objects {
+        let known = with.object(object.as_str()).cloned().ok_or_else(|| format!("there is no object `{object}`"))?;
+        match known.formula(formula.name.as_str()) {
+            Some(there) if there.expression == formula.expression => {}
+            Some(there) => {
+                return Err(format!(
+                    "the formula `{object}.{}` exists already as `{}`",
+                    formula.name, there.expression
+                ));
+            }
+            None => {
+                let read = FormulaDef::read(&formula.name, &formula.expression, &known, with)?;
+                let mut merged = (*known).clone();
+                merged.formulas.push(read);
+                with.objects.insert(object.clone(), Arc::new(merged));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_lane(object: &rapport_model::ObjectDef) -> Result<(), String> {
@@ -316,8 +387,7 @@ mod tests {
 
     #[test]
     fn the_hosts_own_objects_take_no_fields() {
-        let object =
-            rapport_model::ObjectDef { name: name("api_key"), origin: Origin::Custom, lane: None, fields: vec![] };
+        let object = rapport_model::ObjectDef::new(name("api_key"), Origin::Custom, None, vec![]);
         assert!(with_changes(&schema(), &[SchemaChange::AddObject(object)]).is_err());
     }
 }

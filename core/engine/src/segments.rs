@@ -166,13 +166,15 @@ impl Inner {
             }
             tick.done += self.follow(&mut work, &set, now).await?;
             tick.next_at = work.next_turn.flatten();
+            self.keep_progress(&mut work, now).await?;
         } else {
             self.pass(&mut work);
         }
         let filled = self.fill_next(&mut work, &set, now).await?;
         tick.done += usize::from(filled);
         tick.more = filled || self.segments.is_open();
-        self.keep_progress(&mut work, now).await?;
+        let scheduled = self.segment_states().values().filter_map(|state| state.next_at).min();
+        tick.next_at = [tick.next_at, scheduled].into_iter().flatten().min();
         Ok(tick)
     }
 

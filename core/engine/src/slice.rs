@@ -176,7 +176,8 @@ impl SliceHost {
     fn new_record(&mut self, object: &Arc<ObjectDef>, changes: Vec<(Name, Change)>) -> Answer<RecordData> {
         self.count_writes()?;
         let id = self.random.record_id(self.time);
-        self.buffer.create(object, id, self.time, changes).map_err(|e| refusal(e.into()))
+        let made = self.buffer.create(object, id, self.time, changes).map_err(|e| refusal(e.into()))?;
+        Ok(rapport_model::formula::shown(&made, self.time))
     }
 
     fn rule(&self, object: &Arc<ObjectDef>, filter: &str, params: &Params) -> Answer<Option<Rule>> {

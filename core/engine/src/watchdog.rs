@@ -8,6 +8,7 @@
 
 mod automations;
 mod checks;
+mod rollups;
 mod runs;
 mod tags;
 mod words;

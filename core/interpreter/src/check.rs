@@ -21,7 +21,7 @@ use crate::nearest::nearest;
 use crate::values::dynamic_to_json;
 
 /// The functions that declare, with the least and the most arguments they take.
-pub(crate) const DECLARATIONS: [(&str, usize, usize); 11] = [
+pub(crate) const DECLARATIONS: [(&str, usize, usize); 13] = [
     ("on", 1, 2),
     ("every", 2, 3),
     ("invocable", 0, 0),
@@ -31,6 +31,8 @@ pub(crate) const DECLARATIONS: [(&str, usize, usize); 11] = [
     ("uses", 1, 16),
     ("setting", 2, 2),
     ("field", 3, 4),
+    ("rollup", 4, 5),
+    ("formula", 3, 3),
     ("event_type", 1, 2),
     ("object", 1, 2),
 ];

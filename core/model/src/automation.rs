@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::formula::FormulaDeclaration;
 use crate::json_schema::JsonSchema;
 use crate::name::{EventType, Name};
 use crate::plugin::{ActionDef, ActionName, Budgets, HookDef, MigrationDef, RouteDef, Texts};
+use crate::rollup::RollupDeclaration;
 use crate::schedule::ScheduleDef;
 use crate::schema::{EventTypeDef, FieldDef, ObjectDef};
 use crate::segment::SegmentDef;
@@ -131,6 +133,12 @@ pub struct Declaration {
     pub objects: Vec<ObjectDef>,
     /// Fields it adds.
     pub fields: Vec<FieldDeclaration>,
+    /// Roll-ups it adds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollups: Vec<RollupDeclaration>,
+    /// Formulas it adds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub formulas: Vec<FormulaDeclaration>,
     /// Event types it adds.
     pub event_types: Vec<EventTypeDef>,
     /// Whether its runs may wait (`sleep`, `wait_for`, `wait_any`, `ask`, `invoke`): then their calls are journaled.

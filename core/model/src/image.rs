@@ -10,6 +10,7 @@ use crate::json::{Misfit, fit_value, value_from_json};
 use crate::name::Name;
 use crate::record::{Change, Record};
 use crate::relation;
+use crate::rollup::kept::begun;
 use crate::schema::{FieldDef, FieldKind, ObjectDef};
 use crate::tags::TagEdit;
 use crate::time::Timestamp;
@@ -31,6 +32,14 @@ pub enum Unfit {
     Required {
         /// The field.
         field: Name,
+    },
+    /// The field follows from other records.
+    #[error("`{field}` is a roll-up: it follows from its `{object}` records")]
+    Rollup {
+        /// The field.
+        field: Name,
+        /// The object of those.
+        object: Name,
     },
     /// The value does not fit the field.
     #[error("`{field}`: {why}")]
@@ -65,12 +74,15 @@ pub fn created(
     time: Timestamp,
     changes: &[(Name, Change)],
 ) -> Result<Record, Unfit> {
-    let mut values = Vec::with_capacity(object.fields.len());
+    let mut values = Vec::with_capacity(object.fields.len() + object.hidden.len());
     for field in &object.fields {
         let default = field.default.as_ref().map(|json| value_from_json(&field.kind, json));
         values.push(default.transpose().map_err(|why| misfit(&field.name, why))?.unwrap_or_default());
     }
     let mut record = Record { object: object.clone(), id, version: 1, created_at: time, updated_at: time, values };
+    for (place, value) in begun(object) {
+        record.set_at(place, value);
+    }
     apply(&mut record, changes)?;
     match object.fields.iter().enumerate().find(|(i, f)| f.required && record.at(*i).is_null()) {
         Some((_, field)) => Err(Unfit::Required { field: field.name.clone() }),
@@ -105,6 +117,9 @@ fn apply(record: &mut Record, changes: &[(Name, Change)]) -> Result<(), Unfit> {
         let unknown = || Unfit::UnknownField { object: object.name.clone(), field: name.to_string() };
         let index = object.position(name.as_str()).ok_or_else(unknown)?;
         let field = &object.fields[index];
+        if let Some(rollup) = &field.rollup {
+            return Err(Unfit::Rollup { field: name.clone(), object: rollup.object.clone() });
+        }
         let value = match change {
             Change::Set(value) => fit_value(&field.kind, value.clone()).map_err(|why| misfit(name, why))?,
             Change::Increment(delta) => incremented(record.at(index), delta, field)?,
@@ -160,7 +175,7 @@ pub fn deletion(record: &Record) -> RecordChange {
 pub fn difference(before: &Record, after: &Record, changes: &[(Name, Change)]) -> RecordChange {
     let mut change = RecordChange::default();
     for (i, field) in after.object.fields.iter().enumerate() {
-        if before.at(i) == after.at(i) {
+        if before.at(i) == after.at(i) || field.rollup.is_some() {
             continue;
         }
         change.before.push((field.name.clone(), before.at(i).clone()));
@@ -175,7 +190,9 @@ pub fn difference(before: &Record, after: &Record, changes: &[(Name, Change)]) -
 }
 
 fn filled(record: &Record) -> Fields {
-    let named = record.object.fields.iter().enumerate().map(|(i, f)| (f.name.clone(), record.at(i).clone()));
+    // What follows from other records is no fact about this one.
+    let own = record.object.fields.iter().enumerate().filter(|(_, field)| field.rollup.is_none());
+    let named = own.map(|(i, f)| (f.name.clone(), record.at(i).clone()));
     named.filter(|(_, value)| !value.is_null()).collect()
 }
 

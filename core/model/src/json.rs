@@ -182,7 +182,8 @@ pub fn fields_from_json(defs: &[FieldDef], map: &Map<String, Json>) -> Result<Fi
     Ok(fields)
 }
 
-/// Writes a record as the API shows it: `id`, `version`, `created_at`, `updated_at`, then its fields, nulls included.
+/// Writes a record as the API shows it: `id`, `version`, `created_at`, `updated_at`, then its fields, nulls included, and
+/// its formulas, which are null unless the record is one of [`crate::formula::shown`].
 #[must_use]
 pub fn record_to_json(record: &Record) -> Json {
     let mut map = Map::with_capacity(record.object.fields.len() + 4);
@@ -192,6 +193,9 @@ pub fn record_to_json(record: &Record) -> Json {
     map.insert("updated_at".into(), Json::String(record.updated_at.to_string()));
     for (i, field) in record.object.fields.iter().enumerate() {
         map.insert(field.name.to_string(), field_to_json(&field.kind, record.at(i)));
+    }
+    for (i, formula) in (record.object.first_formula()..).zip(&record.object.formulas) {
+        map.insert(formula.name.to_string(), to_json(record.at(i)));
     }
     Json::Object(map)
 }

@@ -36,6 +36,8 @@ pub const LOCKS_PER_SLICE_MAX: usize = 16;
 pub const INVOKE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the body of an answer of a plugin to a request.
 pub const ROUTE_REPLY_BYTES_MAX: usize = 512 << 10;
+/// The most names, values and operators of a formula, with those of the formulas that it reads.
+pub const FORMULA_NODES_MAX: usize = 256;
 /// The longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 8_192;
 /// The deepest nesting of a rule.

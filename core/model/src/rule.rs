@@ -30,6 +30,7 @@
 //! | Name | Means |
 //! |---|---|
 //! | `amount` | a field of the record, or of the event's data |
+//! | `per_year` | a formula of the record: its expression stands in its place |
 //! | `id`, `version`, `created_at`, `updated_at` | the system fields of a record |
 //! | `customer.country` | a field of the record that the reference field `customer` names; one step |
 //! | `before.tier`, `after.tier` | in the trigger of a record event: the value before and after the change. A field that did not change has the same value in both; before a creation and after a deletion all are null |
@@ -128,7 +129,7 @@ use crate::schema::{EventTypeDef, FieldKind, ObjectDef, Schema};
 use crate::segment::SegmentName;
 use crate::time::Timestamp;
 use crate::value::Value;
-use tree::Condition;
+use tree::{Condition, Term};
 
 /// What the names in a rule mean.
 #[derive(Debug, Clone)]
@@ -389,6 +390,24 @@ impl Rule {
     pub fn root(&self) -> &Condition {
         &self.0.root
     }
+}
+
+/// Reads `source` as an expression over the records of `object`, and says what it gives: for formulas.
+///
+/// # Errors
+/// [`RuleError`] as for [`Rule::parse`]; for what gives neither number, text, boolean, date nor instant too.
+pub fn expression(source: &str, object: &Arc<ObjectDef>, schema: &Schema) -> Result<(Term, FieldKind), RuleError> {
+    let scope = Scope::Record(object.clone());
+    let read = parser::parse(source).and_then(|ast| check::expression(&ast, &scope, schema));
+    read.map_err(|fault| fault.locate(source))
+}
+
+/// The value of an expression.
+///
+/// # Errors
+/// [`EvalError`] as for [`Rule::eval`].
+pub fn compute(term: &Term, env: &Env<'_>) -> Result<tree::Datum, EvalError> {
+    eval::term(term, env)
 }
 
 /// Writes the rule in its normal form, which parses to the same tree.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::formula::FormulaDef;
 use crate::name::{EventType, Name};
+use crate::rollup::Rollup;
 
 /// What kind of value a field holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,13 +93,25 @@ pub struct FieldDef {
     /// What a new record gets if no value is given; JSON as in the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
+    /// It follows from other records, and nobody writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollup: Option<Box<Rollup>>,
 }
 
 impl FieldDef {
     /// A field that is neither required nor unique and has no default.
     #[must_use]
     pub const fn new(name: Name, kind: FieldKind) -> Self {
-        Self { name, kind, required: false, unique: false, indexed: false, searchable: false, default: None }
+        Self {
+            name,
+            kind,
+            required: false,
+            unique: false,
+            indexed: false,
+            searchable: false,
+            default: None,
+            rollup: None,
+        }
     }
 
     /// The same field, searchable if `other` is: that a field becomes searchable is no contradiction.
@@ -131,9 +145,64 @@ pub struct ObjectDef {
     pub lane: Option<Name>,
     /// Its fields, in the order they were added; a record's values stand in this order.
     pub fields: Vec<FieldDef>,
+    /// What is computed when a record is read. Their values stand after all others, where a record is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formulas: Vec<FormulaDef>,
+    /// What is kept beside its roll-up fields, to go on from. It follows from them: see [`crate::rollup::settle`]. A record's values
+    /// of these stand after those of the fields.
+    #[serde(skip)]
+    pub hidden: Vec<HiddenDef>,
+}
+
+/// A column that is kept beside a roll-up field and never shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenDef {
+    /// The roll-up field that it belongs to.
+    pub of: Name,
+    /// Its name, which no field can have.
+    pub column: String,
+    /// What it holds.
+    pub kind: FieldKind,
 }
 
 impl ObjectDef {
+    /// An object with these fields.
+    #[must_use]
+    pub const fn new(name: Name, origin: Origin, lane: Option<Name>, fields: Vec<FieldDef>) -> Self {
+        Self { name, origin, lane, fields, formulas: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// The place of the first formula among a record's values.
+    #[must_use]
+    pub const fn first_formula(&self) -> usize {
+        self.fields.len() + self.hidden.len()
+    }
+
+    /// The formula `name`.
+    #[must_use]
+    pub fn formula(&self, name: &str) -> Option<&FormulaDef> {
+        self.formulas.iter().find(|formula| formula.name.as_str() == name)
+    }
+
+    /// The kinds of a record's values, in their order: those of the fields, then the hidden ones.
+    pub fn kinds(&self) -> impl Iterator<Item = &FieldKind> {
+        self.fields.iter().map(|field| &field.kind).chain(self.hidden.iter().map(|hidden| &hidden.kind))
+    }
+
+    /// The names of the columns, in the order of a record's values.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.fields
+            .iter()
+            .map(|field| field.name.as_str())
+            .chain(self.hidden.iter().map(|hidden| hidden.column.as_str()))
+    }
+
+    /// The place of the first hidden value of the roll-up field `name` among a record's values.
+    #[must_use]
+    pub fn hidden_position(&self, name: &Name) -> Option<usize> {
+        self.hidden.iter().position(|hidden| hidden.of == *name).map(|place| self.fields.len() + place)
+    }
+
     /// The place of the field `name` among the fields.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
@@ -214,6 +283,13 @@ pub enum SchemaChange {
         object: Name,
         /// The field.
         field: FieldDef,
+    },
+    /// Adds a formula to an object.
+    AddFormula {
+        /// The object.
+        object: Name,
+        /// The formula.
+        formula: FormulaDef,
     },
     /// Adds an event type, or adds fields to one that exists.
     AddEventType(EventTypeDef),

@@ -6,6 +6,7 @@ use crate::fan_out;
 use crate::file;
 use crate::name::{EventType, Name};
 use crate::relation;
+use crate::rollup::{Function, Rollup};
 use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
 use crate::segment;
@@ -65,8 +66,15 @@ fn reference(n: &str, object: &str) -> FieldDef {
     field(n, FieldKind::Reference { object: name(object) })
 }
 
+/// A roll-up over the orders of a customer.
+fn over_orders(def: FieldDef, function: Function, of: Option<&str>) -> FieldDef {
+    let (object, via) = (name("order"), name("customer"));
+    let rollup = Rollup { function, object, via, field: of.map(name), condition: None, by: None };
+    FieldDef { rollup: Some(Box::new(rollup)), ..def }
+}
+
 fn object(n: &str, origin: Origin, lane: Option<&str>, fields: Vec<FieldDef>) -> ObjectDef {
-    ObjectDef { name: name(n), origin, lane: lane.map(name), fields }
+    ObjectDef::new(name(n), origin, lane.map(name), fields)
 }
 
 /// The objects that every workspace has, in an order in which each refers only to itself and those before it.
@@ -111,6 +119,11 @@ fn commerce_objects() -> Vec<ObjectDef> {
                 text("language"),
                 field("birthday", FieldKind::Date),
                 text("notes"),
+                over_orders(field("order_count", FieldKind::Integer), Function::Count, None),
+                over_orders(money("lifetime_value"), Function::Sum, Some("amount")),
+                over_orders(instant("first_order_at"), Function::Min, Some("ordered_at")),
+                over_orders(instant("last_order_at"), Function::Max, Some("ordered_at")),
+                over_orders(money("average_order"), Function::Average, Some("amount")),
             ],
         ),
         object(

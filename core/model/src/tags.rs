@@ -65,7 +65,8 @@ pub fn place(object: &ObjectDef) -> Option<usize> {
 /// that have no room.
 #[must_use]
 pub fn lacks(object: &ObjectDef) -> bool {
-    object.origin != Origin::System && object.position(FIELD).is_none() && object.fields.len() < OBJECT_FIELDS_MAX
+    let taken = object.position(FIELD).is_some() || object.formula(FIELD).is_some();
+    object.origin != Origin::System && !taken && object.fields.len() < OBJECT_FIELDS_MAX
 }
 
 /// The objects that are to have tags and have not.

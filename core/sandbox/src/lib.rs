@@ -18,6 +18,7 @@ pub mod literals;
 pub mod manifest;
 mod outline;
 mod roles;
+mod rollup;
 mod runtime;
 pub mod sandbox;
 mod schedule;

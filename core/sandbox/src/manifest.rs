@@ -44,6 +44,18 @@
 //! type = "choice"
 //! options = ["bronze", "silver"]
 //!
+//! [[rollups]]                                         # a field that follows from child records
+//! object = "customer"
+//! name = "redeemed"
+//! function = "count"                                  # sum, min, max, average, first, last: of `field`
+//! over = "voucher"
+//! where = "redeemed_at != null"
+//!
+//! [[formulas]]                                        # computed when a record is read
+//! object = "customer"
+//! name = "per_voucher"
+//! expression = "order_count / redeemed"
+//!
 //! [[event_types]]
 //! name = "tier.changed"
 //! fields = { from = "text", to = "text" }
@@ -128,7 +140,7 @@ const TITLE_CHARS_MAX: usize = 200;
 /// The longest description and reason, in characters.
 const PROSE_CHARS_MAX: usize = 1_000;
 
-const TOP: [&str; 26] = [
+const TOP: [&str; 28] = [
     "id",
     "version",
     "api",
@@ -143,6 +155,8 @@ const TOP: [&str; 26] = [
     "invocable",
     "fields",
     "objects",
+    "rollups",
+    "formulas",
     "event_types",
     "actions",
     "routes",
@@ -224,6 +238,8 @@ fn read(text: &str, files: &Files<'_>) -> Result<Manifest, String> {
         settings: setting::read(&table, files)?,
         objects: items(&table, "objects", 50, data::object)?,
         fields: items(&table, "fields", 200, data::field)?,
+        rollups: items(&table, "rollups", 100, data::rollup)?,
+        formulas: items(&table, "formulas", 100, data::formula)?,
         event_types: items(&table, "event_types", 100, data::event_type)?,
         invocable: flag(&table, "invocable")?,
         // Told by what the component imports, not by its manifest.

@@ -1,6 +1,7 @@
 //! From what the interpreter tells about a script to a [`Declaration`], or to everything that is wrong with it.
 
 use rapport_model::automation::{Capability, FieldDeclaration, Need, SettingDef, plain_host};
+use rapport_model::formula::FormulaDeclaration;
 use rapport_model::nearest::nearest;
 use rapport_model::schema::{EventTypeDef, FieldKind, Origin};
 use rapport_model::{Declaration, EventType, FieldDef, Name, ObjectDef, Trigger};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::Diagnostic;
 use crate::literals::{Examined, Literal};
-use crate::{each, schedule, segment};
+use crate::{each, rollup, schedule, segment};
 
 /// What `check` of the interpreter returns.
 #[derive(Debug, Deserialize)]
@@ -200,6 +201,12 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
             let (object, field) = (name(&args[0], "object")?, field_def(&args[1], &args[2], args.get(3))?);
             declaration.fields.push(FieldDeclaration { object, field });
         }
+        "rollup" => declaration.rollups.push(rollup::of_call(args)?),
+        "formula" => {
+            let (object, name) = (name(&args[0], "object")?, name(&args[1], "formula")?);
+            let expression = text(&args[2], "an expression such as \"order_count * 2\"")?.to_owned();
+            declaration.formulas.push(FormulaDeclaration { object, name, expression });
+        }
         "event_type" => {
             let name = event_type(&args[0])?;
             let (fields, subject_optional) = event_fields(args.get(1))?;
@@ -207,7 +214,7 @@ fn declare(declaration: &mut Declaration, call: &str, args: &[Json]) -> Result<(
         }
         _ => {
             let (name, fields) = (name(&args[0], "object")?, field_defs(args.get(1))?);
-            declaration.objects.push(ObjectDef { name, origin: Origin::Custom, lane: None, fields });
+            declaration.objects.push(ObjectDef::new(name, Origin::Custom, None, fields));
         }
     }
     Ok(())

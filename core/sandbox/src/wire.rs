@@ -315,14 +315,18 @@ fn bytes_of(fields: &[OutField]) -> usize {
 
 impl From<&Record> for OutRecord {
     fn from(record: &Record) -> Self {
-        let defs = &record.object.fields;
+        let object = &record.object;
+        let fields = object.fields.iter().enumerate().map(|(i, def)| OutField::of_def(def, record.at(i)));
+        let formulas = (object.first_formula()..)
+            .zip(&object.formulas)
+            .map(|(i, formula)| OutField { name: formula.name.shared(), value: OutValue::new(record.at(i), None) });
         Self {
             object: record.object.name.shared(),
             id: record.id.to_string(),
             version: u64::try_from(record.version).unwrap_or(0),
             created_at: record.created_at.micros(),
             updated_at: record.updated_at.micros(),
-            fields: defs.iter().enumerate().map(|(i, def)| OutField::of_def(def, record.at(i))).collect(),
+            fields: fields.chain(formulas).collect(),
         }
     }
 }

@@ -33,6 +33,7 @@ mod plugin;
 mod record;
 mod relation;
 mod replay;
+mod rollup;
 mod run;
 mod schedule;
 mod script;
@@ -110,6 +111,9 @@ enum Command {
     Tag(tag::TagCommand),
     /// Looks for words in searchable fields of records.
     Search(search::SearchArgs),
+    /// Lists roll-up fields, holds them against their children, makes them anew.
+    #[command(subcommand)]
+    Rollup(rollup::RollupCommand),
     /// Keeps, fetches and lists files, alone or attached to records.
     #[command(subcommand)]
     File(file::FileCommand),
@@ -221,6 +225,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Relation(command) => relation::run(&common, &command),
         Command::Tag(command) => tag::run(&common, &command),
         Command::Search(args) => search::run(&common, &args),
+        Command::Rollup(command) => rollup::run(&common, &command),
         Command::File(command) => file::run(&common, &command),
         Command::Event(command) => event::run(&common, command),
         Command::Run(command) => run::run(&common, command),

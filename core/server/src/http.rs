@@ -46,6 +46,7 @@ mod plugins;
 mod pump;
 mod records;
 mod relations;
+mod rollups;
 mod route;
 mod runs;
 mod schedules;
@@ -248,6 +249,7 @@ async fn no_such_method(State(_): State<Api>, request: Request<Body>) -> Problem
 #[must_use]
 pub fn routes() -> Vec<Route> {
     let mut all = objects::routes();
+    all.extend(rollups::routes());
     all.extend(records::routes());
     all.extend(tags::routes());
     all.extend(relations::routes());

@@ -130,12 +130,14 @@ fn schemas() -> Json {
     let flag = || json!({"type": "boolean"});
     let list = |of: Json| json!({"type": "array", "items": of});
     let field = || json!({"$ref": "#/components/schemas/Field"});
-    json!({
+    let mut all = json!({
         "Problem": problem_schema(),
         "Fields": {"type": "object", "description": "Field values by name; decimals are texts or exact numbers, instants RFC 3339"},
         "CloudEvent": cloud_event_schema(),
         "Field": field_schema(),
         "Object": closed("A kind of record", &["name"], &[("name", text()), ("lane", text()), ("fields", list(field()))]),
+        "Formula": closed("A formula", &["name", "expression"], &[("name", text()), ("expression", text())]),
+        "Which": closed("Which roll-ups: all, those of an object, or one", &[], &[("object", text()), ("field", text())]),
         "EventType": closed("A kind of event", &["name"], &[
             ("name", text()), ("fields", list(field())), ("subject_optional", flag()),
         ]),
@@ -165,23 +167,6 @@ fn schemas() -> Json {
             ("expires_at", json!({"type": "string", "format": "date-time"})), ("user", text()), ("roles", list(text())),
         ]),
         "User": closed("A person", &["name", "roles"], &[("name", text()), ("email", text()), ("roles", list(text()))]),
-        "SegmentPreview": closed("A rule, as text or as a tree", &["object"], &[
-            ("object", json!({"type": "string", "description": "The object"})),
-            ("rule", json!({"type": "string", "description": "The rule"})),
-            ("tree", json!({"type": "object", "description": "The rule as a tree, in place of `rule`"})),
-        ]),
-        "SegmentAsOf": closed("A segment or a rule, and an instant of the past", &["at"], &[
-            ("segment", json!({"type": "string", "description": "A segment, whose rule of today is asked"})),
-            ("object", json!({"type": "string", "description": "The object, with `rule` or `tree`"})),
-            ("rule", json!({"type": "string", "description": "The rule"})),
-            ("tree", json!({"type": "object", "description": "The rule as a tree, in place of `rule`"})),
-            ("at", json!({"type": "string", "format": "date-time", "description": "The instant"})),
-            ("limit", json!({"type": "integer", "description": "Records shown, 1 to 1000; 50 if not given"})),
-        ]),
-        "SegmentMembers": closed("Who is added to a list and who is removed, by ids or `field:value` of a unique field", &[], &[
-            ("add", json!({"type": "array", "items": {"type": "string"}, "description": "Keys, 10,000 in one call"})),
-            ("remove", json!({"type": "array", "items": {"type": "string"}, "description": "Keys"})),
-        ]),
         "RunSelection": closed("Which runs are meant; a status or an automation must be named", &[], &[
             ("status", text()), ("automation", text()), ("since", json!({"type": "string", "format": "date-time"})),
             ("until", json!({"type": "string", "format": "date-time"})), ("digest", text()), ("error", text()),
@@ -209,6 +194,32 @@ fn schemas() -> Json {
             ("with_caused", flag()), ("dry_run", flag()), ("automations", json!({"enum": ["fire", "skip"]})),
         ]),
         "Anchor": object("A signed statement of where the log stood", &["position", "hash", "signature"], &[]),
+    });
+    if let (Some(all), Json::Object(segments)) = (all.as_object_mut(), segment_schemas()) {
+        all.extend(segments);
+    }
+    all
+}
+
+fn segment_schemas() -> Json {
+    json!({
+        "SegmentPreview": closed("A rule, as text or as a tree", &["object"], &[
+            ("object", json!({"type": "string", "description": "The object"})),
+            ("rule", json!({"type": "string", "description": "The rule"})),
+            ("tree", json!({"type": "object", "description": "The rule as a tree, in place of `rule`"})),
+        ]),
+        "SegmentAsOf": closed("A segment or a rule, and an instant of the past", &["at"], &[
+            ("segment", json!({"type": "string", "description": "A segment, whose rule of today is asked"})),
+            ("object", json!({"type": "string", "description": "The object, with `rule` or `tree`"})),
+            ("rule", json!({"type": "string", "description": "The rule"})),
+            ("tree", json!({"type": "object", "description": "The rule as a tree, in place of `rule`"})),
+            ("at", json!({"type": "string", "format": "date-time", "description": "The instant"})),
+            ("limit", json!({"type": "integer", "description": "Records shown, 1 to 1000; 50 if not given"})),
+        ]),
+        "SegmentMembers": closed("Who is added to a list and who is removed, by ids or `field:value` of a unique field", &[], &[
+            ("add", json!({"type": "array", "items": {"type": "string"}, "description": "Keys, 10,000 in one call"})),
+            ("remove", json!({"type": "array", "items": {"type": "string"}, "description": "Keys"})),
+        ]),
     })
 }
 

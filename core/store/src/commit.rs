@@ -23,6 +23,7 @@ mod facts;
 mod group;
 mod load;
 mod postgres;
+mod rollups;
 mod solo;
 mod write;
 
@@ -30,6 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rapport_model::rollup::Kept;
 use rapport_model::{Event, Record, Run, RunId, RunStatus, Schema, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,6 +41,7 @@ pub(crate) use postgres::lock_workspace;
 use self::company::{Company, group_size};
 use self::facts::{Assumed, Facts};
 use self::group::{Ground, Group, Image, KnownRun};
+use self::rollups::Asked;
 use self::solo::Extra;
 use self::write::Order;
 pub(crate) use self::write::WAIT_PLACES;
@@ -84,6 +87,11 @@ pub(crate) enum Work {
     FillSearch {
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
+    /// To make roll-ups what their children say; how many records that changed, for each.
+    Mend {
+        which: Vec<Arc<Kept>>,
+        reply: oneshot::Sender<Result<Vec<u64>, StoreError>>,
+    },
     /// To bring a page of a segment to what its rule says.
     FillSegment {
         fill: Fill,
@@ -103,6 +111,8 @@ pub(crate) enum Work {
 
 /// How often a group is looked at anew after a constraint objected, before it is cut in two.
 const CAREFUL_TRIES: usize = 3;
+/// How often a group asks for what roll-ups do not tell: once for each level of roll-ups over roll-ups.
+const ASKS: usize = 8;
 /// How often a group waits for somebody else's lock, and for how long at first.
 const BUSY_TRIES: u32 = 6;
 const BUSY_WAIT: Duration = Duration::from_millis(50);
@@ -162,6 +172,7 @@ impl Committer {
                         drop(reply.send(self.sweep_blobs(now, before).await));
                     }
                     Work::FillSearch { reply } => drop(reply.send(self.fill_search().await)),
+                    Work::Mend { which, reply } => drop(reply.send(self.mend(which).await)),
                     Work::FillSegment { fill, reply } => drop(reply.send(self.fill_segment(fill).await)),
                     Work::Index { texts, reply } => drop(reply.send(self.index(texts).await)),
                     Work::Purge { now, reply } => drop(reply.send(self.purge(now).await)),
@@ -230,9 +241,9 @@ impl Committer {
     async fn attempt(&mut self, units: &[UnitOfWork]) -> Result<Done, StoreError> {
         let mut facts = Facts::default();
         let mut order = Order::Plain;
-        let (mut objections, mut waits) = (0, 0);
+        let (mut objections, mut waits, mut asks) = (0, 0, 0);
         loop {
-            let failure = match self.try_once(units, &facts, order).await {
+            let failure = match self.try_once(units, &mut facts, order).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
@@ -246,7 +257,12 @@ impl Committer {
                     let schema = self.shared.schema.load_full();
                     facts.find_out(&mut self.conn, &schema, assumed.map(|a| *a).unwrap_or_default()).await?;
                 }
-                Failure::Objected(_) => return self.in_halves(units).await,
+                Failure::Unknown(asked) if asks < ASKS => {
+                    asks += 1;
+                    let rollups = self.rollups(&self.shared.schema.load_full());
+                    facts.rollups.find_out(&mut self.conn, &rollups, *asked).await?;
+                }
+                Failure::Objected(_) | Failure::Unknown(_) => return self.in_halves(units).await,
                 Failure::Busy(_) if waits < BUSY_TRIES => {
                     waits += 1;
                     tokio::time::sleep(BUSY_WAIT * waits).await;
@@ -292,6 +308,8 @@ impl Committer {
 enum Failure {
     /// A constraint objected, perhaps to what the group assumed.
     Objected(Option<Box<Assumed>>),
+    /// What is kept does not tell all that follows from it.
+    Unknown(Box<Asked>),
     /// Somebody else holds a lock.
     Busy(String),
     /// Another process has moved the head.
@@ -322,16 +340,21 @@ fn refuse_all(units: &[UnitOfWork], error: &StoreError) -> Vec<Outcome> {
 
 impl Committer {
     /// One try. After a failure nothing was changed; on PostgreSQL the transaction may still be open.
-    async fn try_once(&mut self, units: &[UnitOfWork], facts: &Facts, order: Order) -> Result<Done, Failure> {
+    async fn try_once(&mut self, units: &[UnitOfWork], facts: &mut Facts, order: Order) -> Result<Done, Failure> {
         let hooks = self.shared.hooks.load_full();
         let extra = self.begin(units, order).await?;
         let schema = extra.as_ref().map_or_else(|| self.shared.schema.load_full(), |extra| extra.schema.clone());
+        // Those that a unit declares itself are filled once it is written.
+        let rollups = self.rollups(&self.shared.schema.load_full());
+        facts.rollups.as_of(self.head.commits);
+        let facts = &*facts;
         let mut loaded = self.load(units, facts).await?;
+        self.load_parents(units, &rollups, &facts.rollups.strangers, &mut loaded).await?;
         if extra.is_some() {
             loaded.adopt(&schema);
         }
         let recorded_at = self.shared.clock.now();
-        let ground = Ground { schema: &schema, hooks: &**hooks, facts, recorded_at };
+        let ground = Ground { schema: &schema, rollups: &rollups, hooks: &**hooks, facts, recorded_at };
         let mut group = Group::new(ground, &mut self.salts, self.head.clone(), units.len());
         (group.images, group.known_runs, group.unsure) = (loaded.images, loaded.runs, loaded.unsure);
         group.locks = loaded.locks;
@@ -339,6 +362,9 @@ impl Committer {
         let outcomes: Vec<Outcome> = units.iter().map(|unit| group.apply(unit, core)).collect();
         group.count_new_runs();
         group.head.commits += 1;
+        if let Some(asked) = group.open_questions() {
+            return Err(Failure::Unknown(Box::new(asked)));
+        }
         let unproven = group.unproven();
         if !unproven.is_empty() {
             return Err(Failure::Objected(Some(Box::new(unproven))));
@@ -351,6 +377,9 @@ impl Committer {
         }
         let mut statements = extra.as_ref().map(|extra| extra.statements.clone()).unwrap_or_default();
         statements.extend(write::statements(&group, &schema, order, self.conn.dialect()));
+        let fills = extra.as_ref().map(|extra| extra.last.clone()).unwrap_or_default();
+        let filled = !fills.is_empty();
+        statements.extend(fills);
         let assumed = std::mem::take(&mut group.assumed);
         let parts = Parts::of(group);
         crash_point("commit.decided");
@@ -362,7 +391,11 @@ impl Committer {
                 if extra.is_some() {
                     self.adopt(&schema).await;
                 }
-                Ok(self.make_visible(parts, outcomes))
+                let done = self.make_visible(parts, outcomes);
+                if filled {
+                    self.shared.cache.clear();
+                }
+                Ok(done)
             }
             Err(Failure::Objected(_)) => Err(Failure::Objected(Some(Box::new(assumed)))),
             Err(other) => Err(other),

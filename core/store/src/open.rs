@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use rapport_model::rollup::Rollups;
 use rapport_model::schema::SchemaChange;
 use rapport_model::{Actor, Clock, standard};
 use tokio::sync::{RwLock, mpsc, watch};
@@ -55,6 +56,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
         config,
         clock,
         workspace,
+        rollups: ArcSwap::from_pointee((schema.epoch, Arc::new(Rollups::new(&schema)))),
         schema: ArcSwap::from_pointee(schema),
         hooks: ArcSwap::from_pointee(hooks),
         counters,

@@ -5,13 +5,15 @@
 //! know (that no other record holds a value, that a record referred to is there) is a unique index and a foreign key.
 //! Foreign keys are checked at the end of the transaction, so that rows may be written in any order.
 //!
+//! What is kept beside a roll-up stands in columns that begin with `_`, which no field can.
+//!
 //! JSON is kept as written (`text`, PostgreSQL's `json`): it is never compared, and reads back the same from both.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rapport_model::record::Record;
-use rapport_model::schema::{FieldDef, FieldKind, ObjectDef};
+use rapport_model::schema::{FieldDef, FieldKind, HiddenDef, ObjectDef};
 use rapport_model::{Digest, Name, RecordId, Value};
 
 use crate::db::{Cell, DbError, Kind, Row, RowStatement, Statement};
@@ -47,6 +49,11 @@ fn identifier(prefix: char, object: &Name, field: &Name) -> String {
     }
     let hash = Digest::of(full.as_bytes()).short();
     format!("{}_{hash}", &full[..IDENTIFIER_BYTES_MAX - 1 - hash.len()])
+}
+
+fn hidden_column(hidden: &HiddenDef, dialect: Dialect) -> String {
+    // It refers to nothing that must be there: what it names follows from the children.
+    format!("\"{}\" {}", hidden.column, type_name(&hidden.kind, dialect))
 }
 
 fn column(object: &Name, field: &FieldDef, dialect: Dialect) -> String {
@@ -96,6 +103,9 @@ pub(crate) fn create_table(object: &ObjectDef, dialect: Dialect) -> Vec<String> 
     for field in &object.fields {
         write!(text, ", {}", column(name, field, dialect)).expect("a text takes any text");
     }
+    for hidden in &object.hidden {
+        write!(text, ", {}", hidden_column(hidden, dialect)).expect("a text takes any text");
+    }
     write!(text, "){strict}").expect("a text takes any text");
     let mut all = vec![text];
     all.extend(object.fields.iter().filter_map(|field| indexes(name, field, dialect)));
@@ -114,11 +124,17 @@ pub(crate) fn add_column(object: &Name, field: &FieldDef, default: &Value, diale
     all
 }
 
+/// The statements that add the columns which are kept beside a roll-up field.
+pub(crate) fn add_hidden(object: &Name, hidden: &[HiddenDef], dialect: Dialect) -> Vec<Statement> {
+    let add = |hidden| format!("alter table \"o_{object}\" add column {}", hidden_column(hidden, dialect));
+    hidden.iter().map(|hidden| crate::db::Query::new(&add(hidden), Vec::new()).into()).collect()
+}
+
 /// `select` with all columns in their order, up to the alias `t` of the table.
 pub(crate) fn select(object: &ObjectDef) -> String {
     let mut text = String::from("select t.\"id\", t.\"version\", t.\"created_at\", t.\"updated_at\"");
-    for field in &object.fields {
-        write!(text, ", t.\"{}\"", field.name).expect("a text takes any text");
+    for column in object.columns() {
+        write!(text, ", t.\"{column}\"").expect("a text takes any text");
     }
     write!(text, " from \"o_{}\" as t", object.name).expect("a text takes any text");
     text
@@ -126,9 +142,9 @@ pub(crate) fn select(object: &ObjectDef) -> String {
 
 /// Reads a row of [`select`].
 pub(crate) fn read(row: &Row, object: &Arc<ObjectDef>) -> Result<Record, DbError> {
-    let mut values = Vec::with_capacity(object.fields.len());
-    for (i, field) in object.fields.iter().enumerate() {
-        values.push(row.value(SYSTEM_COLUMNS + i, &field.kind)?);
+    let mut values = Vec::with_capacity(object.fields.len() + object.hidden.len());
+    for (i, kind) in object.kinds().enumerate() {
+        values.push(row.value(SYSTEM_COLUMNS + i, kind)?);
     }
     Ok(Record {
         object: object.clone(),
@@ -172,30 +188,30 @@ pub(crate) fn present(object: &Name, ids: &[RecordId], dialect: Dialect) -> Vec<
 fn kinds(object: &ObjectDef, dialect: Dialect) -> Vec<Kind> {
     let instant = Kind::instant(dialect);
     let mut kinds = vec![Kind::Id, Kind::Int, instant, instant];
-    kinds.extend(object.fields.iter().map(|field| Kind::of(&field.kind, dialect)));
+    kinds.extend(object.kinds().map(|kind| Kind::of(kind, dialect)));
     kinds
 }
 
 /// The statements that insert `records`.
 pub(crate) fn insert(object: &ObjectDef, records: &[Arc<Record>], dialect: Dialect) -> Vec<Statement> {
     let mut head = format!("insert into \"o_{}\" (\"id\", \"version\", \"created_at\", \"updated_at\"", object.name);
-    for field in &object.fields {
-        write!(head, ", \"{}\"", field.name).expect("a text takes any text");
+    for column in object.columns() {
+        write!(head, ", \"{column}\"").expect("a text takes any text");
     }
     head.push_str(") ");
-    let mut cells = Vec::with_capacity(records.len() * (SYSTEM_COLUMNS + object.fields.len()));
+    let width = SYSTEM_COLUMNS + object.fields.len() + object.hidden.len();
+    let mut cells = Vec::with_capacity(records.len() * width);
     for record in records {
         cells.push(Cell::id(record.id));
         cells.push(Cell::Int(record.version));
         cells.push(Cell::instant(record.created_at, dialect));
         cells.push(Cell::instant(record.updated_at, dialect));
-        let values = object.fields.iter().enumerate();
-        cells.extend(values.map(|(i, field)| Cell::of(record.at(i), &field.kind, dialect)));
+        cells.extend(object.kinds().enumerate().map(|(i, kind)| Cell::of(record.at(i), kind, dialect)));
     }
     RowStatement::new(&head, "", &kinds(object, dialect)).writes(dialect, cells)
 }
 
-/// The statements that write the fields at the places `changed` of `records`. Only what changed is written, so that the
+/// The statements that write the values at the places `changed` of `records`. Only what changed is written, so that the
 /// indexes of other columns are left alone.
 pub(crate) fn update(
     object: &ObjectDef,
@@ -203,26 +219,27 @@ pub(crate) fn update(
     records: &[Arc<Record>],
     dialect: Dialect,
 ) -> Vec<Statement> {
-    let fields: Vec<&FieldDef> = changed.iter().map(|index| &object.fields[*index]).collect();
+    let columns: Vec<(&str, &FieldKind)> = object.columns().zip(object.kinds()).collect();
+    let columns: Vec<(&str, &FieldKind)> = changed.iter().map(|index| columns[*index]).collect();
     let instant = Kind::instant(dialect);
     let mut kinds = vec![Kind::Id, Kind::Int, instant, instant];
-    kinds.extend(fields.iter().map(|field| Kind::of(&field.kind, dialect)));
+    kinds.extend(columns.iter().map(|(_, kind)| Kind::of(kind, dialect)));
     let mut cells = Vec::with_capacity(records.len() * kinds.len());
     for record in records {
         cells.push(Cell::id(record.id));
         cells.push(Cell::Int(record.version));
         cells.push(Cell::instant(record.created_at, dialect));
         cells.push(Cell::instant(record.updated_at, dialect));
-        cells.extend(changed.iter().map(|i| Cell::of(record.at(*i), &object.fields[*i].kind, dialect)));
+        cells.extend(changed.iter().zip(&columns).map(|(i, (_, kind))| Cell::of(record.at(*i), kind, dialect)));
     }
     // What the columns are set to: on SQLite the placeholders of one row, on PostgreSQL the columns of all of them.
     let source = if dialect == Dialect::Sqlite { "?" } else { "v.column" };
     let mut text =
         format!("update \"o_{}\" as t set \"version\" = {source}2, \"created_at\" = {source}3, ", object.name);
     write!(text, "\"updated_at\" = {source}4").expect("a text takes any text");
-    for (n, field) in fields.iter().enumerate() {
+    for (n, (column, _)) in columns.iter().enumerate() {
         let place = SYSTEM_COLUMNS + n + 1;
-        write!(text, ", \"{}\" = {source}{place}", field.name).expect("a text takes any text");
+        write!(text, ", \"{column}\" = {source}{place}").expect("a text takes any text");
     }
     let statement = match dialect {
         Dialect::Sqlite => RowStatement::for_each(&format!("{text} where t.\"id\" = ?1"), &kinds),
@@ -258,12 +275,12 @@ mod tests {
         let mut email = FieldDef::new(name("email"), FieldKind::Text);
         email.unique = true;
         let company = FieldDef::new(name("company"), FieldKind::Reference { object: name("company") });
-        let object = ObjectDef {
-            name: name("customer"),
-            origin: rapport_model::schema::Origin::Standard,
-            lane: None,
-            fields: vec![email, company, FieldDef::new(name("amount"), FieldKind::Decimal { scale: 2 })],
-        };
+        let object = ObjectDef::new(
+            name("customer"),
+            rapport_model::schema::Origin::Standard,
+            None,
+            vec![email, company, FieldDef::new(name("amount"), FieldKind::Decimal { scale: 2 })],
+        );
         let sqlite = create_table(&object, Dialect::Sqlite).join(";\n");
         assert!(sqlite.contains("\"amount\" integer) strict"), "{sqlite}");
         assert!(sqlite.contains("create unique index \"u_customer_email\" on \"o_customer\" (\"email\")"), "{sqlite}");

@@ -8,13 +8,16 @@ mod check;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rapport_model::schema::{EventTypeDef, FieldDef, ObjectDef, SchemaChange};
+use rapport_model::formula::FormulaDef;
+use rapport_model::rollup::{self, Kept, Rollups};
+use rapport_model::schema::{EventTypeDef, FieldDef, HiddenDef, ObjectDef, SchemaChange};
 use rapport_model::{FieldKind, Name, Schema, tags};
 
 use crate::db::{Cell, Conn, DbError, Query, Statement};
 use crate::error::StoreError;
 use crate::migrate;
 use crate::record_sql;
+use crate::rollup_sql;
 use crate::rule_sql::Dialect;
 use crate::search;
 
@@ -27,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) effective: Vec<SchemaChange>,
     /// DDL and registry rows, in order.
     pub(crate) statements: Vec<Statement>,
+    /// What fills new roll-ups, once all is written.
+    pub(crate) fills: Vec<Statement>,
     /// Objects that must be empty for it, and the field that is why.
     pub(crate) must_be_empty: Vec<(Name, Name)>,
 }
@@ -37,6 +42,7 @@ const SELECT_OBJECTS: &str = "select name, definition from object_def order by s
 const SELECT_FIELDS: &str = "select object, definition from field_def order by object, seq";
 const SELECT_EVENT_TYPES: &str = "select definition from event_type_def order by name";
 const PUT_OBJECT: &str = "insert into object_def (name, seq, definition) values ($1, $2, $3)";
+const MOVE_OBJECT: &str = "update object_def set definition = $2 where name = $1";
 const PUT_FIELD: &str = "insert into field_def (object, name, seq, definition) values ($1, $2, $3, $4) \
      on conflict (object, name) do update set definition = excluded.definition";
 const PUT_EVENT_TYPE: &str = "insert into event_type_def (name, definition) values ($1, $2) \
@@ -65,6 +71,7 @@ pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
         schema.event_types.insert(def.name.clone(), Arc::new(def));
     }
     let epoch = migrate::meta(conn, EPOCH).await?.map(|text| text.parse()).transpose();
+    rollup::settle(&mut schema);
     schema.epoch = epoch.map_err(|e| corrupt("epoch", e))?.unwrap_or(0);
     Ok(schema)
 }
@@ -76,12 +83,22 @@ pub(crate) async fn load(conn: &mut Conn) -> Result<Schema, StoreError> {
 pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) -> Result<Plan, StoreError> {
     let mut planner = Planner {
         dialect,
-        plan: Plan { schema: schema.clone(), effective: Vec::new(), statements: Vec::new(), must_be_empty: Vec::new() },
+        plan: Plan {
+            schema: schema.clone(),
+            effective: Vec::new(),
+            statements: Vec::new(),
+            fills: Vec::new(),
+            must_be_empty: Vec::new(),
+        },
+        rollups: Vec::new(),
+        formulas: Vec::new(),
         own_tags: own_tags(changes),
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
     }
+    planner.add_rollups()?;
+    planner.add_formulas().map_err(StoreError::Schema)?;
     for object in tags::missing(&planner.plan.schema) {
         planner.add_field(&object, &tags::field()).map_err(StoreError::Schema)?;
     }
@@ -95,6 +112,10 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
 struct Planner {
     dialect: Dialect,
     plan: Plan,
+    /// Roll-ups wait until all objects are there, whose children may come later.
+    rollups: Vec<(Name, FieldDef)>,
+    /// So do formulas.
+    formulas: Vec<(Name, FormulaDef)>,
     /// The objects that get a field of their own called `tags` after they are added.
     own_tags: HashSet<Name>,
 }
@@ -103,6 +124,9 @@ struct Planner {
 fn own_tags(changes: &[SchemaChange]) -> HashSet<Name> {
     let own = changes.iter().filter_map(|change| match change {
         SchemaChange::AddField { object, field } if field.name.as_str() == tags::FIELD => Some(object.clone()),
+        SchemaChange::AddFormula { object, formula } if formula.name.as_str() == tags::FIELD => Some(object.clone()),
+        // A roll-up is added after its object, so it has to be known before.
+        SchemaChange::AddObject(def) if def.field(tags::FIELD).is_some() => Some(def.name.clone()),
         _ => None,
     });
     own.collect()
@@ -121,8 +145,38 @@ impl Planner {
         match change {
             SchemaChange::AddObject(def) => self.add_object(def),
             SchemaChange::AddField { object, field } => self.add_field(object, field),
+            SchemaChange::AddFormula { object, formula } => {
+                self.formulas.push((object.clone(), formula.clone()));
+                Ok(())
+            }
             SchemaChange::AddEventType(def) => self.add_event_type(def),
         }
+    }
+
+    /// Adds the formulas, once all fields are there.
+    fn add_formulas(&mut self) -> Result<(), String> {
+        for (object, formula) in std::mem::take(&mut self.formulas) {
+            let known = self.plan.schema.objects.get(&object).cloned();
+            let known = known.ok_or_else(|| format!("there is no object `{object}` to add `{}` to", formula.name))?;
+            if let Some(there) = known.formula(formula.name.as_str()) {
+                if there.expression == formula.expression {
+                    continue;
+                }
+                return Err(format!(
+                    "the formula `{object}.{}` is declared already, as `{}`",
+                    formula.name, there.expression
+                ));
+            }
+            check::room(&known)?;
+            let read = FormulaDef::read(&formula.name, &formula.expression, &known, &self.plan.schema)?;
+            let mut next = (*known).clone();
+            next.formulas.push(read.clone());
+            let bare = ObjectDef { fields: Vec::new(), ..next.clone() };
+            self.push(MOVE_OBJECT, vec![Cell::text(object.as_str()), json(&bare)]);
+            self.plan.schema.objects.insert(object.clone(), Arc::new(next));
+            self.note(SchemaChange::AddFormula { object, formula: read });
+        }
+        Ok(())
     }
 
     fn push(&mut self, text: &str, cells: Vec<Cell>) {
@@ -136,12 +190,16 @@ impl Planner {
     }
 
     fn add_object(&mut self, def: &ObjectDef) -> Result<(), String> {
+        self.formulas.extend(def.formulas.iter().map(|formula| (def.name.clone(), formula.clone())));
         if let Some(known) = self.plan.schema.objects.get(&def.name).cloned() {
             if def.lane.is_some() && def.lane != known.lane {
                 return Err(format!("object `{}` is declared already, with another lane", def.name));
             }
             return def.fields.iter().try_for_each(|field| self.add_field(&def.name, field));
         }
+        let (rollups, fields): (Vec<_>, Vec<_>) = def.fields.iter().cloned().partition(|field| field.rollup.is_some());
+        self.rollups.extend(rollups.into_iter().map(|field| (def.name.clone(), field)));
+        let def = &ObjectDef { fields, formulas: Vec::new(), hidden: Vec::new(), ..def.clone() };
         check::object(&self.plan.schema, def)?;
         let def = &self.with_tags(def);
         for statement in record_sql::create_table(def, self.dialect) {
@@ -173,6 +231,66 @@ impl Planner {
     }
 
     fn add_field(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
+        if field.rollup.is_some() {
+            self.rollups.push((object.clone(), field.clone()));
+            return Ok(());
+        }
+        self.add_plain_field(object, field)
+    }
+
+    /// Adds the roll-ups, each after those that it follows from.
+    fn add_rollups(&mut self) -> Result<(), StoreError> {
+        let before = self.plan.effective.len();
+        let mut open = std::mem::take(&mut self.rollups);
+        while !open.is_empty() {
+            let (mut later, mut first) = (Vec::new(), None);
+            let count = open.len();
+            for (object, field) in open {
+                if let Err(why) = self.add_rollup(&object, &field) {
+                    first.get_or_insert(why);
+                    later.push((object, field));
+                }
+            }
+            match first {
+                Some(why) if later.len() == count => return Err(StoreError::Schema(why)),
+                _ => open = later,
+            }
+        }
+        let new = |change: &SchemaChange| match change {
+            SchemaChange::AddField { object, field } => {
+                field.rollup.is_some().then(|| (object.clone(), field.name.clone()))
+            }
+            _ => None,
+        };
+        let added: Vec<_> = self.plan.effective[before..].iter().filter_map(new).collect();
+        if !added.is_empty() {
+            if self.dialect == Dialect::Postgres {
+                let settings = rollup_sql::SET_BASED.iter().map(|text| Query::new(text, Vec::new()).into());
+                self.plan.fills.extend(settings);
+            }
+            let rollups = Rollups::new(&self.plan.schema);
+            let is_new = |kept: &&Arc<Kept>| added.contains(&(kept.parent.clone(), kept.name.clone()));
+            let new: Vec<Arc<Kept>> = rollups.all().iter().filter(is_new).cloned().collect();
+            self.plan.fills.extend(rollup_sql::mend_all(&new, self.dialect)?);
+        }
+        Ok(())
+    }
+
+    fn add_rollup(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
+        let known = self.plan.schema.object(object.as_str()).is_some_and(|o| o.position(field.name.as_str()).is_some());
+        if known {
+            return self.add_plain_field(object, field);
+        }
+        rollup::check(&self.plan.schema, object, field)?;
+        self.add_plain_field(object, field)?;
+        rollup::settle(&mut self.plan.schema);
+        let hidden = self.plan.schema.object(object.as_str()).map(|object| object.hidden.clone()).unwrap_or_default();
+        let own: Vec<HiddenDef> = hidden.into_iter().filter(|hidden| hidden.of == field.name).collect();
+        self.plan.statements.extend(record_sql::add_hidden(object, &own, self.dialect));
+        Ok(())
+    }
+
+    fn add_plain_field(&mut self, object: &Name, field: &FieldDef) -> Result<(), String> {
         let known = self.plan.schema.objects.get(object).cloned();
         let known = known.ok_or_else(|| format!("there is no object `{object}` to add `{}` to", field.name))?;
         let mut next = (*known).clone();
@@ -186,6 +304,9 @@ impl Planner {
         } else {
             check::field(&self.plan.schema, object, field)?;
             check::room(&known)?;
+            if known.formula(field.name.as_str()).is_some() {
+                return Err(format!("`{object}.{}` is a formula already", field.name));
+            }
             let default = check::default(field)?;
             let statements = record_sql::add_column(object, field, &default, self.dialect);
             self.plan.statements.extend(statements);

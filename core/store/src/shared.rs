@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use rapport_model::rollup::Rollups;
 use rapport_model::{Clock, Event, Run, Schema};
 use tokio::sync::{RwLock, watch};
 
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) workspace: String,
     pub(crate) schema: ArcSwap<Schema>,
+    /// The roll-ups of a schema, and its epoch.
+    pub(crate) rollups: ArcSwap<(i64, Arc<Rollups>)>,
     pub(crate) hooks: ArcSwap<Arc<dyn Hooks>>,
     pub(crate) cache: RecordCache,
     /// Held by the committer from before a group is durable until memory shows it.
@@ -31,6 +34,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The roll-ups of `schema`, which is or was that of the workspace.
+    pub(crate) fn rollups(&self, schema: &Schema) -> Arc<Rollups> {
+        let known = self.rollups.load();
+        if known.0 == schema.epoch {
+            return known.1.clone();
+        }
+        let made = Arc::new(Rollups::new(schema));
+        self.rollups.store(Arc::new((schema.epoch, made.clone())));
+        made
+    }
+
     /// Waits until memory shows what the database showed before this call: who has read there that a run is done finds the
     /// records as it left them.
     pub(crate) async fn settled(&self) {

@@ -30,6 +30,9 @@ mod opening;
 #[path = "store/records.rs"]
 mod records;
 #[cfg(test)]
+#[path = "store/rollups.rs"]
+mod rollups;
+#[cfg(test)]
 #[path = "store/runs.rs"]
 mod runs;
 #[cfg(test)]

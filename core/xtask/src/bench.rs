@@ -16,6 +16,7 @@ mod page360;
 mod plugins;
 mod postgres;
 mod replay;
+mod rollups;
 mod scale;
 mod single;
 mod sleepers;
@@ -55,6 +56,7 @@ const BENCHES: [Bench; 13] = [
     Bench { name: "replay", about: "journal entries that a run's replay answers", run: replay::run },
     Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
     Bench { name: "plugins", about: "a plugin's test, install and start", run: plugins::run },
+    Bench { name: "rollups", about: "an import with five roll-ups kept, against one without", run: rollups::run },
     Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
     Bench { name: "page360", about: "the whole customer with 50,000 events, first page", run: page360::run },
 ];

@@ -119,10 +119,13 @@ async fn a_judge_sees_the_record_as_it_is_and_as_it_would_be(database: Database)
     let app = started(warden(database)).await;
     let told = async |reply: Reply| reply.expect(422).json()["error"]["message"].as_str().unwrap().to_owned();
     let created = app.post("/v1/records/customer", json!({ "customer_no": "b", "notes": "tell" })).await;
-    assert_eq!(told(created).await, "create customer false [] [customer_no notes] user");
+    assert_eq!(told(created).await, "create customer false [] [customer_no notes order_count lifetime_value] user");
     ada(&app, 5).await;
     let updated = app.patch(ADA, json!({ "notes": "tell", "points": null })).await;
-    assert_eq!(told(updated).await, "update customer true [customer_no points] [customer_no notes] user");
+    // What follows from orders is there to be read, too.
+    let (before, after) =
+        ("customer_no order_count lifetime_value points", "customer_no notes order_count lifetime_value");
+    assert_eq!(told(updated).await, format!("update customer true [{before}] [{after}] user"));
     // What it says is cut to a line.
     let loud = app.patch(ADA, json!({ "notes": "loud" })).await.expect(422).json();
     let message = loud["error"]["message"].as_str().unwrap();

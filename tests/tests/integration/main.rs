@@ -95,6 +95,8 @@ mod retrying;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod rollups;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod scenarios;

@@ -29,6 +29,10 @@ on_both!(
     questions_to_the_log_stand_in_segments_alone,
     a_rule_on_records_of_the_past_is_asked_as_of_then,
     nobody_else_says_who_comes_and_goes,
+    an_activation_can_be_announced,
+    killed_before_somebody_who_was_judged_is_committed,
+    killed_after_somebody_who_was_judged_is_committed,
+    killed_while_it_is_filled,
 );
 
 /// A script that keeps one segment.
@@ -229,7 +233,7 @@ async fn a_tree_that_is_no_rule_is_refused_at_its_place(database: Database) {
     assert!(refused.text().contains("/tree/all/0/op"), "{}", refused.text());
     for rule in ["country == 'x' or", "nobody > 3", "did('order.made')", "did('order.created', {often: 3})"] {
         let asked = json!({ "object": "customer", "rule": rule });
-        app.post("/v1/segments/preview", asked).await.expect(422);
+        app.post("/v1/segments/preview", asked).await.expect(400);
     }
     // What looks like SQL is a text like any other.
     let asked = json!({ "object": "customer", "rule": "name == '\\'; drop table o_customer; --'" });
@@ -397,4 +401,83 @@ async fn nobody_else_says_who_comes_and_goes(database: Database) {
     let refused = app.send(request).await;
     assert!(refused.text().contains("reserved") || refused.text().contains("core alone"), "{}", refused.text());
     assert_eq!(moves(&app).await, Vec::<String>::new());
+}
+
+async fn an_activation_can_be_announced(database: Database) {
+    let (app, _) = app(database, &[]).await;
+    for (number, country) in [("1", "France"), ("2", "Spain")] {
+        add(&app, number, json!({ "country": country })).await;
+    }
+    let push = json!({ "path": "segments/french.rhai", "source": GREETS });
+    app.post("/v1/automations/segments%2Ffrench/versions", push).await.expect(201);
+    let dry = app.post("/v1/automations/segments%2Ffrench/rehearse", json!({})).await.expect(200).json();
+    assert_eq!(dry["segments"], json!([{ "segment": "french", "size": 0, "would_be": 1 }]));
+    let live = json!({ "announce": true });
+    let live = app.post("/v1/automations/segments%2Ffrench/activate", live).await.expect(200).json();
+    assert_eq!(live["notices"], json!(["segment `french`: 0 in it, 1 by this rule"]));
+    assert_eq!(members(&app, "french").await, ["1"]);
+    assert_eq!(moves(&app).await, ["entered french"]);
+    assert_eq!(app.customer_field("1", "notes").await, "bonjour 1");
+}
+
+async fn killed_before_somebody_who_was_judged_is_committed(database: Database) {
+    killed_at("segments.judged", database).await;
+}
+
+async fn killed_after_somebody_who_was_judged_is_committed(database: Database) {
+    killed_at("segments.committed", database).await;
+}
+
+async fn killed_while_it_is_filled(database: Database) {
+    killed_at("segments.page_filled", database).await;
+}
+
+/// A server that dies at `place` once, and what its successor makes of it: everybody comes once, and is told once.
+async fn killed_at(place: &str, database: Database) {
+    use crate::harness::eventually;
+    use crate::process::ServerProcess;
+    let (folder, url) = (tempfile::tempdir().unwrap(), database.url());
+    let (data, now) = (folder.path().join("data"), folder.path().join("now"));
+    let environment = [("RAPPORT_CRASH_AT", place), ("RAPPORT_CRASH_IF", now.to_str().unwrap())];
+    let server = ServerProcess::start_in(&environment, &data, url.as_deref(), &[]).await;
+    let filling = place == "segments.page_filled";
+    let push = async |client: &crate::client::Client| {
+        let push = json!({ "path": "segments/french.rhai", "source": GREETS });
+        client.post("/v1/automations/segments%2Ffrench/versions", push).await.expect(201);
+        let live = crate::client::Request::new("POST", "/v1/automations/segments%2Ffrench/activate").json(&json!({}));
+        client.try_send(live).await;
+    };
+    if !filling {
+        push(&server.client).await;
+        let ready = async || {
+            let shown = server.client.get("/v1/segments/french").await.json();
+            (shown["state"] == "ready").then_some(())
+        };
+        eventually("the segment to be filled", ready).await;
+        std::fs::write(&now, "").unwrap();
+    }
+    let customer = json!({ "customer_no": "1", "country": "France" });
+    let create = crate::client::Request::new("POST", "/v1/records/customer").json(&customer);
+    server.client.try_send(create).await;
+    if filling {
+        std::fs::write(&now, "").unwrap();
+        push(&server.client).await;
+    }
+    let client = server.client.clone();
+    let gone = async || client.try_send(crate::client::Request::new("GET", "/healthz")).await.is_none().then_some(());
+    eventually("the server to die", gone).await;
+    assert!(server.died(), "nothing passed `{place}`");
+    std::fs::remove_file(&now).unwrap();
+    let server = ServerProcess::start(&data, url.as_deref(), &[]).await;
+    let client = server.client.clone();
+    let there = async || {
+        let page = client.get("/v1/segments/french/members").await.json();
+        let notes = client.get("/v1/records/customer/customer_no:1").await.json()["notes"].clone();
+        let told = notes == "bonjour 1" || filling;
+        (page["items"].as_array().is_some_and(|items| items.len() == 1) && told).then_some(())
+    };
+    eventually("the customer to be in it", there).await;
+    let entered = client.get("/v1/events?type=segment.entered").await.expect(200).items();
+    assert_eq!(entered.len(), usize::from(!filling), "{entered:?}");
+    assert_eq!(server.stop().await, 0);
 }

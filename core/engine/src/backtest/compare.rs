@@ -143,7 +143,7 @@ impl One<'_> {
     /// Whether an automation created the record in the replay: then every field that it has was null before.
     fn created_in_replay(&self, now: &Record) -> bool {
         let Some(before) = self.before else { return false };
-        let fields = now.object.fields.iter().enumerate();
+        let fields = now.object.fields.iter().enumerate().filter(|(_, field)| field.rollup.is_none());
         let mut filled = fields.filter(|(place, _)| !now.at(*place).is_null()).peekable();
         let some = filled.peek().is_some();
         some && now.version == 1 && filled.all(|(_, field)| before.get(&field.name).is_some_and(Value::is_null))

@@ -124,6 +124,8 @@ pub(crate) fn reach<'a>(
             open.extend(Name::new("template"));
         }
         open.extend(declaration.fields.iter().map(|added| added.object.clone()));
+        open.extend(declaration.formulas.iter().map(|formula| formula.object.clone()));
+        open.extend(declaration.rollups.iter().flat_map(|rollup| [rollup.on.clone(), rollup.object.clone()]));
         open.extend(declaration.schedules.iter().filter_map(|def| Some(def.each.as_ref()?.object.clone())));
         for trigger in &declaration.triggers {
             let starts = |object: &Name| {
@@ -152,6 +154,8 @@ pub(crate) fn closed(mut open: Vec<Name>, schema: &Schema) -> HashSet<Name> {
         let object = schema.object(name.as_str()).filter(|object| files || object.origin != Origin::System);
         let Some(object) = object.filter(|_| !reached.contains(&name)) else { continue };
         open.extend(targets(object).cloned());
+        // What follows from its children is made anew from them.
+        open.extend(object.fields.iter().filter_map(|field| field.rollup.as_ref()).map(|rollup| rollup.object.clone()));
         reached.insert(name);
     }
     reached

@@ -86,6 +86,7 @@ pub(crate) fn begun(
         slice_host.begins_slice(slices);
     }
     let anew = journal.is_empty();
+    let record = record.map(|record| rapport_model::formula::shown(&record, slice_host.time));
     let mut journaled = JournaledHost::new(slice_host, journal, woken, events);
     journaled.woken_index = run.wake_index;
     let first = journaled.first_record(event, record);

@@ -6,8 +6,19 @@
 use rapport_model::Event;
 
 /// What declares, and never writes.
-const DECLARATIONS: [&str; 9] =
-    ["invocable(", "on(", "on_change(", "uses(", "field(", "setting(", "event_type(", "every(", "each("];
+const DECLARATIONS: [&str; 11] = [
+    "invocable(",
+    "on(",
+    "on_change(",
+    "uses(",
+    "field(",
+    "rollup(",
+    "formula(",
+    "setting(",
+    "event_type(",
+    "every(",
+    "each(",
+];
 /// The most lines that are named.
 const LINES_MAX: usize = 8;
 

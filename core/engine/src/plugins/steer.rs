@@ -203,7 +203,9 @@ impl Inner {
         let d = &version.declaration;
         let objects = d.objects.iter().map(|object| object.name.to_string());
         let fields = d.fields.iter().map(|field| format!("{}.{}", field.object, field.field.name));
-        Ok(objects.chain(fields).collect::<Vec<_>>().into())
+        let rollups = d.rollups.iter().map(|rollup| format!("{}.{}", rollup.on, rollup.name));
+        let formulas = d.formulas.iter().map(|formula| format!("{}.{}", formula.object, formula.name));
+        Ok(objects.chain(fields).chain(rollups).chain(formulas).collect::<Vec<_>>().into())
     }
 
     /// The step that holds a run back whose plugin may not run.

@@ -36,7 +36,10 @@ impl Inner {
         let states = self.segment_states();
         let now = self.segments_now(now);
         if !self.is_loading() {
-            self.begin_scheduled(&states, now).await?;
+            // What is to be filled is another state from now on.
+            if self.begin_scheduled(&states, now).await? {
+                return Ok(true);
+            }
         }
         for (place, segment) in set.all().iter().enumerate() {
             let Some(state) = states.get(&segment.def.name) else { continue };
@@ -158,12 +161,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Scheduled segments whose instant has come are to be filled, and who comes and leaves is told.
+    /// Scheduled segments whose instant has come are to be filled, and who comes and leaves is told. Says whether there are any.
     async fn begin_scheduled(
         &self,
         states: &BTreeMap<SegmentName, Arc<State>>,
         now: Timestamp,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
+        let mut begun = false;
         let due =
             |state: &&Arc<State>| state.standing == Standing::Ready && state.next_at.is_some_and(|next| next <= now);
         for state in states.values().filter(due) {
@@ -174,8 +178,8 @@ impl Inner {
                 change("announce", Value::Bool(true)),
                 change("next_at", next.map_or(Value::Null, Value::Time)),
             ];
-            self.note_segment(state, changes).await?;
+            begun |= self.note_segment(state, changes).await?;
         }
-        Ok(())
+        Ok(begun)
     }
 }

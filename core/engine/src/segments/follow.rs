@@ -27,8 +27,9 @@ impl Inner {
         let (head, now) = (self.store.head(), self.clock.now());
         let kept = self.store.segments_followed().await?;
         let mut work = self.segments.turn.lock().await;
+        work.kept = (kept.map_or(0, |kept| kept.position), kept.map(|kept| kept.swept_at));
         let Followed { position, swept_at } = kept.unwrap_or(Followed { position: head, swept_at: now });
-        (work.followed, work.swept_at, work.kept) = (position, Some(swept_at), (position, Some(swept_at)));
+        (work.followed, work.swept_at) = (position, Some(swept_at));
         let mut queue = self.segments.queue();
         queue.noted = head;
         queue.overflowed = (position < head).then_some(position);

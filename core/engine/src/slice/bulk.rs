@@ -101,6 +101,7 @@ impl SliceHost {
         }
         let fields = asked.fields.iter().map(|name| named_field(&object, name)).collect::<Answer<Vec<Name>>>()?;
         let order = read_order(&object, &asked.order).map_err(refusal)?;
+        self.roll_query(&object, reading.rule.as_ref()).await?;
         self.may_read(&reading, fields.iter().chain(order.iter().map(|(name, _)| name)))?;
         let described = [asked.object.as_str(), &asked.filter, &asked.order];
         let after = match asked.cursor.as_str() {
@@ -135,6 +136,7 @@ impl SliceHost {
         }
         let group_by = asked.group_by.iter().map(|name| named_field(&object, name)).collect::<Answer<Vec<Name>>>()?;
         let measures = asked.measures.iter().map(|m| measure_of(&object, m)).collect::<Answer<Vec<Measure>>>()?;
+        self.roll_query(&object, reading.rule.as_ref()).await?;
         self.may_read(&reading, group_by.iter().chain(measures.iter().filter_map(measured)))?;
         let objects = group_by.iter().map(|name| target(&object, name)).chain(measures.iter().map(|_| None)).collect();
         let (rule, params, now) = (reading.rule, reading.params, self.time);

@@ -2,6 +2,7 @@
 
 use rapport_model::automation::Need;
 use rapport_model::event::{NewEvent, Subject};
+use rapport_model::formula;
 use rapport_model::json::fit_value;
 use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
@@ -18,24 +19,27 @@ impl SliceHost {
     pub(super) async fn do_get(&mut self, object: &str, key: &str) -> Answer<Option<RecordData>> {
         self.allow(Need::Read(object))?;
         let object = self.object(object)?;
+        self.roll(&[&object.name]).await?;
         let found = self.locate(&object, key).await?;
         self.count_rows(1)?;
         if let Some(record) = found.as_ref().filter(|r| !self.buffer.is_touched(r.id)) {
             self.buffer.saw(record);
         }
-        Ok(found)
+        Ok(found.map(|record| formula::shown(&record, self.time)))
     }
 
     pub(super) async fn do_find(&mut self, request: FindRequest) -> Answer<Vec<RecordData>> {
         let query = self.query(request)?;
+        self.roll_query(&query.object, query.rule.as_ref()).await?;
         let rows = query::find(&self.store, &self.buffer, &query).await.map_err(refusal)?;
         self.count_rows(rows.len())?;
-        Ok(rows)
+        Ok(rows.iter().map(|record| formula::shown(record, self.time)).collect())
     }
 
     pub(super) async fn do_count(&mut self, object: &str, filter: &str, params: GuestFields) -> Answer<u64> {
         let request = FindRequest { object: object.into(), filter: filter.into(), params, ..FindRequest::default() };
         let query = self.query(request)?;
+        self.roll_query(&query.object, query.rule.as_ref()).await?;
         self.count_rows(1)?;
         query::count(&self.store, &self.buffer, &query).await.map_err(refusal)
     }
@@ -84,6 +88,7 @@ impl SliceHost {
             _ => None,
         });
         let value = value.ok_or_else(|| HostError::permanent("invalid", format!("give a value for `{}`", by.name)))?;
+        self.roll(&[&object.name]).await?;
         match self.locate_by(&object, &by.name, &value).await? {
             None => {
                 self.allow(Need::Create(object.name.as_str()))?;
@@ -94,7 +99,8 @@ impl SliceHost {
                 self.allow_writes(&object, &others)?;
                 self.count_writes()?;
                 self.guard_question(&before, Some(&others)).await?;
-                self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))
+                let after = self.buffer.update(&before, self.time, others).map_err(|e| refusal(e.into()))?;
+                Ok(formula::shown(&after, self.time))
             }
         }
     }

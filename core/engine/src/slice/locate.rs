@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rapport_model::rule::Rule;
 use rapport_model::{Name, ObjectDef, Record, Value};
 use rapport_sandbox::HostError;
 
@@ -9,6 +10,18 @@ use super::{Answer, SliceHost, refusal, store_failure};
 use crate::key::{self, Key};
 
 impl SliceHost {
+    /// Brings the roll-ups of records of `objects` up to what the slice wrote, before they are read.
+    pub(super) async fn roll(&mut self, objects: &[&Name]) -> Answer<()> {
+        self.buffer.roll(&self.store, objects).await.map_err(refusal)
+    }
+
+    /// The same for what a query of `object` reads.
+    pub(super) async fn roll_query(&mut self, object: &ObjectDef, rule: Option<&Rule>) -> Answer<()> {
+        let others = rule.into_iter().flat_map(Rule::references).map(|reference| &reference.object);
+        let objects: Vec<&Name> = std::iter::once(&object.name).chain(others).collect();
+        self.roll(&objects).await
+    }
+
     /// The record that `key` names, as the slice sees it.
     pub(super) async fn locate(&self, object: &ObjectDef, key: &str) -> Answer<Option<Arc<Record>>> {
         self.find_record(object, key::parse(object, key).map_err(refusal)?).await

@@ -165,7 +165,9 @@ impl SliceHost {
         self.allow(Need::Read(object))?;
         let object = self.object(object)?;
         self.count_rows(1)?;
-        self.must_locate(&object, key).await.map(Some)
+        self.roll(&[&object.name]).await?;
+        let record = self.must_locate(&object, key).await?;
+        Ok(Some(rapport_model::formula::shown(&record, self.time)))
     }
 
     /// Fills in the parts of the template that `message` names.
@@ -267,6 +269,8 @@ pub(crate) fn record_variables(record: &Record) -> Json {
         .enumerate()
         .map(|(i, f)| (f.name.to_string(), field_to_json(&f.kind, record.at(i))))
         .collect();
+    let formulas = (record.object.first_formula()..).zip(&record.object.formulas);
+    fields.extend(formulas.map(|(i, formula)| (formula.name.to_string(), to_json(record.at(i)))));
     fields.insert("id".into(), json!(record.id.to_string()));
     Json::Object(fields)
 }

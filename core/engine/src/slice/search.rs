@@ -20,6 +20,7 @@ impl SliceHost {
         for field in rule.iter().flat_map(rapport_model::rule::Rule::fields) {
             self.allow(Need::ReadField(name, field.as_str()))?;
         }
+        self.roll_query(&object, rule.as_ref()).await?;
         let others = rule.iter().flat_map(rapport_model::rule::Rule::references).map(|reference| &reference.object);
         let mut all = std::iter::once(&object.name).chain(others);
         if let Some(name) = all.find(|name| self.buffer.touched_ids(name).next().is_some()) {

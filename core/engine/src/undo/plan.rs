@@ -418,9 +418,10 @@ const fn number(value: &Value) -> &Value {
     if value.is_null() { ZERO } else { value }
 }
 
-/// Whether the record holds what the run left it with. A field declared since holds its default.
+/// Whether the record holds what the run left it with. A field declared since holds its default; what follows from other records does
+/// not count.
 fn is_as_left(record: &Record, values: &Fields) -> bool {
-    record.object.fields.iter().all(|field| {
+    record.object.fields.iter().filter(|field| field.rollup.is_none()).all(|field| {
         let current = record.get(field.name.as_str());
         match values.iter().find(|(name, _)| *name == field.name) {
             Some((_, value)) => value == current,

@@ -90,7 +90,9 @@ impl Known {
 
     fn misses_any(&self, record: &Record) -> bool {
         let fields = record.object.fields.iter().enumerate();
-        fields.into_iter().any(|(place, field)| !record.at(place).is_null() && !self.fields.contains_key(&field.name))
+        // A roll-up follows from others: no event says it.
+        let mut set = fields.filter(|(place, field)| field.rollup.is_none() && !record.at(*place).is_null());
+        set.any(|(_, field)| !self.fields.contains_key(&field.name))
     }
 }
 

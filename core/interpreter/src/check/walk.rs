@@ -109,6 +109,10 @@ fn usage(name: &str) -> &'static str {
         "uses" => "write `uses(\"customer:read\", \"customer.points:write\")`, 16 rights at most in one call",
         "setting" => "write `setting(\"discount\", 10)` at the top level, `setting(\"discount\")` in `run`",
         "field" => "write `field(\"customer\", \"points\", \"integer\", #{ default: 0 })`",
+        "rollup" => {
+            "write `rollup(\"customer\", \"visits\", \"count\", \"interaction\", #{ where: \"channel == 'visit'\" })`"
+        }
+        "formula" => "write `formula(\"customer\", \"per_order\", \"size(name) * order_count\")`",
         "event_type" => "write `event_type(\"tier.changed\", #{ from: \"text\", to: \"text\" })`",
         _ => "write `object(\"voucher\", #{ code: \"text\", amount: \"decimal(2)\" })`",
     }

@@ -11,7 +11,7 @@ use crate::plugin::route::{Method, RouteDef};
 
 /// Everything that an admin says yes to: rights, and what else opens a door. Each item is a text that can stand in a file.
 ///
-/// `customer:read` and the like are rights; `object:voucher` and `field:customer.tier` are what it adds to the data;
+/// `customer:read` and the like are rights; `object:voucher`, `field:customer.tier` and `rollup:customer.visits` are what it adds to the data;
 /// `trigger:order.created` and `schedule:0 10 * * MON Asia/Shanghai` start it; `action:redeem by api,scripts` can be called;
 /// `route:POST /earn public` opens an address; `validate:order closed` may refuse changes; `brings:script:loyalty/earn` is content.
 /// Budgets are no part of it: they only lower the operator's limits.
@@ -26,6 +26,8 @@ impl Asked {
         let mut all: BTreeSet<String> = declaration.uses.iter().map(Capability::to_string).collect();
         all.extend(declaration.objects.iter().map(|object| format!("object:{}", object.name)));
         all.extend(declaration.fields.iter().map(|field| format!("field:{}.{}", field.object, field.field.name)));
+        all.extend(declaration.rollups.iter().map(|rollup| format!("rollup:{}.{}", rollup.on, rollup.name)));
+        all.extend(declaration.formulas.iter().map(|formula| format!("formula:{}.{}", formula.object, formula.name)));
         all.extend(declaration.event_types.iter().map(|kind| format!("event_type:{}", kind.name)));
         all.extend(declaration.triggers.iter().map(|trigger| format!("trigger:{}", trigger.event)));
         all.extend(

@@ -11,7 +11,7 @@ use super::parser::{Ast, AstKind};
 use super::reads::Reads;
 use super::tree::{Comparison, Condition, Datum, List, Term};
 use super::{ParamTypes, Scope};
-use crate::schema::Schema;
+use crate::schema::{FieldKind, Schema};
 use kind::{Kind, Typed};
 
 /// What a rule may ask.
@@ -35,6 +35,25 @@ pub(super) struct Ground<'a> {
 /// Makes `ast` a typed tree.
 pub(super) fn check(ast: &Ast, Ground { scope, schema, params, reach }: Ground<'_>) -> Result<Condition, Fault> {
     Checker { scope, schema, params, reach }.condition(ast)
+}
+
+/// Makes `ast` a typed term, and says what it gives.
+pub(super) fn expression(ast: &Ast, scope: &Scope, schema: &Schema) -> Result<(Term, FieldKind), Fault> {
+    let params = ParamTypes::none();
+    let typed = Checker { scope, schema, params: &params, reach: Reach::Record }.term(ast)?;
+    let kind = match &typed.kind {
+        Kind::Boolean => FieldKind::Boolean,
+        Kind::Number(0) => FieldKind::Integer,
+        Kind::Number(scale) => FieldKind::Decimal { scale: *scale },
+        Kind::Text | Kind::Choice(_) => FieldKind::Text,
+        Kind::Date => FieldKind::Date,
+        Kind::Time => FieldKind::Timestamp,
+        other => {
+            let help = "write an expression that gives a number, a text, true or false, a date or an instant";
+            return Err(Fault::new(ast.at, format!("the expression gives {}", other.name()), help));
+        }
+    };
+    Ok((typed.term, kind))
 }
 
 struct Checker<'a> {

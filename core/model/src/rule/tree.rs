@@ -143,6 +143,137 @@ pub enum Term {
     TagCount(TagsTerm),
 }
 
+impl Term {
+    /// The same expression over the record that `base` means, whose object is `outside` if it is another record.
+    pub(super) fn of(&self, base: &Base, outside: Option<&Name>) -> Self {
+        let inner = |term: &Self| Box::new(term.of(base, outside));
+        match self {
+            Self::Field(field) if field.base == Base::Own => {
+                Self::Field(FieldTerm { base: base.clone(), object: outside.cloned(), ..field.clone() })
+            }
+            Self::TagCount(tags) => Self::TagCount(tags.of(base, outside)),
+            Self::Literal(_) | Self::Field(_) | Self::Param(..) | Self::Now => self.clone(),
+            Self::Condition(condition) => Self::Condition(Box::new(condition.of(base, outside))),
+            Self::Compute(operator, left, right) => Self::Compute(*operator, inner(left), inner(right)),
+            Self::Negate(term) => Self::Negate(inner(term)),
+            Self::Shift(term, micros) => Self::Shift(inner(term), *micros),
+            Self::Lower(term) => Self::Lower(inner(term)),
+            Self::Size(term) => Self::Size(inner(term)),
+            Self::DaysSince(term) => Self::DaysSince(inner(term)),
+        }
+    }
+
+    /// The terms right below this one, and the conditions.
+    fn parts(&self) -> (Vec<&Self>, Option<&Condition>) {
+        match self {
+            Self::Literal(_) | Self::Field(_) | Self::Param(..) | Self::Now | Self::TagCount(_) => (Vec::new(), None),
+            Self::Condition(condition) => (Vec::new(), Some(condition)),
+            Self::Compute(_, left, right) => (vec![left, right], None),
+            Self::Negate(term)
+            | Self::Shift(term, _)
+            | Self::Lower(term)
+            | Self::Size(term)
+            | Self::DaysSince(term) => (vec![term], None),
+        }
+    }
+
+    /// How many parts it has, and how deep they are nested.
+    #[must_use]
+    pub fn extent(&self) -> (usize, usize) {
+        let (terms, condition) = self.parts();
+        let below = terms.into_iter().map(Self::extent).chain(condition.map(Condition::extent));
+        let (nodes, depth) = below.fold((0, 0), |(nodes, depth), (n, d)| (nodes + n, depth.max(d)));
+        (nodes + 1, depth + 1)
+    }
+
+    /// The first field of another record that it reads, as an author writes it.
+    #[must_use]
+    pub fn first_reference(&self) -> Option<String> {
+        if let Self::Field(field) | Self::TagCount(TagsTerm { field, .. }) = self
+            && let Some(reference) = field.reference()
+        {
+            return Some(reference);
+        }
+        let (terms, condition) = self.parts();
+        terms.into_iter().find_map(Self::first_reference).or_else(|| condition?.first_reference())
+    }
+}
+
+impl FieldTerm {
+    /// The field as an author writes it, if it is one of another record.
+    fn reference(&self) -> Option<String> {
+        match &self.base {
+            Base::Through(via) => Some(format!("{via}.{}", self.name)),
+            _ => None,
+        }
+    }
+}
+
+impl TagsTerm {
+    /// The same tags of the record that `base` means.
+    fn of(&self, base: &Base, outside: Option<&Name>) -> Self {
+        if self.field.base != Base::Own {
+            return self.clone();
+        }
+        let field = FieldTerm { base: base.clone(), object: outside.cloned(), ..self.field.clone() };
+        Self { object: self.object.clone(), field }
+    }
+}
+
+impl Condition {
+    fn of(&self, base: &Base, outside: Option<&Name>) -> Self {
+        let all = |parts: &[Self]| parts.iter().map(|part| part.of(base, outside)).collect();
+        let term = |term: &Term| term.of(base, outside);
+        match self {
+            Self::All(parts) => Self::All(all(parts)),
+            Self::Any(parts) => Self::Any(all(parts)),
+            Self::Not(inner) => Self::Not(Box::new(inner.of(base, outside))),
+            Self::Holds(inner) => Self::Holds(term(inner)),
+            Self::Compare(comparison, left, right) => Self::Compare(*comparison, term(left), term(right)),
+            Self::IsNull(inner) => Self::IsNull(term(inner)),
+            Self::In(item, List::Items(items)) => Self::In(term(item), List::Items(items.iter().map(term).collect())),
+            Self::In(item, list) => Self::In(term(item), list.clone()),
+            Self::Text(test, whole, part) => Self::Text(*test, term(whole), term(part)),
+            Self::Tagged(tag, tags) => Self::Tagged(term(tag), tags.of(base, outside)),
+            // Expressions do not reach so far.
+            Self::Did(_) | Self::InSegment(_) => self.clone(),
+        }
+    }
+
+    /// The conditions and the terms right below this one.
+    fn parts(&self) -> (Vec<&Self>, Vec<&Term>) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => (parts.iter().collect(), Vec::new()),
+            Self::Not(inner) => (vec![inner], Vec::new()),
+            Self::Holds(term) | Self::IsNull(term) => (Vec::new(), vec![term]),
+            Self::Compare(_, left, right) | Self::Text(_, left, right) => (Vec::new(), vec![left, right]),
+            Self::In(item, List::Items(items)) => (Vec::new(), std::iter::once(item).chain(items).collect()),
+            Self::In(item, List::Param(..)) | Self::Tagged(item, _) => (Vec::new(), vec![item]),
+            Self::Did(_) | Self::InSegment(_) => (Vec::new(), Vec::new()),
+        }
+    }
+
+    fn extent(&self) -> (usize, usize) {
+        let (conditions, terms) = self.parts();
+        let below = conditions.into_iter().map(Self::extent).chain(terms.into_iter().map(Term::extent));
+        let (nodes, depth) = below.fold((0, 0), |(nodes, depth), (n, d)| (nodes + n, depth.max(d)));
+        (nodes + 1, depth + 1)
+    }
+
+    fn first_reference(&self) -> Option<String> {
+        if let Self::Tagged(_, tags) = self
+            && let Some(reference) = tags.field.reference()
+        {
+            return Some(reference);
+        }
+        let (conditions, terms) = self.parts();
+        conditions
+            .into_iter()
+            .find_map(Self::first_reference)
+            .or_else(|| terms.into_iter().find_map(Term::first_reference))
+    }
+}
+
 /// The right side of `in`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum List {

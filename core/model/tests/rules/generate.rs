@@ -75,7 +75,7 @@ pub(crate) fn name(text: &str) -> Name {
 
 fn object(object: &str, fields: Vec<(&str, FieldKind)>) -> Arc<ObjectDef> {
     let fields = fields.into_iter().map(|(field, kind)| FieldDef::new(name(field), kind)).collect();
-    Arc::new(ObjectDef { name: name(object), origin: Origin::Custom, lane: None, fields })
+    Arc::new(ObjectDef::new(name(object), Origin::Custom, None, fields))
 }
 
 /// The object that rules are about.

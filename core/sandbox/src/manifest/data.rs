@@ -1,6 +1,8 @@
 //! What a plugin adds to the data: `[[objects]]`, `[[fields]]`, `[[event_types]]`.
 
 use rapport_model::automation::FieldDeclaration;
+use rapport_model::formula::FormulaDeclaration;
+use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, Origin};
 use rapport_model::{Declaration, FieldDef, ObjectDef};
 use serde_json::Map;
@@ -11,6 +13,7 @@ use crate::outline::field_def_of;
 
 const FIELD: [&str; 10] =
     ["object", "name", "type", "required", "unique", "indexed", "searchable", "default", "options", "scale"];
+const ROLLUP: [&str; 10] = ["object", "name", "function", "over", "via", "field", "where", "by", "indexed", "scale"];
 /// The most fields of one object or event type.
 const FIELDS_MAX: usize = 200;
 
@@ -47,7 +50,29 @@ pub(super) fn object(table: &Table) -> Result<ObjectDef, String> {
     if let Some(lane) = lane.as_ref().filter(|l| !fields.iter().any(|f| f.name == **l)) {
         return Err(format!("`lane` names the field `{lane}`, which the object does not have"));
     }
-    Ok(ObjectDef { name: name(table, "name")?, origin: Origin::Custom, lane, fields })
+    Ok(ObjectDef::new(name(table, "name")?, Origin::Custom, lane, fields))
+}
+
+/// `object` gets it; `over` are the children.
+pub(super) fn rollup(table: &Table) -> Result<RollupDeclaration, String> {
+    known_keys(table, &ROLLUP, "")?;
+    let mut map = json_map(table)?;
+    for (own, key) in [("object", "on"), ("over", "object")] {
+        required(table, own)?;
+        let value = map.remove(own);
+        map.extend(value.map(|value| (key.to_owned(), value)));
+    }
+    crate::rollup::read(map)
+        .map_err(|(message, help)| if help.is_empty() { message } else { format!("{message}; {help}") })
+}
+
+pub(super) fn formula(table: &Table) -> Result<FormulaDeclaration, String> {
+    known_keys(table, &["object", "name", "expression"], "")?;
+    Ok(FormulaDeclaration {
+        object: name(table, "object")?,
+        name: name(table, "name")?,
+        expression: required(table, "expression")?,
+    })
 }
 
 pub(super) fn event_type(table: &Table) -> Result<EventTypeDef, String> {
@@ -79,6 +104,9 @@ fn fields(table: &Table) -> Result<Vec<FieldDef>, String> {
 pub(super) fn check(declaration: &Declaration) -> Result<(), String> {
     once("object", declaration.objects.iter().map(|object| object.name.as_str()))?;
     once("event type", declaration.event_types.iter().map(|kind| kind.name.as_str()))?;
-    let fields: Vec<String> = declaration.fields.iter().map(|f| format!("{}.{}", f.object, f.field.name)).collect();
+    let own = declaration.fields.iter().map(|f| format!("{}.{}", f.object, f.field.name));
+    let rollups = declaration.rollups.iter().map(|rollup| format!("{}.{}", rollup.on, rollup.name));
+    let formulas = declaration.formulas.iter().map(|formula| format!("{}.{}", formula.object, formula.name));
+    let fields: Vec<String> = own.chain(rollups).chain(formulas).collect();
     once("field", fields.iter().map(String::as_str))
 }

@@ -59,7 +59,8 @@ fn language(table: &Table, declaration: &Declaration) -> Result<Texts, String> {
 fn fields(declaration: &Declaration) -> Vec<String> {
     let added = declaration.fields.iter().map(|f| format!("{}.{}", f.object, f.field.name));
     let of_objects = declaration.objects.iter().flat_map(|o| o.fields.iter().map(|f| format!("{}.{}", o.name, f.name)));
-    added.chain(of_objects).collect()
+    let rollups = declaration.rollups.iter().map(|rollup| format!("{}.{}", rollup.on, rollup.name));
+    added.chain(of_objects).chain(rollups).collect()
 }
 
 /// The texts under `key`, each for one of the `known` names.

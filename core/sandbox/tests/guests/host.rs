@@ -203,7 +203,7 @@ pub(crate) fn object(object: &str) -> Arc<ObjectDef> {
         field("extra", FieldKind::Json),
         field("tier", FieldKind::Text),
     ];
-    Arc::new(ObjectDef { name: name(object), origin: Origin::Standard, lane: None, fields })
+    Arc::new(ObjectDef::new(name(object), Origin::Standard, None, fields))
 }
 
 /// A record of `object` with every field set but `tier`.

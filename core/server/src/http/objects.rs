@@ -4,6 +4,8 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::MethodFilter;
+use rapport_model::formula::FormulaDef;
+use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, ObjectDef, Origin, Schema, SchemaChange};
 use rapport_model::{FieldDef, Name};
 use serde::Deserialize;
@@ -31,6 +33,10 @@ pub(super) fn routes() -> Vec<Route> {
             .about("objects", "Adds a field to an object")
             .takes("application/json", "Field")
             .answers(201, "The object with the field"),
+        Route::new(MethodFilter::POST, "/v1/objects/{object}/formulas", "admin", add_formula)
+            .about("objects", "Adds a formula to an object: an expression that is computed when a record is read")
+            .takes("application/json", "Formula")
+            .answers(201, "The object with the formula"),
         Route::new(MethodFilter::GET, "/v1/event-types", "read", list_event_types)
             .about("objects", "Lists the event types that may come from outside")
             .answers(200, "All event types"),
@@ -84,7 +90,7 @@ async fn add_object(State(api): State<Api>, Auth(caller): Auth, headers: HeaderM
     let new: NewObject = read(json, "")?;
     let fields = fields(&new.fields)?;
     let name = new.name.clone();
-    let def = ObjectDef { name: new.name, origin: Origin::Custom, lane: new.lane, fields };
+    let def = ObjectDef::new(new.name, Origin::Custom, new.lane, fields);
     let schema = api.engine.define(&caller, vec![SchemaChange::AddObject(def)]).await?;
     created_object(&schema, &name)
 }
@@ -99,10 +105,40 @@ async fn add_field(
     let (_, json) = read_json(&api, &headers, body).await?;
     let unknown = || Problem::new("unknown_object", format!("there is no object `{}`", short(&object)));
     let object = Name::new(&object).map_err(|_| unknown())?;
-    let field = field(&json, "")?;
+    let field = match rollup(&object, &json)? {
+        Some(declared) => declared.field(&*api.engine.schema(&caller)?).map_err(|e| Problem::new("invalid", e))?,
+        None => field(&json, "")?,
+    };
     let change = SchemaChange::AddField { object: object.clone(), field };
     let schema = api.engine.define(&caller, vec![change]).await?;
     created_object(&schema, &object)
+}
+
+/// A formula as a caller gives it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFormula {
+    name: Name,
+    expression: String,
+}
+
+async fn add_formula(
+    State(api): State<Api>,
+    Auth(caller): Auth,
+    Path(object): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (_, json) = read_json(&api, &headers, body).await?;
+    let unknown = || Problem::new("unknown_object", format!("there is no object `{}`", short(&object)));
+    let schema = api.engine.schema(&caller)?;
+    let known = schema.object(&object).ok_or_else(unknown)?;
+    let NewFormula { name, expression } = read(json, "")?;
+    let read = FormulaDef::read(&name, &expression, known, &schema);
+    let formula = read.map_err(|e| Problem::new("invalid", e.clone()).with_field("/expression", e))?;
+    let change = SchemaChange::AddFormula { object: known.name.clone(), formula };
+    let schema = api.engine.define(&caller, vec![change]).await?;
+    created_object(&schema, &known.name)
 }
 
 async fn add_event_type(State(api): State<Api>, Auth(caller): Auth, headers: HeaderMap, body: Body) -> Answer {
@@ -123,7 +159,7 @@ fn fields(list: &[Json]) -> Result<Vec<FieldDef>, Problem> {
 /// Reads a field definition. The type's own keys (`scale`, `options`, `object`) stand beside the others, so keys that
 /// mean nothing have to be looked for here.
 fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
-    const COMMON: [&str; 7] = ["name", "type", "required", "unique", "indexed", "searchable", "default"];
+    const COMMON: [&str; 8] = ["name", "type", "required", "unique", "indexed", "searchable", "default", "rollup"];
     if let Json::Object(map) = json {
         let own: &[&str] = match map.get("type").and_then(Json::as_str) {
             Some("decimal") => &["scale"],
@@ -145,6 +181,22 @@ fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
         return Err(Problem::new("invalid", format!("`scale` {detail}")).with_field(format!("{at}/scale"), detail));
     }
     Ok(field)
+}
+
+/// A roll-up of which nobody says what it holds: that follows from its children.
+fn rollup(on: &Name, json: &Json) -> Result<Option<RollupDeclaration>, Problem> {
+    let Json::Object(map) = json else { return Ok(None) };
+    let (Some(Json::Object(rollup)), None) = (map.get("rollup"), map.get("type")) else { return Ok(None) };
+    let mut all = rollup.clone();
+    all.insert("on".into(), on.as_str().into());
+    for (key, value) in map.iter().filter(|(key, _)| *key != "rollup") {
+        if !["name", "indexed", "scale"].contains(&key.as_str()) {
+            let detail = format!("`{}` means nothing for a roll-up", short(key));
+            return Err(Problem::new("invalid", detail.clone()).with_field(format!("/{key}"), detail));
+        }
+        all.insert(key.clone(), value.clone());
+    }
+    read(Json::Object(all), "/rollup").map(Some)
 }
 
 /// The definition without keys that are null, which mean the same as none.

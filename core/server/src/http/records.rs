@@ -168,7 +168,9 @@ async fn get(
     let record = api.engine.get(&caller, &object, &key).await.map_err(Problem::of_query)?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     let versions = known.into_iter().flat_map(|v| v.split(',')).map(|t| t.trim().trim_start_matches("W/"));
-    if versions.into_iter().any(|t| version_in_quotes(t) == Some(record.version)) {
+    // What follows from other records, or from the clock, changes without a new version.
+    let follows = record.object.fields.iter().any(|field| field.rollup.is_some()) || !record.object.formulas.is_empty();
+    if !follows && versions.into_iter().any(|t| version_in_quotes(t) == Some(record.version)) {
         return Ok(with_etag(StatusCode::NOT_MODIFIED.into_response(), record.version));
     }
     Ok(with_etag(json_response(StatusCode::OK, &record_to_json(&record)), record.version))

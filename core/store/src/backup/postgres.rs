@@ -31,9 +31,9 @@ fn table_file(folder: &Path, table: &str) -> PathBuf {
 /// The table of an object and its columns, which may stand in another order elsewhere.
 fn object_table(object: &ObjectDef) -> (String, String) {
     let mut columns = String::from("(\"id\", \"version\", \"created_at\", \"updated_at\"");
-    for field in &object.fields {
+    for column in object.columns() {
         columns.push_str(", \"");
-        columns.push_str(field.name.as_str());
+        columns.push_str(column);
         columns.push('"');
     }
     columns.push(')');

@@ -13,6 +13,7 @@ use crate::config::Durability;
 use crate::db::{Cell, Query, Statement};
 use crate::error::StoreError;
 use crate::record_sql;
+use crate::rollup_sql;
 use crate::rule_sql::Dialect;
 
 /// How long it is known how often a lock was taken.
@@ -36,7 +37,11 @@ impl Committer {
         let schema = self.shared.schema.load_full();
         statements.extend(term_statements(images.iter(), &schema, Dialect::Sqlite));
         statements.extend(tag_statements(images.iter(), Dialect::Sqlite));
-        Ok(self.conn.transact(statements).await?)
+        // What follows from others is made anew from those that are there now.
+        statements.extend(rollup_sql::mend_all(self.rollups(&schema).all(), Dialect::Sqlite)?);
+        self.conn.transact(statements).await?;
+        self.shared.cache.clear();
+        Ok(())
     }
 
     /// Forgets the answers that have expired, the journals of ended runs whose time is up, and how often locks were taken that

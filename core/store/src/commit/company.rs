@@ -102,6 +102,7 @@ fn is_awaited(work: &Work) -> bool {
         | Work::Furnish { .. }
         | Work::Purge { .. }
         | Work::SweepBlobs { .. }
+        | Work::Mend { .. }
         | Work::FillSearch { .. }
         | Work::FillSegment { .. }
         | Work::Index { .. } => true,

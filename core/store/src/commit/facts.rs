@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rapport_model::event::Origin;
 use rapport_model::{Name, Record, RecordId, Schema, Value};
 
+use super::rollups::Answers;
 use crate::db::{Cell, Conn, DbError, Kind, Query, RowStatement, Statement};
 use crate::record_sql;
 use crate::registry;
@@ -72,6 +73,7 @@ pub(crate) struct Facts {
     pub(crate) absent: HashMap<Key, Option<Arc<Record>>>,
     pub(crate) origins: HashMap<Origin, bool>,
     pub(crate) keys: HashMap<(String, String), Option<IdempotencyPut>>,
+    pub(crate) rollups: Answers,
 }
 
 impl Facts {

@@ -6,6 +6,7 @@
 mod check;
 mod event;
 mod proof;
+mod rollup;
 mod run;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,11 +15,13 @@ use std::sync::Arc;
 use rapport_model::event::{NewEvent, Origin};
 use rapport_model::name::RecordEventKind;
 use rapport_model::record::{Change, Put, PutKind};
+use rapport_model::rollup::Rollups;
 use rapport_model::{
     Digest, Event, Name, ObjectDef, Record, RecordId, Run, RunId, Schema, Timestamp, Value, image, json,
 };
 
 use super::facts::{Assumed, Facts, Key, UniqueKey};
+use super::rollups::Asked;
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::hooks::Hooks;
@@ -68,6 +71,7 @@ pub(crate) struct Sealed {
 #[derive(Clone, Copy)]
 pub(crate) struct Ground<'a> {
     pub(crate) schema: &'a Schema,
+    pub(crate) rollups: &'a Arc<Rollups>,
     pub(crate) hooks: &'a dyn Hooks,
     pub(crate) facts: &'a Facts,
     pub(crate) recorded_at: Timestamp,
@@ -108,6 +112,10 @@ pub(crate) struct Group<'a> {
     pub(crate) followed: Option<Followed>,
     origins: HashSet<Origin>,
     pub(crate) assumed: Assumed,
+    /// What must be known of roll-ups before the group can be decided.
+    asked: Asked,
+    /// Records that are not there, and whose children are.
+    orphans: HashSet<Key>,
     /// Records that were not looked for, since a unit creates them.
     pub(crate) unsure: HashSet<Key>,
     /// Those of them for whose absence a unit was refused.
@@ -159,6 +167,8 @@ impl<'a> Group<'a> {
             followed: None,
             origins: HashSet::with_capacity(units),
             assumed: Assumed::default(),
+            asked: Asked::default(),
+            orphans: HashSet::new(),
             unsure: HashSet::new(),
             doubted: HashSet::new(),
             unit_began: 0,
@@ -253,6 +263,8 @@ impl<'a> Group<'a> {
                 let after = Arc::new(image::created(&object, put.id, unit.time, &put.changes)?);
                 let change = image::creation(&after);
                 self.move_to(&key, None, Some(&after), undo)?;
+                self.roll(&key.0, (None, Some(&after)), undo);
+                self.roll_new(&key, undo);
                 self.append_change(unit, RecordEventKind::Created, &after, change)
             }
             PutKind::Update => {
@@ -261,12 +273,14 @@ impl<'a> Group<'a> {
                 let after = Arc::new(after);
                 let change = image::difference(&before, &after, &fitted(&object, &put.changes));
                 self.move_to(&key, Some(&before), Some(&after), undo)?;
+                self.roll(&key.0, (Some(&before), Some(&after)), undo);
                 self.append_change(unit, RecordEventKind::Updated, &after, change)
             }
             PutKind::Delete => {
                 let before = before.or_else(|| self.doubt(&key)).ok_or_else(missing)?;
                 let change = image::deletion(&before);
                 self.move_to(&key, Some(&before), None, undo)?;
+                self.roll(&key.0, (Some(&before), None), undo);
                 self.append_change(unit, RecordEventKind::Deleted, &before, change)
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::json::value_from_json;
-use rapport_model::{Name, RecordId, RunId, RunStatus, Schema};
+use rapport_model::{FieldDef, Name, Record, RecordId, RunId, RunStatus, Schema};
 
 use super::facts::{self, Facts, fetch_records};
 use super::group::{Image, KnownRun};
@@ -29,12 +29,17 @@ impl Loaded {
     pub(super) fn adopt(&mut self, schema: &Schema) {
         for ((name, _), image) in &mut self.images {
             let (Some(now), Some(object)) = (&image.now, schema.object(name.as_str())) else { continue };
-            let mut next = (**now).clone();
-            for field in &object.fields[next.values.len().min(object.fields.len())..] {
-                let default = field.default.as_ref().and_then(|json| value_from_json(&field.kind, json).ok());
-                next.values.push(default.unwrap_or_default());
-            }
-            next.object = object.clone();
+            let known = |column: &str| now.object.columns().position(|known| known == column);
+            let fresh = |field: Option<&FieldDef>| {
+                let field = field?;
+                field.default.as_ref().and_then(|json| value_from_json(&field.kind, json).ok())
+            };
+            let value = |(place, column): (usize, &str)| match known(column) {
+                Some(place) => now.at(place).clone(),
+                None => fresh(object.fields.get(place)).unwrap_or_default(),
+            };
+            let values = object.columns().enumerate().map(value).collect();
+            let next = Record { object: object.clone(), values, ..(**now).clone() };
             *image = Image::loaded(Some(Arc::new(next)));
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Extra {
     /// The registry after it.
     pub(super) schema: Arc<Schema>,
     pub(super) statements: Vec<Statement>,
+    /// What comes after everything else: it fills new roll-ups.
+    pub(super) last: Vec<Statement>,
     pub(super) events: Vec<NewEvent>,
 }
 
@@ -45,7 +47,7 @@ pub(super) async fn plan(
     now: Timestamp,
     unit: &UnitOfWork,
 ) -> Result<Extra, StoreError> {
-    let mut extra = Extra { schema: schema.clone(), statements: Vec::new(), events: Vec::new() };
+    let mut extra = Extra { schema: schema.clone(), statements: Vec::new(), last: Vec::new(), events: Vec::new() };
     if !unit.schema.is_empty() {
         plan_schema(conn, &mut extra, unit).await?;
     }
@@ -71,6 +73,7 @@ async fn plan_schema(conn: &mut Conn, extra: &mut Extra, unit: &UnitOfWork) -> R
         extra.push(LOCK_TIMEOUT, Vec::new());
     }
     extra.statements.extend(planned.statements);
+    extra.last.extend(planned.fills);
     for change in &planned.effective {
         extra.events.push(core_event(payload::SCHEMA_CHANGED, vec![core_field("change", describe(change))], unit));
     }

@@ -160,7 +160,7 @@ fn by_object(group: &Group<'_>) -> BTreeMap<Name, ObjectRows> {
 
 fn update(object: &ObjectDef, rows: &ObjectRows, dialect: Dialect) -> Vec<Statement> {
     let differs = |i: &usize| rows.updates.iter().any(|(before, now)| before.at(*i) != now.at(*i));
-    let changed: Vec<usize> = (0..object.fields.len()).filter(differs).collect();
+    let changed: Vec<usize> = (0..object.fields.len() + object.hidden.len()).filter(differs).collect();
     let records: Vec<Arc<Record>> = rows.updates.iter().map(|(_, now)| now.clone()).collect();
     record_sql::update(object, &changed, &records, dialect)
 }

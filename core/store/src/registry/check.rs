@@ -129,7 +129,9 @@ pub(super) fn merged(known: &FieldDef, again: &FieldDef, owner: &impl Display) -
         let grown = options.len() > old.len();
         return Ok(grown.then(|| FieldDef { kind: FieldKind::Choice { options }, ..known.clone() }));
     }
-    let what = if known.kind == again.kind {
+    let what = if known.rollup != again.rollup {
+        "but not as a roll-up that follows from the same".to_owned()
+    } else if known.kind == again.kind {
         format!("as {}, but not required, unique, indexed or defaulted as here", known.kind.as_str())
     } else {
         format!("as {}, not as {}", known.kind.as_str(), again.kind.as_str())

@@ -99,7 +99,6 @@ fn an_event_type_may_gain_fields() {
 #[test]
 fn an_object_may_refer_to_itself_and_to_those_before_it() {
     let parent = FieldDef::new(name("parent"), FieldKind::Reference { object: name("shop") });
-    let shop =
-        ObjectDef { name: name("shop"), origin: Origin::Custom, lane: Some(name("parent")), fields: vec![parent] };
+    let shop = ObjectDef::new(name("shop"), Origin::Custom, Some(name("parent")), vec![parent]);
     assert!(plan(&standard_schema(), &[SchemaChange::AddObject(shop)], Dialect::Postgres).is_ok());
 }

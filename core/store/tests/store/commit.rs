@@ -298,8 +298,7 @@ async fn every_kind_of_value_reads_back_as_it_was_written(world: World) {
     ];
     let fields = cases.iter().map(|(n, kind, _)| FieldDef::new(name(n), kind.clone())).collect();
     let mut declare = unit();
-    declare.schema =
-        vec![SchemaChange::AddObject(ObjectDef { name: name("sample"), origin: Origin::Custom, lane: None, fields })];
+    declare.schema = vec![SchemaChange::AddObject(ObjectDef::new(name("sample"), Origin::Custom, None, fields))];
     store.commit(declare).await.unwrap();
     let mut written = Vec::new();
     for row in 0..3 {

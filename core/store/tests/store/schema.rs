@@ -108,7 +108,7 @@ async fn the_same_declaration_twice_makes_no_event(world: World) {
 }
 
 fn object(text: &str, fields: Vec<FieldDef>) -> SchemaChange {
-    SchemaChange::AddObject(ObjectDef { name: name(text), origin: Origin::Custom, lane: None, fields })
+    SchemaChange::AddObject(ObjectDef::new(name(text), Origin::Custom, None, fields))
 }
 
 fn reference(text: &str, target: &str) -> FieldDef {

@@ -73,7 +73,7 @@ impl<'a> Kind<'a> {
         matches!(self, Self::Text | Self::Choice(_))
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self {
             Self::Boolean => "a boolean".to_owned(),
             Self::Number(_) => "a number".to_owned(),

@@ -28,6 +28,9 @@ impl<'a> Checker<'a> {
             (Some((term, kind)), None) => Ok(Typed { term: Term::Field(term), kind }),
             (None, Some(kind)) => Ok(param(name, kind.as_ref())),
             (None, None) => {
+                if let Some(typed) = self.own_object().and_then(|object| formula(object, &Base::Own, None, name)) {
+                    return Ok(typed);
+                }
                 let known = self.own_names().chain(self.params.names());
                 Err(Fault::new(at, format!("unknown name `{}`", brief(name)), suggestion(name, known)))
             }
@@ -100,6 +103,13 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn own_object(&self) -> Option<&'a Arc<ObjectDef>> {
+        match self.scope {
+            Scope::Record(object) | Scope::Change(object) => Some(object),
+            Scope::Event { .. } => None,
+        }
+    }
+
     fn own_names(&self) -> impl Iterator<Item = &'a str> + Clone {
         let (fields, system): (&'a [FieldDef], &'static [&'static str]) = match self.scope {
             Scope::Record(object) | Scope::Change(object) => (&object.fields, &SYSTEM_FIELDS),
@@ -125,12 +135,22 @@ fn field_of<'a>(
     name: &str,
     at: usize,
 ) -> Result<Typed<'a>, Fault> {
+    if let Some(typed) = formula(object, &base, outside.as_ref(), name) {
+        return Ok(typed);
+    }
     let (term, kind) = field(object, base, outside, name).ok_or_else(|| {
         let known = object.fields.iter().map(|def| def.name.as_str()).chain(SYSTEM_FIELDS);
         let message = format!("`{}` has no field `{}`", object.name, brief(name));
         Fault::new(at, message, suggestion(name, known))
     })?;
     Ok(Typed { term: Term::Field(term), kind })
+}
+
+/// The expression of a formula in the place of its name, read from the record that `base` means.
+fn formula<'a>(object: &'a ObjectDef, base: &Base, outside: Option<&Name>, name: &str) -> Option<Typed<'a>> {
+    let formula = object.formula(name)?;
+    let term = formula.term.as_ref()?;
+    Some(Typed { term: term.of(base, outside), kind: Kind::of(&formula.kind) })
 }
 
 fn declared<'a>(fields: &'a [FieldDef], base: Base, object: Option<Name>, name: &str) -> Option<(FieldTerm, Kind<'a>)> {
