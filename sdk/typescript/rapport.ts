@@ -30,6 +30,13 @@ export const timestamp = (val: bigint): Value => ({ tag: 'timestamp', val });
 /** Any JSON. */
 export const json = (of: unknown): Value => ({ tag: 'json', val: JSON.stringify(of) });
 
+/** In place of a list of tags: adds these, whatever others do to the tags meanwhile: `fields({ tags: tag('vip') })`. */
+export const tag = (...tags: string[]): Value => json({ add: tags });
+/** In place of a list of tags: takes these away. */
+export const untag = (...tags: string[]): Value => json({ remove: tags });
+/** The tags of a record: `tagsOf(event.record?.fields)`. */
+export const tagsOf = (from: Field[] | undefined): string[] => JSON.parse(String(read(from, 'tags') ?? '[]'));
+
 /** What can be written as a field's value. A number must be whole: fractions are exact decimals, so write `decimal('1.5')`. */
 export type Plain = null | undefined | boolean | bigint | number | string | Date | Value;
 

@@ -11,7 +11,7 @@ use rapport_model::nearest::nearest;
 use rapport_model::rule::tree::{Base, Comparison, Condition, Datum, Term};
 use rapport_model::rule::{ParamTypes, Rule, RuleError, Scope};
 use rapport_model::schema::{EventTypeDef, FieldDef};
-use rapport_model::{Declaration, EventType, ObjectDef, Schema};
+use rapport_model::{Declaration, EventType, ObjectDef, Schema, tags};
 use rapport_sandbox::{Diagnostic, Examined, Literal, Named};
 
 use crate::automations::{check_against, with_declared};
@@ -156,6 +156,7 @@ impl<'a> Checker<'a> {
                 let known = fields.filter(|field| object.field(&field.name).is_some());
                 known.map(|field| Need::Write(name, &field.name)).collect()
             }
+            "tag" | "untag" => vec![Need::Write(name, tags::FIELD)],
             _ => Vec::new(),
         };
         for need in needs {

@@ -4,6 +4,7 @@ use rapport_model::image::Unfit;
 use rapport_model::json::value_from_json;
 use rapport_model::nearest::nearest;
 use rapport_model::record::{Change, SYSTEM_FIELDS};
+use rapport_model::tags::TagEdit;
 use rapport_model::{FieldDef, FieldKind, Name, ObjectDef, Schema, Value};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
@@ -74,6 +75,10 @@ fn read_field(
             nested(schema, target, name, map)?
         }
         (kind, Json::Object(map)) if kind.is_number() => DraftChange::Plain(Change::Increment(increment(field, map)?)),
+        (FieldKind::Tags, Json::Object(map)) => {
+            let wrong = |why| Unfit::Misfit { field: field.name.clone(), why };
+            DraftChange::Plain(Change::Tag(TagEdit::read(map).map_err(wrong)?))
+        }
         (kind, json) => {
             let value = value_from_json(kind, json).map_err(|why| Unfit::Misfit { field: field.name.clone(), why })?;
             DraftChange::Plain(Change::Set(value))

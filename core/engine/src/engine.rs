@@ -40,6 +40,7 @@ use crate::turns::Turns;
 use crate::usage::Usages;
 use crate::waits::Waits;
 use crate::watchdog::Watchdog;
+use crate::whole::Origins;
 use crate::{invoked, undo, undos, watchdog};
 
 /// Runs held in memory at one time; more wait in the database.
@@ -133,6 +134,7 @@ pub(crate) struct Inner {
     pub(crate) undo_asked: Notify,
     pub(crate) undo_targets: undo::Targets,
     pub(crate) watchdog: Watchdog,
+    pub(crate) origins: Origins,
     /// Serialises what operators do to runs.
     pub(crate) steering: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -190,6 +192,7 @@ impl Engine {
             undo_asked: Notify::new(),
             undo_targets: undo::Targets::new(),
             watchdog: Watchdog::default(),
+            origins: Origins::new(),
             steering: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),

@@ -351,6 +351,7 @@ impl From<Unfit> for EngineError {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::UnknownField { object, field } => Self::UnknownField { object, field, nearest: None },
+            Unfit::Relation(fault) => Self::invalid(format!("/{}", fault.field), fault.why),
             Unfit::Required { ref field }
             | Unfit::Rollup { ref field, .. }
             | Unfit::Misfit { ref field, .. }

@@ -260,6 +260,7 @@ fn may_hold(condition: &Condition, fields: &BTreeSet<Name>) -> bool {
         | Condition::IsNull(_)
         | Condition::In(..)
         | Condition::Text(..)
+        | Condition::Tagged(..)
         | Condition::Did(_)
         | Condition::InSegment(_) => true,
     }

@@ -190,7 +190,7 @@ impl Engine {
                     let missing = || EngineError::invalid(format!("/data/{name}"), format!("names no {}", object.name));
                     Value::Ref(found.ok_or_else(missing)?.id)
                 }
-                DraftChange::Plain(Change::Increment(_)) | DraftChange::Upsert(..) => {
+                DraftChange::Plain(Change::Increment(_) | Change::Tag(_)) | DraftChange::Upsert(..) => {
                     return Err(EngineError::invalid(format!("/data/{name}"), "expected a plain value"));
                 }
             };

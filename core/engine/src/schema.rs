@@ -9,7 +9,7 @@ use rapport_model::nearest::nearest;
 use rapport_model::record::SYSTEM_FIELDS;
 use rapport_model::rollup;
 use rapport_model::schema::{EventTypeDef, Origin, SchemaChange};
-use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, file};
+use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, file, tags};
 use rapport_store::UnitOfWork;
 
 use crate::engine::Engine;
@@ -147,6 +147,12 @@ pub(crate) fn with_changes(schema: &Schema, changes: &[SchemaChange]) -> Result<
             SchemaChange::AddEventType(kind) => add_event_type(&mut with, kind)?,
         }
     }
+    for name in tags::missing(&with) {
+        let Some(known) = with.object(name.as_str()) else { continue };
+        let mut tagged = (**known).clone();
+        tagged.fields.push(tags::field());
+        with.objects.insert(name, Arc::new(tagged));
+    }
     check_references(&with)?;
     rollup::settle(&mut with);
     rollup::check_all(&with)?;
@@ -215,6 +221,11 @@ fn add_field(owner: &Name, fields: &mut Vec<FieldDef>, field: &FieldDef) -> Resu
         FieldKind::Choice { options } if options.is_empty() => {
             return Err(format!("`{owner}.{name}`: a choice needs options"));
         }
+        FieldKind::Tags => {
+            if let Some(why) = tags::fault(field) {
+                return Err(format!("`{owner}.{name}`: {why}"));
+            }
+        }
         kind if field.searchable && *kind != FieldKind::Text => {
             return Err(format!("`{owner}.{name}`: only a text can be searchable"));
         }
@@ -258,6 +269,9 @@ fn add_event_type(schema: &mut Schema, kind: &EventTypeDef) -> Result<(), String
         known.map_or_else(|| EventTypeDef { fields: Vec::new(), ..kind.clone() }, |known| (*known).clone());
     let owner = Name::new(kind.name.as_str().split('.').next().unwrap_or_default()).map_err(|e| e.to_string())?;
     for field in &kind.fields {
+        if field.kind == FieldKind::Tags {
+            return Err(format!("`{}.{}`: {}", kind.name, field.name, tags::NOT_IN_EVENTS));
+        }
         add_field(&owner, &mut merged.fields, field)?;
     }
     schema.event_types.insert(kind.name.clone(), Arc::new(merged));

@@ -15,6 +15,7 @@ mod refusal;
 mod script;
 mod search;
 mod shown;
+mod tags;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -148,6 +149,10 @@ impl SliceHost {
             let field = known_field(object, &name).map_err(refusal)?;
             if changes.iter().any(|(known, _)| *known == field.name) {
                 return Err(HostError::permanent("invalid", format!("`{name}` is given twice")));
+            }
+            if let Some(change) = tags::edit(field, &value)? {
+                changes.push((field.name.clone(), change));
+                continue;
             }
             let value = match (&field.kind, value) {
                 (rapport_model::FieldKind::Reference { object: target }, Value::Text(text)) => {

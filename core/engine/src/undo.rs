@@ -18,6 +18,7 @@ mod guard;
 mod net;
 mod plan;
 mod since;
+mod tags;
 mod work;
 
 use std::collections::HashSet;

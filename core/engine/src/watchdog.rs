@@ -10,6 +10,7 @@ mod automations;
 mod checks;
 mod rollups;
 mod runs;
+mod tags;
 mod words;
 
 use std::collections::{BTreeMap, HashSet};

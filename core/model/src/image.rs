@@ -9,8 +9,10 @@ use crate::id::RecordId;
 use crate::json::{Misfit, fit_value, value_from_json};
 use crate::name::Name;
 use crate::record::{Change, Record};
+use crate::relation;
 use crate::rollup::kept::begun;
-use crate::schema::ObjectDef;
+use crate::schema::{FieldDef, FieldKind, ObjectDef};
+use crate::tags::TagEdit;
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -47,6 +49,9 @@ pub enum Unfit {
         /// What would fit.
         why: Misfit,
     },
+    /// A relation would not lead from one record to one other.
+    #[error("`{}`: {}", .0.field, .0.why)]
+    Relation(relation::Fault),
     /// Only integers and decimals can be incremented, by a number, within their range.
     #[error("`{field}` cannot be incremented by {by}: {why}")]
     Increment {
@@ -81,7 +86,7 @@ pub fn created(
     apply(&mut record, changes)?;
     match object.fields.iter().enumerate().find(|(i, f)| f.required && record.at(*i).is_null()) {
         Some((_, field)) => Err(Unfit::Required { field: field.name.clone() }),
-        None => Ok(record),
+        None => whole(record),
     }
 }
 
@@ -98,7 +103,12 @@ pub fn changed(before: &Record, time: Timestamp, changes: &[(Name, Change)]) -> 
     }
     after.version += 1;
     after.updated_at = time;
-    Ok(Some(after))
+    whole(after).map(Some)
+}
+
+/// A record whose fields fit each other, not only their kinds.
+fn whole(record: Record) -> Result<Record, Unfit> {
+    relation::fault(&record).map_or(Ok(record), |fault| Err(Unfit::Relation(fault)))
 }
 
 fn apply(record: &mut Record, changes: &[(Name, Change)]) -> Result<(), Unfit> {
@@ -113,6 +123,7 @@ fn apply(record: &mut Record, changes: &[(Name, Change)]) -> Result<(), Unfit> {
         let value = match change {
             Change::Set(value) => fit_value(&field.kind, value.clone()).map_err(|why| misfit(name, why))?,
             Change::Increment(delta) => incremented(record.at(index), delta, field)?,
+            Change::Tag(edit) => tagged(record.at(index), edit, field)?,
         };
         if field.required && value.is_null() {
             return Err(Unfit::Required { field: name.clone() });
@@ -122,7 +133,7 @@ fn apply(record: &mut Record, changes: &[(Name, Change)]) -> Result<(), Unfit> {
     Ok(())
 }
 
-fn incremented(old: &Value, delta: &Value, field: &crate::schema::FieldDef) -> Result<Value, Unfit> {
+fn incremented(old: &Value, delta: &Value, field: &FieldDef) -> Result<Value, Unfit> {
     let fail = |why| Unfit::Increment { field: field.name.clone(), by: crate::json::to_json(delta).to_string(), why };
     if !field.kind.is_number() {
         return Err(fail("the field holds no number"));
@@ -134,6 +145,13 @@ fn incremented(old: &Value, delta: &Value, field: &crate::schema::FieldDef) -> R
     let old = if old.is_null() { &zero } else { old };
     let sum = old.plus(delta).ok_or_else(|| fail("the sum leaves the range of the field"))?;
     fit_value(&field.kind, sum).map_err(|_| fail("the sum does not fit the field"))
+}
+
+fn tagged(old: &Value, edit: &TagEdit, field: &FieldDef) -> Result<Value, Unfit> {
+    if field.kind != FieldKind::Tags {
+        return Err(misfit(&field.name, Misfit("the field holds no tags".to_owned())));
+    }
+    edit.apply(old).map_err(|why| misfit(&field.name, why))
 }
 
 fn misfit(field: &Name, why: Misfit) -> Unfit {

@@ -15,6 +15,7 @@ use crate::id::RecordId;
 use crate::limits::{JSON_DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::record::Record;
 use crate::schema::{FieldDef, FieldKind};
+use crate::tags;
 use crate::value::{DECIMAL_UNITS_MAX, INTEGER_MAX, Value};
 
 /// A JSON value that does not fit its field: says what would.
@@ -57,6 +58,7 @@ pub fn value_from_json(kind: &FieldKind, json: &Json) -> Result<Value, Misfit> {
         }
         FieldKind::Json if depth(json) > JSON_DEPTH_MAX => Err(Misfit(format!("nested deeper than {JSON_DEPTH_MAX}"))),
         FieldKind::Json => Ok(Value::Json(Arc::new(json.clone()))),
+        FieldKind::Tags => tags::read(json),
     }
 }
 
@@ -190,12 +192,21 @@ pub fn record_to_json(record: &Record) -> Json {
     map.insert("created_at".into(), Json::String(record.created_at.to_string()));
     map.insert("updated_at".into(), Json::String(record.updated_at.to_string()));
     for (i, field) in record.object.fields.iter().enumerate() {
-        map.insert(field.name.to_string(), to_json(record.at(i)));
+        map.insert(field.name.to_string(), field_to_json(&field.kind, record.at(i)));
     }
     for (i, formula) in (record.object.first_formula()..).zip(&record.object.formulas) {
         map.insert(formula.name.to_string(), to_json(record.at(i)));
     }
     Json::Object(map)
+}
+
+/// Writes the value of a field as it is shown: no tags are an empty list.
+#[must_use]
+pub fn field_to_json(kind: &FieldKind, value: &Value) -> Json {
+    match (kind, value) {
+        (FieldKind::Tags, Value::Null) => Json::Array(Vec::new()),
+        _ => to_json(value),
+    }
 }
 
 #[cfg(test)]

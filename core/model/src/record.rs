@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::id::RecordId;
 use crate::name::Name;
 use crate::schema::ObjectDef;
+use crate::tags::TagEdit;
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -79,6 +80,8 @@ pub enum Change {
     Set(Value),
     /// It grows by this number (null counts as 0), whatever others do to it meanwhile.
     Increment(Value),
+    /// Tags come and go, whatever others do to them meanwhile.
+    Tag(TagEdit),
 }
 
 /// What happens to one record.

@@ -313,7 +313,7 @@ fn check_kinds(what: &str, field: &FieldDef, rollup: &Rollup, child: &ObjectDef)
         (Some(_), Function::Count) => true,
         (Some(kind), Function::Sum | Function::Average) => kind.is_number(),
         (Some(kind), Function::Min | Function::Max) => has_order(kind),
-        (Some(kind), _) => !matches!(kind, FieldKind::Json | FieldKind::Reference { .. }),
+        (Some(kind), _) => !matches!(kind, FieldKind::Json | FieldKind::Tags | FieldKind::Reference { .. }),
     };
     if !fits {
         let held = value.as_ref().map_or("nothing", FieldKind::as_str);

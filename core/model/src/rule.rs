@@ -51,6 +51,7 @@
 //! | timestamp | `timestamp("2026-03-01T02:00:00Z")`, `now()` | comparisons, `in`, `days_since`, `+` and `-` a `duration("1d12h")` |
 //! | reference | an id in quotes, or a parameter | comparisons, `in` |
 //! | JSON | | `== null`, `!= null` |
+//! | tags | | `'vip' in tags`, `'vip' in company.tags`, `size(tags)`, `== null` (none), `!= null` |
 //!
 //! Kinds do not mix: `amount > 'a'` is refused when the rule is checked. Integers and decimals are one kind.
 //!
@@ -59,7 +60,7 @@
 //! |---|---|
 //! | `t.contains(p)`, `t.startsWith(p)`, `t.endsWith(p)` | a condition; case counts; false if either is null |
 //! | `t.lower()`, `lower(t)` | the text with A–Z made a–z. Other letters stay as they are: case folding is ours, not the database's |
-//! | `t.size()`, `size(t)` | how many characters (Unicode scalar values) |
+//! | `t.size()`, `size(t)` | how many characters (Unicode scalar values); of tags, how many there are: never null |
 //! | `now()` | the instant at which the rule is evaluated |
 //! | `days_since(x)` | full periods of 24 hours from an instant until now, rounded down, negative for the future; for a date, days (UTC) |
 //! | `date("…")`, `timestamp("…")` | a literal |

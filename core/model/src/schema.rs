@@ -40,6 +40,8 @@ pub enum FieldKind {
     },
     /// Any JSON value.
     Json,
+    /// A set of short texts: see [`crate::tags`].
+    Tags,
 }
 
 impl FieldKind {
@@ -56,6 +58,7 @@ impl FieldKind {
             Self::Choice { .. } => "choice",
             Self::Reference { .. } => "reference",
             Self::Json => "json",
+            Self::Tags => "tags",
         }
     }
 

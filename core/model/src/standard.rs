@@ -5,6 +5,7 @@
 use crate::fan_out;
 use crate::file;
 use crate::name::{EventType, Name};
+use crate::relation;
 use crate::rollup::{Function, Rollup};
 use crate::schedule::{self, Misfire, Overlap};
 use crate::schema::{EventTypeDef, FieldDef, FieldKind, ObjectDef, Origin};
@@ -185,6 +186,7 @@ fn contact_objects() -> Vec<ObjectDef> {
             ],
         ),
         template(),
+        relation(),
         object(
             "task",
             standard,
@@ -201,6 +203,25 @@ fn contact_objects() -> Vec<ObjectDef> {
             ],
         ),
     ]
+}
+
+/// Who has to do with whom: from one customer or company to one.
+fn relation() -> ObjectDef {
+    object(
+        relation::OBJECT,
+        Origin::Standard,
+        None,
+        vec![
+            required(indexed(text("kind"))),
+            reference("from_customer", "customer"),
+            reference("from_company", "company"),
+            reference("to_customer", "customer"),
+            reference("to_company", "company"),
+            field("since", FieldKind::Date),
+            field("until", FieldKind::Date),
+            text("notes"),
+        ],
+    )
 }
 
 /// What messages are made from: Jinja, filled in when a message is sent.

@@ -160,7 +160,7 @@ fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> 
     if call == "http" {
         needs.extend(fields.iter().map(|secret| Need::Secret(secret)));
     }
-    if matches!(call, "update" | "increment" | "upsert") {
+    if matches!(call, "update" | "increment" | "upsert" | "tag" | "untag") {
         needs.extend(fields.iter().map(|f| Need::Write(object, f)));
     }
     needs.retain(|need| !uses.iter().any(|c| c.covers(*need)));
@@ -335,8 +335,8 @@ fn field_def(name_json: &Json, kind_json: &Json, options: Option<&Json>) -> Resu
     })
 }
 
-const KINDS: [&str; 9] =
-    ["text", "integer", "decimal(2)", "boolean", "date", "timestamp", "choice", "reference", "json"];
+const KINDS: [&str; 10] =
+    ["text", "integer", "decimal(2)", "boolean", "date", "timestamp", "choice", "reference", "json", "tags"];
 
 /// The kind that `text` and its options name: `integer`, `decimal(2)`, `choice` with `options`, `reference` with `object`,
 /// or `choice(a|b)` and `reference(customer)` in short.
@@ -353,6 +353,7 @@ pub(crate) fn field_kind(text: &str, options: &Map<String, Json>) -> Result<Fiel
         "date" => Ok(FieldKind::Date),
         "timestamp" => Ok(FieldKind::Timestamp),
         "json" => Ok(FieldKind::Json),
+        "tags" => Ok(FieldKind::Tags),
         "decimal" => match inner.unwrap_or("2").parse() {
             Ok(scale @ 0..=6) => Ok(FieldKind::Decimal { scale }),
             _ => Err((format!("`{text}` has no number of decimals from 0 to 6"), "write `decimal(2)`".into())),

@@ -296,7 +296,12 @@ impl OutField {
             FieldKind::Reference { object } => Some(object.as_str()),
             _ => None,
         };
-        Self { name: def.name.shared(), value: OutValue::new(value, object) }
+        let value = match (&def.kind, value) {
+            // A guest may look into the list at once.
+            (FieldKind::Tags, Value::Null) => OutValue::Json("[]".to_owned()),
+            _ => OutValue::new(value, object),
+        };
+        Self { name: def.name.shared(), value }
     }
 
     fn bytes(&self) -> usize {

@@ -18,6 +18,7 @@ mod backup;
 mod check;
 mod config_command;
 mod cron;
+mod customer;
 mod discover;
 mod doctor;
 mod effect;
@@ -30,6 +31,7 @@ mod import;
 mod key;
 mod plugin;
 mod record;
+mod relation;
 mod replay;
 mod rollup;
 mod run;
@@ -39,6 +41,7 @@ mod search;
 mod secret;
 mod segment;
 mod serve;
+mod tag;
 mod test;
 mod undo;
 mod user;
@@ -97,6 +100,15 @@ enum Command {
     /// Reads and writes records.
     #[command(subcommand)]
     Record(record::RecordCommand),
+    /// Shows a customer whole: fields, tags, relations, consent, timeline.
+    #[command(subcommand)]
+    Customer(customer::CustomerCommand),
+    /// Tells who has to do with whom.
+    #[command(subcommand)]
+    Relation(relation::RelationCommand),
+    /// Adds tags to records, takes them away, and tells which there are.
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
     /// Looks for words in searchable fields of records.
     Search(search::SearchArgs),
     /// Lists roll-up fields, holds them against their children, makes them anew.
@@ -209,6 +221,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&common, &args),
         Command::Import(args) => import::run(&common, &args),
         Command::Record(command) => record::run(&common, command),
+        Command::Customer(command) => customer::run(&common, &command),
+        Command::Relation(command) => relation::run(&common, &command),
+        Command::Tag(command) => tag::run(&common, &command),
         Command::Search(args) => search::run(&common, &args),
         Command::Rollup(command) => rollup::run(&common, &command),
         Command::File(command) => file::run(&common, &command),

@@ -225,7 +225,7 @@ fn segment_schemas() -> Json {
 
 fn field_schema() -> Json {
     let flag = || json!({"type": "boolean"});
-    let kinds = ["text", "integer", "decimal", "boolean", "date", "timestamp", "choice", "reference", "json"];
+    let kinds = ["text", "integer", "decimal", "boolean", "date", "timestamp", "choice", "reference", "json", "tags"];
     closed(
         "A typed field",
         &["name", "type"],

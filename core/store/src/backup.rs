@@ -24,7 +24,7 @@ const MANIFEST: &str = "manifest.json";
 const SQLITE_FILE: &str = "rapport.db";
 /// The tables that every workspace has, each after those it refers to, with the first and the last schema version that has it.
 /// Locks begin anew in a copy.
-const SYSTEM_TABLES: [(&str, i64, i64); 19] = [
+const SYSTEM_TABLES: [(&str, i64, i64); 20] = [
     ("meta", 1, i64::MAX),
     ("log_head", 1, i64::MAX),
     ("object_def", 1, i64::MAX),
@@ -42,8 +42,9 @@ const SYSTEM_TABLES: [(&str, i64, i64); 19] = [
     ("blob", 7, i64::MAX),
     ("search_term", 8, i64::MAX),
     ("search_fill", 8, i64::MAX),
-    ("segment_stay", 10, i64::MAX),
-    ("segment_progress", 10, i64::MAX),
+    ("record_tag", 10, i64::MAX),
+    ("segment_stay", 11, i64::MAX),
+    ("segment_progress", 11, i64::MAX),
 ];
 const SELECT_OBJECT_NAMES: &str = "select name from object_def order by seq";
 const SELECT_VERSION: &str = "select value from meta where key = 'schema_version'";

@@ -6,7 +6,7 @@ use crate::db::{Cell, DbError, Query, Row};
 use crate::error::StoreError;
 use crate::store::Store;
 
-const COLUMNS: &str = "id, run, call, channel, destination, request, status, attempt, next_at, deadline_at, created_at, \
+pub(crate) const COLUMNS: &str = "id, run, call, channel, destination, request, status, attempt, next_at, deadline_at, created_at, \
      finished_at, reply, error";
 /// Served by `effect_due` and `effect_dead`: those that were answered are not looked at.
 const COUNTS: &str = "select (select count(*) from effect where status = 'pending'), \
@@ -176,7 +176,7 @@ fn others(left_alone: &[String], cells: &mut Vec<Cell>) -> String {
     if places.is_empty() { String::new() } else { format!(" and destination not in ({})", places.join(", ")) }
 }
 
-fn read(row: &Row) -> Result<Effect, DbError> {
+pub(crate) fn read(row: &Row) -> Result<Effect, DbError> {
     let damaged = |why: String| DbError::Other(format!("effect: {why}"));
     let json = |text: String| serde_json::from_str(&text).map_err(|e| damaged(e.to_string()));
     let status = row.text(6)?;

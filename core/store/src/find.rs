@@ -161,7 +161,10 @@ impl<'a> Select<'a> {
             "version" => Ok(FieldKind::Integer),
             "created_at" | "updated_at" => Ok(FieldKind::Timestamp),
             other => match self.object.field(other).map(|f| &f.kind) {
-                Some(FieldKind::Json) => Err(StoreError::Invalid(format!("`{name}` is JSON, which has no order"))),
+                Some(kind @ (FieldKind::Json | FieldKind::Tags)) => {
+                    let what = if *kind == FieldKind::Tags { "a set of tags" } else { "JSON" };
+                    Err(StoreError::Invalid(format!("`{name}` is {what}, which has no order")))
+                }
                 Some(kind) => Ok(kind.clone()),
                 None => Err(rapport_model::image::Unfit::UnknownField {
                     object: self.object.name.clone(),

@@ -40,6 +40,8 @@ mod shared;
 mod snapshot;
 mod stats;
 mod store;
+mod tags;
+mod timeline;
 mod unit;
 mod versions;
 mod waiting;
@@ -59,6 +61,7 @@ pub use segments::{FieldMoment, Filled, Filling, Moment, SegmentFaults, StayOf};
 pub use snapshot::Snapshot;
 pub use stats::StoreStats;
 pub use store::Store;
+pub use tags::TagCount;
 pub use unit::{
     Activation, Artifact, ArtifactKind, AutomationChange, AutomationRow, Blob, Committed, Duplicate, EffectMove,
     EffectStep, Followed, IdempotencyPut, JournalStep, ReadVersion, RunUpdate, Stamp, Stay, StayStep, Triggers,

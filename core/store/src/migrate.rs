@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -61,14 +61,19 @@ const MIGRATIONS: [Migration; 10] = [
         postgres: include_str!("../migrations/postgres/0009_tapes.sql"),
     },
     Migration {
-        name: "0010_segments",
-        sqlite: include_str!("../migrations/sqlite/0010_segments.sql"),
-        postgres: include_str!("../migrations/postgres/0010_segments.sql"),
+        name: "0010_tags",
+        sqlite: include_str!("../migrations/sqlite/0010_tags.sql"),
+        postgres: include_str!("../migrations/postgres/0010_tags.sql"),
+    },
+    Migration {
+        name: "0011_segments",
+        sqlite: include_str!("../migrations/sqlite/0011_segments.sql"),
+        postgres: include_str!("../migrations/postgres/0011_segments.sql"),
     },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 10;
+pub(crate) const VERSION: i64 = 11;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

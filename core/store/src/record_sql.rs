@@ -37,7 +37,7 @@ fn type_name(kind: &FieldKind, dialect: Dialect) -> String {
         FieldKind::Date => both("text", "date"),
         FieldKind::Timestamp => both("integer", "timestamptz"),
         FieldKind::Reference { .. } => both("blob", "uuid"),
-        FieldKind::Json => both("text", "json"),
+        FieldKind::Json | FieldKind::Tags => both("text", "json"),
     }
 }
 

@@ -5,13 +5,13 @@
 
 mod check;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::formula::FormulaDef;
 use rapport_model::rollup::{self, Kept, Rollups};
 use rapport_model::schema::{EventTypeDef, FieldDef, HiddenDef, ObjectDef, SchemaChange};
-use rapport_model::{FieldKind, Name, Schema};
+use rapport_model::{FieldKind, Name, Schema, tags};
 
 use crate::db::{Cell, Conn, DbError, Query, Statement};
 use crate::error::StoreError;
@@ -92,12 +92,16 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
         },
         rollups: Vec::new(),
         formulas: Vec::new(),
+        own_tags: own_tags(changes),
     };
     for change in changes {
         planner.change(change).map_err(StoreError::Schema)?;
     }
     planner.add_rollups()?;
     planner.add_formulas().map_err(StoreError::Schema)?;
+    for object in tags::missing(&planner.plan.schema) {
+        planner.add_field(&object, &tags::field()).map_err(StoreError::Schema)?;
+    }
     if !planner.plan.effective.is_empty() {
         let epoch = planner.plan.schema.epoch.to_string();
         planner.plan.statements.push(migrate::put_meta(EPOCH, &epoch).into());
@@ -112,6 +116,20 @@ struct Planner {
     rollups: Vec<(Name, FieldDef)>,
     /// So do formulas.
     formulas: Vec<(Name, FormulaDef)>,
+    /// The objects that get a field of their own called `tags` after they are added.
+    own_tags: HashSet<Name>,
+}
+
+/// The objects of which `changes` declare the field `tags` themselves.
+fn own_tags(changes: &[SchemaChange]) -> HashSet<Name> {
+    let own = changes.iter().filter_map(|change| match change {
+        SchemaChange::AddField { object, field } if field.name.as_str() == tags::FIELD => Some(object.clone()),
+        SchemaChange::AddFormula { object, formula } if formula.name.as_str() == tags::FIELD => Some(object.clone()),
+        // A roll-up is added after its object, so it has to be known before.
+        SchemaChange::AddObject(def) if def.field(tags::FIELD).is_some() => Some(def.name.clone()),
+        _ => None,
+    });
+    own.collect()
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Cell {
@@ -183,6 +201,7 @@ impl Planner {
         self.rollups.extend(rollups.into_iter().map(|field| (def.name.clone(), field)));
         let def = &ObjectDef { fields, formulas: Vec::new(), hidden: Vec::new(), ..def.clone() };
         check::object(&self.plan.schema, def)?;
+        let def = &self.with_tags(def);
         for statement in record_sql::create_table(def, self.dialect) {
             self.push(&statement, Vec::new());
         }
@@ -195,6 +214,15 @@ impl Planner {
         self.plan.schema.objects.insert(def.name.clone(), Arc::new(def.clone()));
         self.note(SchemaChange::AddObject(def.clone()));
         Ok(())
+    }
+
+    /// A new object with tags, unless it brings a field of that name itself.
+    fn with_tags(&self, def: &ObjectDef) -> ObjectDef {
+        let mut def = def.clone();
+        if tags::lacks(&def) && !self.own_tags.contains(&def.name) {
+            def.fields.push(tags::field());
+        }
+        def
     }
 
     fn put_field(&mut self, object: &Name, field: &FieldDef, place: usize) {

@@ -14,6 +14,7 @@ mod bound;
 mod days;
 mod history;
 mod number;
+mod tags;
 mod text;
 
 use std::collections::BTreeMap;
@@ -236,6 +237,7 @@ impl Compiler<'_> {
             Condition::IsNull(term) => self.null_test(term, is_null),
             Condition::Compare(comparison, left, right) => self.compare(*comparison, left, right),
             Condition::In(item, list) => self.member(item, list),
+            Condition::Tagged(tag, tags) => self.tagged(tag, tags),
             Condition::Text(test, whole, part) => self.text_test(*test, whole, part),
             Condition::Did(did) => self.did(did),
             Condition::InSegment(segment) => Ok(self.in_segment(segment)),

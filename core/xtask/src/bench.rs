@@ -12,6 +12,7 @@ mod figure;
 mod floor;
 mod lab;
 mod loyalty;
+mod page360;
 mod plugins;
 mod postgres;
 mod replay;
@@ -57,6 +58,7 @@ const BENCHES: [Bench; 13] = [
     Bench { name: "plugins", about: "a plugin's test, install and start", run: plugins::run },
     Bench { name: "rollups", about: "an import with five roll-ups kept, against one without", run: rollups::run },
     Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
+    Bench { name: "page360", about: "the whole customer with 50,000 events, first page", run: page360::run },
 ];
 
 /// Runs the benches named, or all, and prints their figures as a table. `RAPPORT_BENCH_BINARY` measures another build of the server,

@@ -70,6 +70,16 @@ impl Record {
     pub fn text(&self, field: &str) -> Result<Option<String>, Error> {
         self.read(field)
     }
+
+    /// The tags of the record.
+    ///
+    /// # Errors
+    /// Code `no_field` if its object has none, `wrong_kind` if its field `tags` holds something else.
+    pub fn tags(&self) -> Result<Vec<String>, Error> {
+        let json: Option<serde_json::Value> = self.read("tags")?;
+        let wrong = |e: serde_json::Error| Error::new("wrong_kind", format!("`{}.tags`: {e}", self.object));
+        json.map_or(Ok(Vec::new()), |json| serde_json::from_value(json).map_err(wrong))
+    }
 }
 
 fn read<T: TryFrom<Value, Error = crate::WrongKind>>(value: &Value, of: &str, field: &str) -> Result<Option<T>, Error> {

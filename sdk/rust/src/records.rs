@@ -118,6 +118,27 @@ pub fn increment(record: &Reference, field: &str, by: impl Into<Value>) -> Resul
     Ok(door::increment(&record.object, &record.id, field, &(&by.into()).into())?)
 }
 
+/// Adds tags to a record, whatever others do to its tags meanwhile.
+///
+/// # Errors
+/// The host's, for example `invalid` if a text is no tag.
+pub fn tag<S: AsRef<str>>(record: &Reference, tags: impl IntoIterator<Item = S>) -> Result<(), Error> {
+    retag(record, "add", tags)
+}
+
+/// Takes tags away from a record, whatever others do to its tags meanwhile.
+///
+/// # Errors
+/// As [`tag`].
+pub fn untag<S: AsRef<str>>(record: &Reference, tags: impl IntoIterator<Item = S>) -> Result<(), Error> {
+    retag(record, "remove", tags)
+}
+
+fn retag<S: AsRef<str>>(record: &Reference, side: &str, tags: impl IntoIterator<Item = S>) -> Result<(), Error> {
+    let tags: Vec<String> = tags.into_iter().map(|tag| tag.as_ref().to_owned()).collect();
+    update(record, &Fields::new().with("tags", serde_json::json!({ side: tags })))
+}
+
 /// Updates the record whose unique field `by` has the value given in `fields`, or creates it.
 ///
 /// # Errors

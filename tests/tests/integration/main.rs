@@ -29,6 +29,8 @@ mod crashes;
 #[cfg(test)]
 mod cron;
 #[cfg(test)]
+mod customer360;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod effects;
@@ -83,6 +85,8 @@ mod questions;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod relations;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod resting;
@@ -110,6 +114,8 @@ mod settings;
 mod slow;
 #[cfg(test)]
 mod steering;
+#[cfg(test)]
+mod tags;
 #[cfg(test)]
 mod tapes;
 #[cfg(test)]

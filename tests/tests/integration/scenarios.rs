@@ -146,6 +146,24 @@ fn lists_are_exact_and_in_order() {
 }
 
 #[test]
+fn tags_are_written_and_expected() {
+    let bench = Bench::new();
+    let record = "customer/customer_no:c1";
+    let write = |tags: Value| json!({"write": {"object": "customer", "op": "update", "key": "customer_no:c1", "fields": {"tags": tags}}});
+    let expect = |tags: Value| json!({"expect": {"record": record, "fields": {"tags": tags}}});
+    let (_, report) = bench.play(&paid(&[
+        write(json!({"add": ["vip", "new"]})),
+        expect(json!(["vip", "new"])),
+        write(json!({"remove": ["new"]})),
+        expect(json!(["vip"])),
+        expect(json!(["new"])),
+        json!({"expect": {"count": {"object": "customer", "where": "'vip' in tags", "n": 1}}}),
+    ]));
+    let results: Vec<&Value> = report["steps"].as_array().unwrap().iter().map(|s| &s["result"]).collect();
+    assert_eq!(results, ["pass", "pass", "pass", "pass", "pass", "fail", "pass"], "{report:#}");
+}
+
+#[test]
 fn what_falls_due_on_the_way_happens_at_its_own_instant() {
     let bench = Bench::new();
     bench.write(

@@ -8,13 +8,25 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Request};
+use crate::customer360::{grow, slowest};
 use crate::harness::{Database, copy_loyalty, eventually, on_both, order_paid};
 use crate::process::ServerProcess;
 
 on_both!(
     killed_at_random_under_load_nothing_is_lost_or_doubled,
     killed_at_random_while_points_are_earned_and_spent_the_books_agree,
+    a_customer_with_50_000_events_has_its_first_page_at_once,
 );
+
+/// Once everything is looked up and before; a debug build on a shared machine, so with room.
+async fn a_customer_with_50_000_events_has_its_first_page_at_once(database: Database) {
+    let app = crate::harness::TestApp::start(database).await;
+    app.customer("a").await;
+    grow(&app, 50_000).await;
+    let (first, worst) = (slowest(&app, 1).await, slowest(&app, 80).await);
+    eprintln!("the first page of a customer with 50,000 events: {first} ms at first, then {worst} ms at worst");
+    assert!(first < 2_000 && worst < 1_000, "{first} ms, {worst} ms");
+}
 
 pub(crate) const CUSTOMERS: u64 = 20;
 const POSTERS: usize = 8;

@@ -14,6 +14,7 @@ use rapport_model::event::{Body, NewEvent};
 use rapport_model::fan_out::EACH;
 use rapport_model::record::{Change, Put, PutKind};
 use rapport_model::schedule::DUE;
+use rapport_model::tags::{self, TagEdit};
 use rapport_model::time::SetClock;
 use rapport_model::{AutomationId, Clock as _, Digest, Event, Name, RecordId, RunId, Schema};
 use rapport_store::{Stamp, UnitOfWork};
@@ -231,8 +232,9 @@ impl<'a> Player<'a> {
     /// Commits what is given.
     pub(super) async fn feed(&mut self, given: Vec<Arc<Event>>) -> Result<(), EngineError> {
         let mut units = Vec::with_capacity(given.len());
+        let schema = self.parts.scratch.inner.store.schema();
         for event in &given {
-            match unit_of(event) {
+            match unit_of(event, &schema) {
                 Some(unit) => units.push(unit),
                 None => self.played.left_out += 1,
             }
@@ -331,7 +333,7 @@ pub(super) async fn work(inner: &Arc<Inner>, item: Item) {
 }
 
 /// The unit that appends `event` again; nothing if its content was erased.
-fn unit_of(event: &Event) -> Option<UnitOfWork> {
+fn unit_of(event: &Event, schema: &Schema) -> Option<UnitOfWork> {
     let mut unit = UnitOfWork::new(event.time, event.actor.clone());
     unit.depth = event.depth;
     unit.replayed = Some(vec![Stamp { position: event.position, recorded_at: event.recorded_at }]);
@@ -349,8 +351,17 @@ fn unit_of(event: &Event) -> Option<UnitOfWork> {
     let subject = event.subject.as_ref()?;
     let (kind, change) = change_of(event)?;
     let delta = |name: &Name| change.delta.iter().find(|(known, _)| known == name).map(|(_, by)| by.clone());
+    // Of tags what came and went, as of a number by how much it grew: the candidate may have tagged the record otherwise.
+    let place =
+        schema.object(subject.object.as_str()).and_then(|object| Some(&object.fields[tags::place(object)?].name));
+    let before = |name: &Name| change.before.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+    let tags_before = |name: &Name| before(name).filter(|_| place == Some(name));
     let changes = change.after.iter().map(|(name, value)| {
-        let change = delta(name).map_or_else(|| Change::Set(value.clone()), Change::Increment);
+        let change = match (delta(name), tags_before(name)) {
+            (Some(delta), _) => Change::Increment(delta),
+            (None, Some(before)) => Change::Tag(TagEdit::between(before, value)),
+            (None, None) => Change::Set(value.clone()),
+        };
         (name.clone(), change)
     });
     let (kind, changes) = match kind {

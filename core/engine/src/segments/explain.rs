@@ -1,9 +1,9 @@
 //! Why a record is in a segment, or why not: each part of the rule with its answer and the values that it looked at.
 
-use rapport_model::json::to_json;
+use rapport_model::json::field_to_json;
 use rapport_model::rule::history::HistoryLookup;
 use rapport_model::rule::outline::Shown;
-use rapport_model::rule::tree::{Base, Condition, FieldTerm, List, Term};
+use rapport_model::rule::tree::{Base, Condition, FieldTerm, List, TagsTerm, Term};
 use rapport_model::rule::{Lookup as _, Rule};
 use rapport_model::{RecordId, Timestamp};
 use serde::Serialize;
@@ -116,6 +116,10 @@ fn of_condition(condition: &Condition, judgeable: &Judgeable, values: &mut Map<S
         Condition::Not(inner) => of_condition(inner, judgeable, values),
         Condition::Holds(term) | Condition::IsNull(term) => terms.push(term),
         Condition::Compare(_, left, right) | Condition::Text(_, left, right) => terms.extend([left, right]),
+        Condition::Tagged(tag, tags) => {
+            of_field(&tags.field, judgeable, values);
+            terms.push(tag);
+        }
         Condition::In(item, list) => {
             terms.push(item);
             if let List::Items(items) = list {
@@ -138,7 +142,7 @@ fn of_condition(condition: &Condition, judgeable: &Judgeable, values: &mut Map<S
 
 fn of_term(term: &Term, judgeable: &Judgeable, values: &mut Map<String, Json>) {
     match term {
-        Term::Field(field) => of_field(field, judgeable, values),
+        Term::Field(field) | Term::TagCount(TagsTerm { field, .. }) => of_field(field, judgeable, values),
         Term::Literal(_) | Term::Param(..) | Term::Now => {}
         Term::Condition(condition) => of_condition(condition, judgeable, values),
         Term::Compute(_, left, right) => {
@@ -163,5 +167,5 @@ fn of_field(field: &FieldTerm, judgeable: &Judgeable, values: &mut Map<String, J
         Base::Through(via) => (format!("{via}.{}", field.name), lookup.other(&field.base, &field.name)),
         _ => return,
     };
-    values.insert(name, to_json(&value));
+    values.insert(name, field_to_json(&field.kind, &value));
 }

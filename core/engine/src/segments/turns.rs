@@ -79,7 +79,7 @@ fn constant(term: &Term) -> Option<(i64, bool)> {
 fn reads_clock(term: &Term) -> bool {
     match term {
         Term::Now | Term::DaysSince(_) => true,
-        Term::Literal(_) | Term::Field(_) | Term::Param(..) => false,
+        Term::Literal(_) | Term::Field(_) | Term::Param(..) | Term::TagCount(_) => false,
         Term::Condition(condition) => condition_reads_clock(condition),
         Term::Compute(_, left, right) => reads_clock(left) || reads_clock(right),
         Term::Negate(inner) | Term::Shift(inner, _) | Term::Lower(inner) | Term::Size(inner) => reads_clock(inner),
@@ -90,7 +90,7 @@ fn condition_reads_clock(condition: &Condition) -> bool {
     match condition {
         Condition::All(parts) | Condition::Any(parts) => parts.iter().any(condition_reads_clock),
         Condition::Not(inner) => condition_reads_clock(inner),
-        Condition::Holds(term) | Condition::IsNull(term) => reads_clock(term),
+        Condition::Holds(term) | Condition::IsNull(term) | Condition::Tagged(term, _) => reads_clock(term),
         Condition::Compare(_, left, right) | Condition::Text(_, left, right) => reads_clock(left) || reads_clock(right),
         Condition::In(item, List::Items(items)) => reads_clock(item) || items.iter().any(reads_clock),
         Condition::In(item, List::Param(..)) => reads_clock(item),

@@ -19,7 +19,7 @@ pub(crate) fn read_order(object: &ObjectDef, text: &str) -> Result<Vec<(Name, Di
         if !system && known.is_none() {
             known_field(object, name)?;
         }
-        if known.is_some_and(|f| matches!(f.kind, rapport_model::FieldKind::Json)) {
+        if known.is_some_and(|f| matches!(f.kind, rapport_model::FieldKind::Json | rapport_model::FieldKind::Tags)) {
             return Err(EngineError::invalid("/order", format!("`{name}` holds JSON, which has no order")));
         }
         order.push((Name::new(name).map_err(|e| EngineError::invalid("/order", e.to_string()))?, direction));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rapport_model::automation::{Need, is_secret_name};
 use rapport_model::effect::{HTTP, effect_call, effect_id};
-use rapport_model::json::to_json;
+use rapport_model::json::{field_to_json, to_json};
 use rapport_model::limits::{EFFECT_BYTES_MAX, EFFECT_DEADLINE_MICROS, HTTP_TIMEOUT_MICROS, HTTP_TIMEOUT_MICROS_MAX};
 use rapport_model::{Effect, EffectId, EffectStatus, Record, RunId, Timestamp, duration};
 use rapport_sandbox::{GuestFailure, HostError, HttpRequest, Outgoing, Sandbox, SandboxError, TemplatePart};
@@ -262,8 +262,13 @@ fn of_template(template: &Record, error: SandboxError) -> HostError {
 
 /// The fields of a record as a template sees them.
 pub(crate) fn record_variables(record: &Record) -> Json {
-    let mut fields: Map<String, Json> =
-        record.object.fields.iter().enumerate().map(|(i, f)| (f.name.to_string(), to_json(record.at(i)))).collect();
+    let mut fields: Map<String, Json> = record
+        .object
+        .fields
+        .iter()
+        .enumerate()
+        .map(|(i, f)| (f.name.to_string(), field_to_json(&f.kind, record.at(i))))
+        .collect();
     let formulas = (record.object.first_formula()..).zip(&record.object.formulas);
     fields.extend(formulas.map(|(i, formula)| (formula.name.to_string(), to_json(record.at(i)))));
     fields.insert("id".into(), json!(record.id.to_string()));

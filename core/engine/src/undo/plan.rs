@@ -23,6 +23,7 @@ use super::compensate::{Beside, Undoing};
 use super::guard;
 use super::net::{self, FieldNet, NetChange, NetKind};
 use super::since::{Later, Since, Targets};
+use super::tags;
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -350,6 +351,13 @@ impl<'a> Planner<'a> {
         let (about, known) = (about(record), report.left.len());
         let mut changes: Vec<(Name, Change)> = Vec::new();
         for (name, net) in fields {
+            if tags::is_tags(record, name) {
+                let back = tags::back(name, net, since);
+                let why = |tag: &str| format!("the tag `{tag}` has been added or taken away since");
+                report.left.extend(back.left.iter().map(|(tag, who)| left(&about, Some(name), why(tag), Some(who))));
+                changes.push((name.clone(), Change::Tag(back.edit)));
+                continue;
+            }
             match inverse(record, name, net, since) {
                 Ok(change) => match image::changed(record, self.now, &[(name.clone(), change.clone())]) {
                     Ok(_) => changes.push((name.clone(), change)),
@@ -367,7 +375,8 @@ impl<'a> Planner<'a> {
             changes.retain(|(name, _)| *name != field);
         }
         let after = self.buffer.update(record, self.now, changes.clone())?;
-        for (name, change) in &changes {
+        let nothing = |change: &Change| matches!(change, Change::Tag(edit) if edit.is_empty());
+        for (name, change) in changes.iter().filter(|(_, change)| !nothing(change)) {
             report.done.push(done(&about, name, change, (record.get(name.as_str()), after.get(name.as_str()))));
         }
         Ok(Outcome::Answered)
@@ -428,7 +437,7 @@ fn about(record: &Record) -> String {
 fn done(about: &str, field: &Name, change: &Change, (from, to): (&Value, &Value)) -> Json {
     let mut json = json!({ "record": about, "field": field, "from": to_json(from), "to": to_json(to) });
     match change {
-        Change::Set(_) => json["did"] = "put back".into(),
+        Change::Set(_) | Change::Tag(_) => json["did"] = "put back".into(),
         Change::Increment(delta) => {
             let less = delta.compare(&Value::Int(0)) == Some(Ordering::Less);
             json["did"] = if less { "subtracted" } else { "added" }.into();

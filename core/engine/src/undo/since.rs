@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use rapport_model::event::Fields;
+use rapport_model::tags::TagEdit;
 use rapport_model::{Actor, Event, Name, RecordId, RunId, Value};
 use rapport_store::{EventQuery, Store};
 
@@ -57,6 +58,8 @@ struct Entry {
     /// The whole record came or went.
     whole: bool,
     set: Vec<Name>,
+    /// What came and went of the lists among the fields that were set.
+    tagged: Vec<(Name, TagEdit)>,
     added: Fields,
     /// The run that this one is to undo.
     undoes: Option<RunId>,
@@ -105,6 +108,13 @@ impl Since {
         self.0.iter().rev().find(|e| e.whole || e.set.contains(field)).map(|e| &e.who)
     }
 
+    /// Who added or took away this tag last.
+    pub(super) fn tagger(&self, field: &Name, tag: &str) -> Option<&Later> {
+        let touches = |edit: &TagEdit| edit.add.iter().chain(&edit.remove).any(|known| **known == *tag);
+        let by = |entry: &&Entry| entry.whole || entry.tagged.iter().any(|(name, edit)| name == field && touches(edit));
+        self.0.iter().rev().find(by).map(|entry| &entry.who)
+    }
+
     /// The sum of the increments of the field, if there were any.
     pub(super) fn added(&self, field: &Name) -> Option<Value> {
         let mut all = self.0.iter().flat_map(|e| &e.added).filter(|(name, _)| name == field).map(|(_, value)| value);
@@ -131,14 +141,17 @@ async fn entry((store, targets): (&Store, &Targets), events: &[Arc<Event>]) -> R
         None => None,
     };
     let who = Later { position: net.last, actor: last.actor.clone(), run: last.run };
-    let mut entry = Entry { who, whole: false, set: Vec::new(), added: Vec::new(), undoes };
+    let mut entry = Entry { who, whole: false, set: Vec::new(), tagged: Vec::new(), added: Vec::new(), undoes };
     match net.kind {
         NetKind::Updated(fields) if fields.is_empty() => return Ok(None),
         NetKind::Updated(fields) => {
             for (name, field) in fields {
                 match field.delta {
                     Some(delta) => entry.added.push((name, delta)),
-                    None => entry.set.push(name),
+                    None => {
+                        entry.tagged.push((name.clone(), TagEdit::between(&field.before, &field.after)));
+                        entry.set.push(name);
+                    }
                 }
             }
         }
@@ -170,7 +183,14 @@ mod tests {
 
     fn entry(position: i64, by: u8, undoes: Option<u8>) -> Entry {
         let who = Later { position, actor: Actor::System, run: Some(run(by)) };
-        Entry { who, whole: false, set: vec![Name::new("a").unwrap()], added: Vec::new(), undoes: undoes.map(run) }
+        Entry {
+            who,
+            whole: false,
+            set: vec![Name::new("a").unwrap()],
+            tagged: Vec::new(),
+            added: Vec::new(),
+            undoes: undoes.map(run),
+        }
     }
 
     fn left(mut entries: Vec<Entry>, gone: &[u8]) -> Vec<i64> {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::placed;
 
 /// The calls that are told.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 14] = [
     "get",
     "refresh",
     "find",
@@ -21,6 +21,8 @@ const CALLS: [&str; 12] = [
     "increment",
     "upsert",
     "delete",
+    "tag",
+    "untag",
     "emit",
     "wait_for",
     "setting",

@@ -10,7 +10,11 @@ use crate::language;
 use crate::nearest::nearest;
 
 /// The host's functions that need a right.
-const HOST_CALLS: [&str; 8] = ["get", "find", "count", "create", "update", "increment", "upsert", "delete"];
+const HOST_CALLS: [&str; 10] =
+    ["get", "find", "count", "create", "update", "increment", "upsert", "delete", "tag", "untag"];
+
+/// The field that `tag` and `untag` write.
+const TAGS: &str = "tags";
 
 /// The host's functions that wait.
 const WAITING_CALLS: [&str; 4] = ["sleep", "wait_for", "ask", "invoke"];
@@ -170,6 +174,7 @@ fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
         ("create", 2) => keys(&call.args[1]),
         ("upsert" | "update", 3) => keys(&call.args[2]),
         ("increment", 4) => text(&call.args[2]).into_iter().collect(),
+        ("tag" | "untag", 3) => vec![TAGS.to_owned()],
         // `update("customer/…", …)` and the like: the object is not a word of its own.
         _ => return None,
     };

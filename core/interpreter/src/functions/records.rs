@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{Target, fields_of, invalid, key_of, kind, value_of};
 use crate::bindings::rapport::plugin::records::{self, Page};
-use crate::bindings::rapport::plugin::types::{RecordData, Value};
+use crate::bindings::rapport::plugin::types::{Field, RecordData, Value};
 use crate::failure::raise;
 use crate::nearest::nearest;
 use crate::values::Reference;
@@ -23,6 +23,7 @@ pub(super) fn register(engine: &mut Engine) {
     register_reads(engine);
     register_update(engine);
     register_increment(engine);
+    register_tags(engine);
     engine.register_fn("create", |object: &str, fields: Map| -> Answer<Dynamic> {
         records::create(object, &fields_of(&fields)?).map(view).map_err(raise)
     });
@@ -83,6 +84,37 @@ fn register_increment(engine: &mut Engine) {
     engine.register_fn("increment", |object: &str, key: Dynamic, field: &str, by: Dynamic| -> Answer<()> {
         increment(&Target { object: object.into(), key: key_of(&key)? }, field, &number_of(&by)?)
     });
+}
+
+fn register_tags(engine: &mut Engine) {
+    for (name, side) in [("tag", "add"), ("untag", "remove")] {
+        engine.register_fn(name, move |record: &mut RecordView, tags: Dynamic| -> Answer<()> {
+            retag(&Target::from(&*record), side, &tags)
+        });
+        engine.register_fn(name, move |reference: Reference, tags: Dynamic| -> Answer<()> {
+            retag(&reference.into(), side, &tags)
+        });
+        engine.register_fn(name, move |target: Dynamic, tags: Dynamic| -> Answer<()> {
+            retag(&Target::of(&target)?, side, &tags)
+        });
+        engine.register_fn(name, move |object: &str, key: Dynamic, tags: Dynamic| -> Answer<()> {
+            retag(&Target { object: object.into(), key: key_of(&key)? }, side, &tags)
+        });
+    }
+}
+
+/// Adds tags to a record or takes them away: one as a text, several as an array.
+fn retag(target: &Target, side: &str, tags: &Dynamic) -> Answer<()> {
+    let wrong = || invalid(format!("tags are a text or an array of texts, got a {}", kind(tags)));
+    let items = match tags.read_lock::<Array>() {
+        Some(items) => items.clone(),
+        None => vec![tags.clone()],
+    };
+    let texts: Option<Vec<String>> =
+        items.iter().map(|tag| tag.as_immutable_string_ref().ok().map(|text| text.to_string())).collect();
+    let edit = serde_json::json!({ side: texts.ok_or_else(wrong)? });
+    let field = Field { name: "tags".into(), value: Value::Json(edit.to_string()) };
+    records::update(&target.object, &target.key, &[field]).map_err(raise)
 }
 
 fn get(object: &str, key: &str) -> Answer<Dynamic> {

@@ -138,17 +138,34 @@ impl<'a> Checker<'a> {
         match &list.kind {
             AstKind::List(elements) => self.member_of_list(item, typed, elements),
             AstKind::Name(name) if self.is_param(name) => {
+                if typed.kind == Kind::Tags {
+                    return Err(kind::tags_are_no_value(item));
+                }
                 if matches!(typed.kind, Kind::Unknown | Kind::Json) {
                     let message = format!("nothing says what `{name}` is a list of");
                     return Err(Fault::new(list.at, message, "write a field before `in`"));
                 }
                 Ok(Condition::In(typed.term, List::Param(name.as_str().into(), typed.kind.param())))
             }
-            _ => {
-                let help = "write a list `['a', 'b']` or a parameter that holds one";
-                Err(Fault::new(list.at, "`in` needs a list at its right side", help))
-            }
+            _ => self.tagged(item, typed, list),
         }
+    }
+
+    /// A text among tags.
+    fn tagged(&self, item: &Ast, typed: Typed<'a>, list: &Ast) -> Result<Condition, Fault> {
+        let help = "write a list `['a', 'b']`, a parameter that holds one, or tags";
+        let no_list = || Fault::new(list.at, "`in` needs a list at its right side", help);
+        if !matches!(list.kind, AstKind::Name(_) | AstKind::Member(..)) {
+            return Err(no_list());
+        }
+        let tags = self.term(list)?;
+        let tags = self.tags_of(&tags).ok_or_else(no_list)?;
+        let typed = typed.known(&Kind::Text);
+        if typed.kind.is_text() {
+            return Ok(Condition::Tagged(typed.term, tags));
+        }
+        let message = format!("{} is no text, as tags are", kind::describe(item, &typed.kind));
+        Err(Fault::new(item.at, message, "write `'vip' in tags`"))
     }
 
     fn member_of_list(&self, item: &Ast, mut typed: Typed<'a>, elements: &[Ast]) -> Result<Condition, Fault> {

@@ -14,6 +14,7 @@ use crate::id::RecordId;
 use crate::json::to_json;
 use crate::limits::RULE_LIST_ITEMS_MAX;
 use crate::schema::FieldKind;
+use crate::tags;
 use crate::time::Timestamp;
 use crate::value::{Value, nfc};
 
@@ -70,6 +71,10 @@ pub(super) fn condition(condition: &Condition, env: &Env<'_>) -> Result<bool, Ev
             // The list comes first: a parameter that does not fit is an error, whatever the record holds.
             Ok(contains(list, &item, env)? && item != Datum::Null)
         }
+        Condition::Tagged(tag, tags) => Ok(match term(tag, env)? {
+            Datum::Text(tag) => tags::of(&value_of(&tags.field, env)).any(|known| *known == *tag),
+            _ => false,
+        }),
         Condition::Text(test, whole, part) => Ok(match (term(whole, env)?, term(part, env)?) {
             (Datum::Text(whole), Datum::Text(part)) => passes(*test, &whole, &part),
             _ => false,
@@ -147,6 +152,10 @@ pub(super) fn term(term: &Term, env: &Env<'_>) -> Result<Datum, EvalError> {
             Datum::Text(text) => Datum::Number(Number::whole(i64::try_from(text.chars().count()).unwrap_or(i64::MAX))),
             _ => Datum::Null,
         }),
+        Term::TagCount(tags) => {
+            let count = tags::of(&value_of(&tags.field, env)).count();
+            Ok(Datum::Number(Number::whole(i64::try_from(count).unwrap_or(i64::MAX))))
+        }
         Term::DaysSince(inner) => Ok(match self::term(inner, env)? {
             Datum::Time(time) => Datum::Number(Number::whole((env.now.micros() - time).div_euclid(DAY_MICROS))),
             Datum::Date(date) => Datum::Number(Number::whole(day_of(env.now) - i64::from(day_number(date)))),
@@ -155,11 +164,15 @@ pub(super) fn term(term: &Term, env: &Env<'_>) -> Result<Datum, EvalError> {
     }
 }
 
-fn field(field: &FieldTerm, env: &Env<'_>) -> Result<Datum, EvalError> {
-    let value = match &field.base {
+fn value_of(field: &FieldTerm, env: &Env<'_>) -> Value {
+    match &field.base {
         Base::Own => env.lookup.field(&field.name),
         other => env.lookup.other(other, &field.name),
-    };
+    }
+}
+
+fn field(field: &FieldTerm, env: &Env<'_>) -> Result<Datum, EvalError> {
+    let value = value_of(field, env);
     let datum = match (&field.kind, &value) {
         (_, Value::Null) => Some(Datum::Null),
         (FieldKind::Text | FieldKind::Choice { .. }, Value::Text(text)) => Some(Datum::Text(text.clone())),
@@ -172,7 +185,7 @@ fn field(field: &FieldTerm, env: &Env<'_>) -> Result<Datum, EvalError> {
         (FieldKind::Date, Value::Date(date)) => Some(Datum::Date(*date)),
         (FieldKind::Timestamp, Value::Time(time)) => Some(Datum::Time(time.micros())),
         (FieldKind::Reference { .. }, Value::Ref(id)) => Some(Datum::Reference(*id)),
-        (FieldKind::Json, Value::Json(_)) => Some(Datum::Json),
+        (FieldKind::Json | FieldKind::Tags, Value::Json(_)) => Some(Datum::Json),
         _ => None,
     };
     datum.ok_or_else(|| EvalError::FieldKind {

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `all`, `any` | all or one of its parts |
 //! | `not` | not that |
-//! | `field`, `op`, `value` | `op` is one of `== != < <= > >= in contains startsWith endsWith`; `value` is a number, a text, true, false, null, a list after `in`, `{"date": …}` or `{"timestamp": …}`; `field` may be one step away: `company.country` |
+//! | `field`, `op`, `value` | `op` is one of `== != < <= > >= in has contains startsWith endsWith`, of which `has` asks for a tag; `value` is a number, a text, true, false, null, a list after `in`, `{"date": …}` or `{"timestamp": …}`; `field` may be one step away: `company.country` |
 //! | `days_since`, `op`, `value` | the same of the days since a field |
 //! | `did`, with `within`, `at_least`, `where` | see [`crate::rule::history`] |
 //! | `in_segment` | membership |
@@ -97,6 +97,7 @@ fn plain(condition: &Condition) -> Option<Json> {
             of(item, "in", Json::Array(items?))
         }
         Condition::Text(test, whole, part) => of(whole, test.name(), value(part)?),
+        Condition::Tagged(tag, tags) if of_record(&tags.field) => Some(leaf("field", &tags.field, "has", value(tag)?)),
         _ => None,
     }
 }
@@ -233,10 +234,12 @@ fn write_leaf(out: &mut String, map: &Map<String, Json>, (key, pointer): (&str, 
         let Some(items) = value.as_array() else { return wrong(&inside, "expected a list after `in`") };
         let items: Result<Vec<String>, OutlineError> = items.iter().map(|item| literal(item, &inside)).collect();
         write!(out, "{left} in [{}]", items?.join(", ")).expect("a text takes any text");
+    } else if op == "has" {
+        write!(out, "{} in {left}", literal(value, &inside)?).expect("a text takes any text");
     } else if signs.iter().any(|sign| sign.sign() == op) {
         write!(out, "{left} {op} {}", literal(value, &inside)?).expect("a text takes any text");
     } else {
-        return wrong(&place, "`op` is one of == != < <= > >= in contains startsWith endsWith");
+        return wrong(&place, "`op` is one of == != < <= > >= in has contains startsWith endsWith");
     }
     Ok(())
 }

@@ -53,6 +53,11 @@ pub(super) fn condition(f: &mut Formatter<'_>, condition: &Condition) -> Result 
                 List::Items(items) => self::list(f, items),
             }
         }
+        Condition::Tagged(tag, tags) => {
+            term(f, tag, Binding::Sum)?;
+            f.write_str(" in ")?;
+            field(f, &tags.field)
+        }
         Condition::Text(test, whole, part) => {
             term(f, whole, Binding::Operand)?;
             write!(f, ".{}(", test.name())?;
@@ -181,6 +186,11 @@ fn bare_term(f: &mut Formatter<'_>, term: &Term) -> Result {
         }
         Term::Lower(inner) => called(f, "lower", inner),
         Term::Size(inner) => called(f, "size", inner),
+        Term::TagCount(tags) => {
+            f.write_str("size(")?;
+            self::field(f, &tags.field)?;
+            f.write_str(")")
+        }
         Term::DaysSince(inner) => called(f, "days_since", inner),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::history::Did;
-use super::tree::{Base, Condition, FieldTerm, List, Term};
+use super::tree::{Base, Condition, FieldTerm, List, TagsTerm, Term};
 use crate::name::Name;
 use crate::segment::SegmentName;
 
@@ -84,6 +84,10 @@ impl Collector {
                 self.term(left);
                 self.term(right);
             }
+            Condition::Tagged(term, tags) => {
+                self.term(term);
+                self.field(&tags.field);
+            }
             Condition::Did(did) => {
                 self.clock |= did.within.is_some();
                 if !self.dids.contains(did) {
@@ -104,7 +108,7 @@ impl Collector {
     fn term(&mut self, term: &Term) {
         match term {
             Term::Literal(_) => {}
-            Term::Field(field) => self.field(field),
+            Term::Field(field) | Term::TagCount(TagsTerm { field, .. }) => self.field(field),
             Term::Param(name, _) => _ = self.params.insert(name.clone()),
             Term::Now => self.clock = true,
             Term::Condition(condition) => self.condition(condition),

@@ -33,6 +33,8 @@ pub enum Condition {
     In(Term, List),
     /// A test of a text and a part of it; false if either is null.
     Text(TextTest, Term, Term),
+    /// The text is among the tags; false if it is null.
+    Tagged(Term, TagsTerm),
     /// The record's history holds enough events.
     Did(Arc<Did>),
     /// The record belongs to the segment.
@@ -137,6 +139,8 @@ pub enum Term {
     Size(Box<Term>),
     /// Full periods of 24 hours from an instant, or from the midnight (UTC) that begins a date, until now; rounded down.
     DaysSince(Box<Term>),
+    /// How many tags there are; 0 if there is no record.
+    TagCount(TagsTerm),
 }
 
 impl Term {
@@ -147,6 +151,7 @@ impl Term {
             Self::Field(field) if field.base == Base::Own => {
                 Self::Field(FieldTerm { base: base.clone(), object: outside.cloned(), ..field.clone() })
             }
+            Self::TagCount(tags) => Self::TagCount(tags.of(base, outside)),
             Self::Literal(_) | Self::Field(_) | Self::Param(..) | Self::Now => self.clone(),
             Self::Condition(condition) => Self::Condition(Box::new(condition.of(base, outside))),
             Self::Compute(operator, left, right) => Self::Compute(*operator, inner(left), inner(right)),
@@ -161,7 +166,7 @@ impl Term {
     /// The terms right below this one, and the conditions.
     fn parts(&self) -> (Vec<&Self>, Option<&Condition>) {
         match self {
-            Self::Literal(_) | Self::Field(_) | Self::Param(..) | Self::Now => (Vec::new(), None),
+            Self::Literal(_) | Self::Field(_) | Self::Param(..) | Self::Now | Self::TagCount(_) => (Vec::new(), None),
             Self::Condition(condition) => (Vec::new(), Some(condition)),
             Self::Compute(_, left, right) => (vec![left, right], None),
             Self::Negate(term)
@@ -184,11 +189,34 @@ impl Term {
     /// The first field of another record that it reads, as an author writes it.
     #[must_use]
     pub fn first_reference(&self) -> Option<String> {
-        if let Self::Field(FieldTerm { base: Base::Through(via), name, .. }) = self {
-            return Some(format!("{via}.{name}"));
+        if let Self::Field(field) | Self::TagCount(TagsTerm { field, .. }) = self
+            && let Some(reference) = field.reference()
+        {
+            return Some(reference);
         }
         let (terms, condition) = self.parts();
         terms.into_iter().find_map(Self::first_reference).or_else(|| condition?.first_reference())
+    }
+}
+
+impl FieldTerm {
+    /// The field as an author writes it, if it is one of another record.
+    fn reference(&self) -> Option<String> {
+        match &self.base {
+            Base::Through(via) => Some(format!("{via}.{}", self.name)),
+            _ => None,
+        }
+    }
+}
+
+impl TagsTerm {
+    /// The same tags of the record that `base` means.
+    fn of(&self, base: &Base, outside: Option<&Name>) -> Self {
+        if self.field.base != Base::Own {
+            return self.clone();
+        }
+        let field = FieldTerm { base: base.clone(), object: outside.cloned(), ..self.field.clone() };
+        Self { object: self.object.clone(), field }
     }
 }
 
@@ -206,6 +234,7 @@ impl Condition {
             Self::In(item, List::Items(items)) => Self::In(term(item), List::Items(items.iter().map(term).collect())),
             Self::In(item, list) => Self::In(term(item), list.clone()),
             Self::Text(test, whole, part) => Self::Text(*test, term(whole), term(part)),
+            Self::Tagged(tag, tags) => Self::Tagged(term(tag), tags.of(base, outside)),
             // Expressions do not reach so far.
             Self::Did(_) | Self::InSegment(_) => self.clone(),
         }
@@ -219,7 +248,7 @@ impl Condition {
             Self::Holds(term) | Self::IsNull(term) => (Vec::new(), vec![term]),
             Self::Compare(_, left, right) | Self::Text(_, left, right) => (Vec::new(), vec![left, right]),
             Self::In(item, List::Items(items)) => (Vec::new(), std::iter::once(item).chain(items).collect()),
-            Self::In(item, List::Param(..)) => (Vec::new(), vec![item]),
+            Self::In(item, List::Param(..)) | Self::Tagged(item, _) => (Vec::new(), vec![item]),
             Self::Did(_) | Self::InSegment(_) => (Vec::new(), Vec::new()),
         }
     }
@@ -232,6 +261,11 @@ impl Condition {
     }
 
     fn first_reference(&self) -> Option<String> {
+        if let Self::Tagged(_, tags) = self
+            && let Some(reference) = tags.field.reference()
+        {
+            return Some(reference);
+        }
         let (conditions, terms) = self.parts();
         conditions
             .into_iter()
@@ -260,6 +294,15 @@ pub struct FieldTerm {
     pub name: Name,
     /// What it holds.
     pub kind: FieldKind,
+}
+
+/// The tags of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TagsTerm {
+    /// The object of that record.
+    pub object: Name,
+    /// The field of tags.
+    pub field: FieldTerm,
 }
 
 /// Whose field is read.

@@ -41,6 +41,9 @@ const TEXTS: [&str; 24] = [
     "tab\tand \u{7f}",
     "\u{10ffff}",
 ];
+/// Some of them are among the texts, some among the options.
+const TAGS: [&str; 10] =
+    ["a", "A", "ab", "%", "'", "e\u{301}", "\u{c9}", "a\u{1f600}b", "gold", "'; drop table o_thing; --"];
 const OPTIONS: [&str; 3] = ["gold", "silver", "tin"];
 const DATES: [&str; 9] = [
     "0001-01-01",
@@ -98,6 +101,7 @@ pub(crate) fn thing() -> Arc<ObjectDef> {
             ("rank", choice()),
             ("owner", FieldKind::Reference { object: name("owner") }),
             ("extra", FieldKind::Json),
+            ("tags", FieldKind::Tags),
         ],
     )
 }
@@ -113,6 +117,7 @@ pub(crate) fn owner() -> Arc<ObjectDef> {
             ("ok", FieldKind::Boolean),
             ("at", FieldKind::Timestamp),
             ("day", FieldKind::Date),
+            ("tags", FieldKind::Tags),
         ],
     )
 }
@@ -166,6 +171,11 @@ fn value_of(kind: &FieldKind) -> BoxedStrategy<Value> {
         FieldKind::Choice { .. } => nullable(select(OPTIONS.to_vec()).prop_map(Value::text)),
         // Of the owners 1 to 8 the last is never stored.
         FieldKind::Reference { .. } => nullable((1_u8..=8).prop_map(|number| Value::Ref(id(number)))),
+        FieldKind::Tags => {
+            let tags = prop::collection::btree_set(select(TAGS.to_vec()), 0..4);
+            let json = |tags: std::collections::BTreeSet<&str>| serde_json::json!(tags);
+            tags.prop_map(move |tags| rapport_model::tags::read(&json(tags)).unwrap()).boxed()
+        }
         FieldKind::Json => nullable(Just(Value::Json(Arc::new(serde_json::json!({"a": [1, null]}))))),
     }
 }
@@ -396,6 +406,12 @@ fn simple(depth: u32) -> BoxedStrategy<String> {
         1 => words(&["label in p_list", "lower(nick) in p_list", "amount in p_numbers", "n * 1.5 in p_numbers"]),
         3 => (texts(depth), words(&["contains", "startsWith", "endsWith"]), texts(depth))
             .prop_map(|(l, test, r)| format!("{l}.{test}({r})")),
+        2 => (texts(depth), words(&["tags", "owner.tags"])).prop_map(|(tag, tags)| format!("{tag} in {tags}")),
+        1 => (select(TAGS.to_vec()).prop_map(quoted), words(&["tags", "owner.tags"]))
+            .prop_map(|(tag, tags)| format!("{tag} in {tags}")),
+        1 => words(&["tier in tags", "rank in owner.tags", "p_text in tags", "p_null in owner.tags", "tags == null", "owner.tags != null"]),
+        1 => (words(&["size(tags)", "size(owner.tags)", "tags.size()", "size(tags) * n"]), signs(), words(&["0", "1", "2", "n", "size(owner.tags)"]))
+            .prop_map(|(l, sign, r)| format!("{l} {sign} {r}")),
         1 => boolean.clone(),
         1 => (boolean.clone(), equals, prop_oneof![boolean, words(&["true", "false", "p_flag", "(n > 0)"])])
             .prop_map(|(l, sign, r)| format!("{l} {sign} {r}")),

@@ -88,6 +88,9 @@ pub(super) struct ImportArgs {
     /// Numbers have a comma before the decimals.
     #[arg(long)]
     decimal_comma: bool,
+    /// What stands between the tags in a cell that is mapped onto `tags`.
+    #[arg(long, value_name = "TEXT", default_value = ",")]
+    tag_separator: String,
     /// The character between cells; found out if not given.
     #[arg(long, value_name = "CHAR")]
     delimiter: Option<String>,

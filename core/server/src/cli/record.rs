@@ -140,7 +140,9 @@ fn list(common: &Common, args: &ListArgs) -> Outcome {
 fn columns(page: &Json) -> Vec<String> {
     let items = page.get("items").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     let Some(Json::Object(first)) = items.first() else { return vec!["id".to_owned()] };
-    let filled = |name: &str| items.iter().any(|item| item.get(name).is_some_and(|v| !v.is_null()));
+    let filled = |name: &str| {
+        items.iter().any(|item| item.get(name).is_some_and(|v| !v.is_null() && *v != Json::Array(Vec::new())))
+    };
     let system = |name: &str| matches!(name, "id" | "version" | "created_at" | "updated_at");
     let own = first.keys().filter(|n| !system(n) && filled(n)).cloned();
     std::iter::once("id".to_owned()).filter(|_| first.contains_key("id")).chain(own).collect()

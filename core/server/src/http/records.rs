@@ -64,7 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
             .header("If-Match", matching)
             .answers(201, "The new record"),
         write(Route::new(MethodFilter::PATCH, one, "write", patch))
-            .about("records", "Changes fields of a record; `{\"points\": {\"increment\": 5}}` adds to a number")
+            .about("records", "Changes fields of a record; `{\"points\": {\"increment\": 5}}` adds to a number, `{\"tags\": {\"add\": [\"vip\"], \"remove\": []}}` to the tags")
             .header("If-Match", matching),
         Route::new(MethodFilter::DELETE, one, "write", delete)
             .about("records", "Deletes a record; its last state stays in the log")

@@ -8,7 +8,7 @@ use rapport_model::{Name, Record, Timestamp};
 
 use super::Committer;
 use super::group::Image;
-use super::write::term_statements;
+use super::write::{tag_statements, term_statements};
 use crate::config::Durability;
 use crate::db::{Cell, Query, Statement};
 use crate::error::StoreError;
@@ -36,6 +36,7 @@ impl Committer {
         let mut statements: Vec<Statement> = rows.flatten().collect();
         let schema = self.shared.schema.load_full();
         statements.extend(term_statements(images.iter(), &schema, Dialect::Sqlite));
+        statements.extend(tag_statements(images.iter(), Dialect::Sqlite));
         // What follows from others is made anew from those that are there now.
         statements.extend(rollup_sql::mend_all(self.rollups(&schema).all(), Dialect::Sqlite)?);
         self.conn.transact(statements).await?;

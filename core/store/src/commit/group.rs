@@ -353,7 +353,7 @@ fn fitted(object: &ObjectDef, changes: &[(Name, Change)]) -> Vec<(Name, Change)>
             let fitted = kind.and_then(|kind| json::fit_value(kind, delta.clone()).ok());
             Some((name.clone(), Change::Increment(fitted.unwrap_or_else(|| delta.clone()))))
         }
-        Change::Set(_) => None,
+        Change::Set(_) | Change::Tag(_) => None,
     };
     changes.iter().filter_map(fit).collect()
 }

@@ -9,9 +9,11 @@ mod effects;
 mod journal;
 mod locks;
 mod stays;
+mod tags;
 mod terms;
 
 pub(crate) use self::journal::WAIT_PLACES;
+pub(super) use self::tags::statements as tag_statements;
 pub(super) use self::terms::statements as term_statements;
 
 use std::collections::BTreeMap;
@@ -107,6 +109,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(locks::statements(&group.taken, group.recorded_at(), dialect));
     all.extend(stays::statements(&group.stays, group.followed.as_ref(), dialect));
     all.extend(terms::statements(group.images.values(), schema, dialect));
+    all.extend(tags::statements(group.images.values(), dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {

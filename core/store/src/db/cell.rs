@@ -48,7 +48,7 @@ impl Kind {
             (FieldKind::Date, Dialect::Postgres) => Self::Day,
             (FieldKind::Timestamp, Dialect::Postgres) => Self::Time,
             (FieldKind::Reference { .. }, _) => Self::Id,
-            (FieldKind::Json, _) => Self::Json,
+            (FieldKind::Json | FieldKind::Tags, _) => Self::Json,
         }
     }
 

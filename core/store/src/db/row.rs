@@ -129,7 +129,7 @@ fn sqlite_value(row: &SqliteRow, index: usize, kind: &FieldKind) -> Result<Optio
         FieldKind::Reference { .. } => {
             row.try_get_unchecked::<Option<Uuid>, _>(index)?.map(|id| Value::Ref(RecordId(id)))
         }
-        FieldKind::Json => text()?.map(|t| json(index, t)).transpose()?,
+        FieldKind::Json | FieldKind::Tags => text()?.map(|t| json(index, t)).transpose()?,
     })
 }
 
@@ -157,7 +157,7 @@ fn postgres_value(row: &PgRow, index: usize, kind: &FieldKind) -> Result<Option<
         FieldKind::Reference { .. } => {
             row.try_get_unchecked::<Option<Uuid>, _>(index)?.map(|id| Value::Ref(RecordId(id)))
         }
-        FieldKind::Json => {
+        FieldKind::Json | FieldKind::Tags => {
             let text = row.try_get_unchecked::<Option<PgJson>, _>(index)?;
             text.map(|t| json(index, &t.0)).transpose()?
         }

@@ -8,7 +8,7 @@ use rapport_model::limits::OBJECT_FIELDS_MAX;
 use rapport_model::name::{EventType, RecordEventKind};
 use rapport_model::record::SYSTEM_FIELDS;
 use rapport_model::schema::{EventTypeDef, FieldDef, ObjectDef};
-use rapport_model::{FieldKind, Name, Schema, Value};
+use rapport_model::{FieldKind, Name, Schema, Value, tags};
 
 use crate::payload::CORE_TYPES;
 
@@ -62,6 +62,9 @@ pub(super) fn field(schema: &Schema, object: &Name, def: &FieldDef) -> Result<()
         && schema.object(target.as_str()).is_none()
     {
         return Err(format!("`{object}.{name}` refers to the object `{target}`, which is not there"));
+    }
+    if let Some(why) = tags::fault(def) {
+        return Err(format!("`{object}.{name}`: {why}"));
     }
     if def.unique && matches!(def.kind, FieldKind::Json | FieldKind::Boolean) {
         return Err(format!("`{object}.{name}` cannot be unique: it is a {}", def.kind.as_str()));
@@ -156,6 +159,9 @@ pub(super) fn event_type(schema: &Schema, def: &EventTypeDef) -> Result<(), Stri
             return Err(format!("`{}.{}` is declared twice", def.name, field.name));
         }
         kind(&def.name, field)?;
+        if field.kind == FieldKind::Tags {
+            return Err(format!("`{}.{}`: {}", def.name, field.name, tags::NOT_IN_EVENTS));
+        }
         default(field)?;
     }
     Ok(())

@@ -151,7 +151,7 @@ fn sqlite(part: Option<&str>, FieldTerm { name, kind, .. }: &FieldTerm) -> Strin
             )
         }
         FieldKind::Reference { .. } => format!("unhex(replace({read}, '-', ''))"),
-        FieldKind::Json => format!("json_extract(e.payload, '{path}')"),
+        FieldKind::Json | FieldKind::Tags => format!("json_extract(e.payload, '{path}')"),
     }
 }
 
@@ -166,6 +166,6 @@ fn postgres(part: Option<&str>, FieldTerm { name, kind, .. }: &FieldTerm) -> Str
         FieldKind::Date => format!("{read}::date"),
         FieldKind::Timestamp => format!("{read}::timestamptz"),
         FieldKind::Reference { .. } => format!("{read}::uuid"),
-        FieldKind::Json => read,
+        FieldKind::Json | FieldKind::Tags => read,
     }
 }

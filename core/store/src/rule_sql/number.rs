@@ -37,6 +37,7 @@ impl Class {
             | Term::Compute(..)
             | Term::Negate(_)
             | Term::Size(_)
+            | Term::TagCount(_)
             | Term::DaysSince(_) => Self::Number,
             Term::Literal(Datum::Boolean(_)) | Term::Condition(_) => Self::Boolean,
             Term::Literal(Datum::Time(_)) | Term::Now | Term::Shift(..) => Self::Time,
@@ -115,6 +116,7 @@ impl Compiler<'_> {
                     if self.is_sqlite() { format!("length({text})") } else { format!("char_length({text})::numeric") };
                 Ok(NumberSql { text, scale: 0, bound: SIZE_MAX, nullable, tests: Vec::new() })
             }
+            Term::TagCount(tags) => self.tag_count(tags),
             Term::DaysSince(inner) => self.days_since(inner),
             Term::Field(field) => self.number_column(field),
             other => {

@@ -99,11 +99,30 @@ impl Database {
         let column = |(field, kind): (&str, &FieldKind)| format!("\"{field}\" {}", column_type(kind, dialect));
         let columns: Vec<String> = columns(object).iter().map(|(f, k)| column((f, k))).collect();
         let strict = if dialect == Dialect::Sqlite { " strict" } else { "" };
+        self.fill_tags(object, records).await;
         self.run(format!("drop table if exists \"o_{name}\""), Vec::new()).await;
         self.run(format!("create table \"o_{name}\" ({}){strict}", columns.join(", ")), Vec::new()).await;
         for record in records {
             let (places, binds) = row(record, object, dialect);
             self.run(format!("insert into \"o_{name}\" values ({places})"), binds).await;
+        }
+    }
+
+    /// Turns the tags of records round, as the committer does.
+    async fn fill_tags(&mut self, object: &ObjectDef, records: &[Arc<Record>]) {
+        let (id, text) = match self.dialect() {
+            Dialect::Sqlite => ("blob", "text"),
+            Dialect::Postgres => ("uuid", "text collate \"C\""),
+        };
+        let table = format!("create table if not exists record_tag (object {text}, tag {text}, id {id})");
+        self.run(table, Vec::new()).await;
+        let name = SqlBind::Text(object.name.as_str().into());
+        self.run("delete from record_tag where object = $1".to_owned(), vec![name.clone()]).await;
+        for record in records {
+            for tag in rapport_model::tags::of(record.get("tags")) {
+                let binds = vec![name.clone(), SqlBind::Text(tag.into()), SqlBind::Id(record.id)];
+                self.run("insert into record_tag values ($1, $2, $3)".to_owned(), binds).await;
+            }
         }
     }
 
@@ -142,7 +161,7 @@ fn column_type(kind: &FieldKind, dialect: Dialect) -> String {
         (FieldKind::Timestamp, Dialect::Postgres) => "timestamptz".to_owned(),
         (FieldKind::Reference { .. }, Dialect::Postgres) => "uuid".to_owned(),
         (FieldKind::Reference { .. }, Dialect::Sqlite) => "blob".to_owned(),
-        (FieldKind::Json, _) => if dialect == Dialect::Sqlite { "text" } else { "json" }.to_owned(),
+        (FieldKind::Json | FieldKind::Tags, _) => if dialect == Dialect::Sqlite { "text" } else { "json" }.to_owned(),
         (_, Dialect::Sqlite) => "integer".to_owned(),
     }
 }
@@ -152,7 +171,11 @@ fn row(record: &Record, object: &ObjectDef, dialect: Dialect) -> (String, Vec<Sq
     let mut binds = Vec::new();
     for (field, kind) in columns(object) {
         let value = record.system(&field).unwrap_or_else(|| record.get(&field).clone());
-        let cast = if kind == FieldKind::Json && dialect == Dialect::Postgres { "::json" } else { "" };
+        let cast = if matches!(kind, FieldKind::Json | FieldKind::Tags) && dialect == Dialect::Postgres {
+            "::json"
+        } else {
+            ""
+        };
         match stored(&value, &kind, dialect) {
             None => places.push("null".to_owned()),
             Some(Stored::Truth(value)) => places.push(value.to_owned()),

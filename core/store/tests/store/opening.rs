@@ -1,4 +1,4 @@
-use rapport_model::Value;
+use rapport_model::{Change, Value};
 use rapport_store::{Database, Store, StoreConfig, StoreError};
 
 use crate::world::*;
@@ -12,6 +12,7 @@ on_both!(
     a_closed_store_refuses_and_can_be_opened_again,
     units_handed_over_before_close_are_committed,
     a_damaged_registry_is_named,
+    a_workspace_from_before_there_were_tags_gets_them,
 );
 
 async fn a_new_workspace_has_the_standard_objects(world: World) {
@@ -119,6 +120,33 @@ async fn a_damaged_registry_is_named(world: World) {
     world.tamper("update field_def set definition = '{}' where object = 'customer' and name = 'email'").await;
     let message = world.try_open().await.unwrap_err().to_string();
     assert!(message.starts_with("the registry's fields is damaged"), "{message}");
+}
+
+async fn a_workspace_from_before_there_were_tags_gets_them(world: World) {
+    let store = world.open().await;
+    let ada = customer(&store, "1").await;
+    store.close().await.unwrap();
+    world
+        .tamper(
+            "delete from field_def where name = 'tags' and object in ('customer', 'task'); \
+             alter table o_customer drop column tags; alter table o_task drop column tags; drop table record_tag; \
+             drop table segment_stay; drop table segment_progress; \
+             update meta set value = '9' where key = 'schema_version'",
+        )
+        .await;
+    let store = world.open().await;
+    for object in store.schema().sorted_objects() {
+        let system = object.origin == rapport_model::schema::Origin::System;
+        assert_eq!(rapport_model::tags::place(&object).is_none(), system, "{}", object.name);
+    }
+    let vip = rapport_model::tags::read(&serde_json::json!(["vip"])).unwrap();
+    store.commit(puts(vec![update("customer", ada, vec![(name("tags"), Change::Set(vip.clone()))])])).await.unwrap();
+    let counted = store.tag_counts(&[name("customer")], None, 10).await.unwrap();
+    assert_eq!((counted.len(), counted[0].tag.as_str(), counted[0].records), (1, "vip", 1));
+    store.close().await.unwrap();
+    let store = world.open().await;
+    let record = store.record(&name("customer"), ada).await.unwrap().unwrap();
+    assert_eq!(record.get("tags"), &vip);
 }
 
 /// Only on PostgreSQL: who keeps out of the workspace's lock may still write there. On SQLite the file's lock forbids it.

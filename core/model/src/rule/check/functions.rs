@@ -60,7 +60,8 @@ impl<'a> Checker<'a> {
         if typed.kind.is_text() {
             return Ok(typed.term);
         }
-        Err(Fault::new(ast.at, format!("{} is no text", describe(ast, &typed.kind)), ""))
+        let help = if typed.kind == Kind::Tags { "write `'vip' in tags`" } else { "" };
+        Err(Fault::new(ast.at, format!("{} is no text", describe(ast, &typed.kind)), help))
     }
 
     pub(super) fn call(
@@ -90,6 +91,12 @@ impl<'a> Checker<'a> {
     }
 
     fn text_function(&self, name: &str, text: &Ast) -> Result<Typed<'a>, Fault> {
+        if name == "size"
+            && matches!(text.kind, AstKind::Name(_) | AstKind::Member(..))
+            && let Some(tags) = self.tags_of(&self.term(text)?)
+        {
+            return Ok(Typed { term: Term::TagCount(tags), kind: Kind::Number(0) });
+        }
         let inner = Box::new(self.text(text)?);
         Ok(match name {
             "lower" => Typed { term: Term::Lower(inner), kind: Kind::Text },

@@ -20,6 +20,7 @@ pub(super) enum Kind<'a> {
     Time,
     Reference(Name),
     Json,
+    Tags,
     /// A parameter whose place has not yet said what it is.
     Unknown,
 }
@@ -43,6 +44,7 @@ impl<'a> Kind<'a> {
             FieldKind::Choice { options } => Self::Choice(options),
             FieldKind::Reference { object } => Self::Reference(object.clone()),
             FieldKind::Json => Self::Json,
+            FieldKind::Tags => Self::Tags,
         }
     }
 
@@ -55,7 +57,7 @@ impl<'a> Kind<'a> {
             Self::Date => ParamKind::Date,
             Self::Time => ParamKind::Time,
             Self::Reference(_) => ParamKind::Reference,
-            Self::Json | Self::Unknown => ParamKind::Any,
+            Self::Json | Self::Tags | Self::Unknown => ParamKind::Any,
         }
     }
 
@@ -64,7 +66,7 @@ impl<'a> Kind<'a> {
     }
 
     pub(super) fn has_order(&self) -> bool {
-        !matches!(self, Self::Boolean | Self::Choice(_) | Self::Json)
+        !matches!(self, Self::Boolean | Self::Choice(_) | Self::Json | Self::Tags)
     }
 
     pub(super) fn is_text(&self) -> bool {
@@ -81,6 +83,7 @@ impl<'a> Kind<'a> {
             Self::Time => "an instant".to_owned(),
             Self::Reference(object) => format!("a reference to `{object}`"),
             Self::Json => "JSON".to_owned(),
+            Self::Tags => "tags".to_owned(),
             Self::Unknown => "a parameter of unknown kind".to_owned(),
         }
     }
@@ -133,12 +136,21 @@ pub(super) fn matched<'a>(left: Placed<'_, 'a>, right: Placed<'_, 'a>) -> Result
         let message = format!("{} cannot be compared", describe(ast.0, &ast.1.kind));
         return Err(Fault::new(ast.0.at, message, "JSON can be tested with `== null` and `!= null` alone"));
     }
+    if let Some((ast, _)) = [(left_ast, &left), (right_ast, &right)].into_iter().find(|(_, t)| t.kind == Kind::Tags) {
+        return Err(tags_are_no_value(ast));
+    }
     let same = match (&left.kind, &right.kind) {
         (Kind::Number(_), Kind::Number(_)) => true,
         (l, r) if l.is_text() && r.is_text() => true,
         (l, r) => l == r,
     };
     if same { Ok((left, right)) } else { Err(mismatch((left_ast, &left.kind), (right_ast, &right.kind))) }
+}
+
+/// What is said where tags stand in the place of a value.
+pub(super) fn tags_are_no_value(ast: &Ast) -> Fault {
+    let message = format!("{} cannot be compared", describe(ast, &Kind::Tags));
+    Fault::new(ast.at, message, "write `'vip' in tags`, `size(tags) > 1`, or `tags == null` for none")
 }
 
 /// The kind that a parameter gets from its neighbour: beside a whole number it may still have decimals.

@@ -6,7 +6,7 @@ use super::super::Scope;
 use super::super::lexer::{Fault, brief};
 use super::super::names::suggestion;
 use super::super::parser::{Ast, AstKind};
-use super::super::tree::{Base, FieldTerm, Term};
+use super::super::tree::{Base, FieldTerm, TagsTerm, Term};
 use super::Checker;
 use super::kind::{Kind, Typed};
 use crate::name::Name;
@@ -66,6 +66,16 @@ impl<'a> Checker<'a> {
                 Err(Fault::new(of.at, format!("unknown name `{}`", brief(base)), suggestion(base, known)))
             }
         }
+    }
+
+    /// The tags that a term is, if it is.
+    pub(super) fn tags_of(&self, typed: &Typed<'a>) -> Option<TagsTerm> {
+        let Typed { term: Term::Field(field), kind: Kind::Tags } = typed else { return None };
+        let own = match self.scope {
+            Scope::Record(object) | Scope::Change(object) => Some(&object.name),
+            Scope::Event { .. } => None,
+        };
+        Some(TagsTerm { object: field.object.as_ref().or(own)?.clone(), field: field.clone() })
     }
 
     /// `before`, `after` and `subject`, where the scope has them.

@@ -70,6 +70,7 @@ pub(super) struct Mapping {
     nested: Vec<Nested>,
     times: TimeReader,
     decimal_comma: bool,
+    tag_separator: String,
 }
 
 impl Mapping {
@@ -88,6 +89,7 @@ impl Mapping {
             nested: Vec::new(),
             times,
             decimal_comma: args.decimal_comma,
+            tag_separator: args.tag_separator.clone(),
         };
         for text in &args.maps {
             let (field, column) = split(text, "--map FIELD=COLUMN")?;
@@ -199,7 +201,7 @@ impl Mapping {
             }
         };
         let trimmed = text.trim();
-        if trimmed.is_empty() {
+        if trimmed.is_empty() && target.kind != FieldKind::Tags {
             return Ok(Json::Null);
         }
         let shown = || Json::String(trimmed.to_owned());
@@ -210,8 +212,16 @@ impl Mapping {
             FieldKind::Boolean => boolean(trimmed).map_or_else(shown, Json::Bool),
             FieldKind::Timestamp => self.times.instant(trimmed).map_or_else(shown, |t| Json::String(t.to_string())),
             FieldKind::Json => crate::strict_json::parse(trimmed.as_bytes()).unwrap_or_else(|_| shown()),
+            FieldKind::Tags => self.tags(trimmed),
             FieldKind::Date | FieldKind::Choice { .. } | FieldKind::Reference { .. } => shown(),
         })
+    }
+
+    /// The tags in a cell. They are added to those that the record has.
+    fn tags(&self, text: &str) -> Json {
+        let tags: Vec<&str> =
+            text.split(self.tag_separator.as_str()).map(str::trim).filter(|t| !t.is_empty()).collect();
+        serde_json::json!({ "add": tags })
     }
 
     fn number(&self, text: &str) -> String {

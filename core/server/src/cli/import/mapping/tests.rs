@@ -43,6 +43,20 @@ fn row(flags: &[&str], cells: [&str; 6]) -> Json {
     mapping(&flags).unwrap().row(&ByteRecord::from(cells.to_vec())).unwrap()
 }
 
+#[test]
+fn a_cell_of_tags_is_cut_at_the_separator_and_an_empty_one_adds_none() {
+    let mut objects = standard::objects();
+    objects.iter_mut().find(|o| o.name.as_str() == "order").unwrap().fields.push(rapport_model::tags::field());
+    let line =
+        ["import", "f.csv", "--object", "order", "--key", "order_no", "--map", "order_no=no", "--map", "tags=who"];
+    let args = Line::try_parse_from(line.iter().chain(&["--tag-separator", "|"])).unwrap().args;
+    let times = TimeReader::new(&args.tz, None).unwrap();
+    let mapping = Mapping::new(&args, &json!({ "items": objects }), &["no".into(), "who".into()], times).unwrap();
+    let tags = |cell: &str| mapping.row(&ByteRecord::from(vec!["1", cell])).unwrap()["tags"].clone();
+    assert_eq!(tags("vip | new,old|"), json!({ "add": ["vip", "new,old"] }));
+    assert_eq!(tags(" "), json!({ "add": [] }));
+}
+
 fn usage(flags: &[&str]) -> String {
     match mapping(flags) {
         Err(Failure::Usage(text)) => text,
