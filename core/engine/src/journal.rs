@@ -159,7 +159,9 @@ pub(crate) fn read_record(json: &Json, schema: &Schema) -> Option<RecordData> {
             let formula = object.formulas.iter().position(|formula| formula.name.as_str() == name);
             let value =
                 formula.and_then(|place| formula_value(&object.formulas[place].kind, value).map(|v| (place, v)));
-            value.into_iter().for_each(|(place, value)| record.set_at(object.first_formula() + place, value));
+            if let Some((place, value)) = value {
+                record.set_at(object.first_formula() + place, value);
+            }
             continue;
         };
         if let Ok(value) = value_from_json(&object.fields[place].kind, value) {

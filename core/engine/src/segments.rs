@@ -82,6 +82,41 @@ struct Noted {
     is_quiet: bool,
 }
 
+/// When time changes the next answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum NextTurn {
+    /// It is to be found out.
+    #[default]
+    Unknown,
+    /// It will not.
+    Never,
+    /// Then.
+    At(Timestamp),
+}
+
+impl NextTurn {
+    fn known(time: Option<Timestamp>) -> Self {
+        time.map_or(Self::Never, Self::At)
+    }
+
+    /// The instant, if there is one and it is known.
+    const fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Unknown | Self::Never => None,
+        }
+    }
+
+    /// The earlier of both, if it was known.
+    fn or_at(self, time: Timestamp) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::Never => Self::At(time),
+            Self::At(next) => Self::At(next.min(time)),
+        }
+    }
+}
+
 /// What the keeper is about, beyond one step.
 #[derive(Debug, Default)]
 struct Work {
@@ -91,8 +126,8 @@ struct Work {
     swept_at: Option<Timestamp>,
     /// Both, as the database has them.
     kept: (i64, Option<Timestamp>),
-    /// When the next answer turns; none: it is to be found out. Some(None): none will.
-    next_turn: Option<Option<Timestamp>>,
+    /// When the next answer turns.
+    next_turn: NextTurn,
     /// A history load is followed.
     in_load: bool,
     /// When restless segments were looked at last.
@@ -159,16 +194,16 @@ impl Inner {
         let mut work = self.segments.turn.lock().await;
         let set = self.snapshot.load().segments().clone();
         let mut tick = Tick::default();
-        if !set.is_still() {
+        if set.is_still() {
+            self.pass(&mut work);
+        } else {
             // While history is loaded its rows say what time it is.
             if !self.is_loading() {
                 tick.done += self.sweep(&mut work, &set, now).await?;
             }
             tick.done += self.follow(&mut work, &set, now).await?;
-            tick.next_at = work.next_turn.flatten();
+            tick.next_at = work.next_turn.time();
             self.keep_progress(&mut work, now).await?;
-        } else {
-            self.pass(&mut work);
         }
         let filled = self.fill_next(&mut work, &set, now).await?;
         tick.done += usize::from(filled);
@@ -183,7 +218,7 @@ impl Inner {
         let set = self.snapshot.load().segments().clone();
         let mut work = self.segments.turn.lock().await;
         if !std::mem::replace(&mut work.in_load, true) {
-            (work.swept_at, work.next_turn, work.rested_at) = (Some(time), None, None);
+            (work.swept_at, work.next_turn, work.rested_at) = (Some(time), NextTurn::Unknown, None);
         }
         if !set.is_still() {
             self.sweep(&mut work, &set, time).await?;
@@ -194,7 +229,7 @@ impl Inner {
     /// After a history load: from the time of its last row on, time is followed to the present.
     pub(crate) async fn segments_leave_load(&self) {
         let mut work = self.segments.turn.lock().await;
-        (work.in_load, work.next_turn) = (false, None);
+        (work.in_load, work.next_turn) = (false, NextTurn::Unknown);
     }
 
     /// Where no segment is live, the log goes by.
@@ -203,7 +238,7 @@ impl Inner {
         queue.events.clear();
         queue.overflowed = None;
         work.followed = work.followed.max(queue.noted);
-        work.next_turn = None;
+        work.next_turn = NextTurn::Unknown;
     }
 }
 

@@ -22,12 +22,11 @@ impl Engine {
     ) -> Result<Page<Json>, EngineError> {
         caller.require(Act::Read)?;
         let schema = self.inner.store.schema();
-        let objects: Vec<Name> = match object {
-            Some(name) => vec![caller.object(&schema, name, Act::Read)?.name.clone()],
-            None => {
-                let seen = schema.sorted_objects().into_iter().filter(|o| o.origin != Origin::System);
-                seen.map(|object| object.name.clone()).filter(|name| caller.sees(name)).collect()
-            }
+        let objects: Vec<Name> = if let Some(name) = object {
+            vec![caller.object(&schema, name, Act::Read)?.name.clone()]
+        } else {
+            let seen = schema.sorted_objects().into_iter().filter(|o| o.origin != Origin::System);
+            seen.map(|object| object.name.clone()).filter(|name| caller.sees(name)).collect()
         };
         let described = ["tags", object.unwrap_or_default()];
         let values = after.map(|text| open_cursor(&described, text)).transpose()?;

@@ -308,9 +308,8 @@ fn check_kinds(what: &str, field: &FieldDef, rollup: &Rollup, child: &ObjectDef)
     }
     let value = rollup.field.as_ref().and_then(|name| kind_of(child, name.as_str()));
     let fits = match (&value, function) {
-        (None, Function::Count) => true,
+        (_, Function::Count) => true,
         (None, _) => return Err(format!("{what} must say of which field: `{function}` needs one")),
-        (Some(_), Function::Count) => true,
         (Some(kind), Function::Sum | Function::Average) => kind.is_number(),
         (Some(kind), Function::Min | Function::Max) => has_order(kind),
         (Some(kind), _) => !matches!(kind, FieldKind::Json | FieldKind::Tags | FieldKind::Reference { .. }),

@@ -146,8 +146,6 @@ fn schemas() -> Json {
         "FilesToCheck": closed("Scripts (`id`, `path`, `source`) and manifests of plugins (`path`, `manifest`)", &["files"], &[
             ("files", list(json!({"type": "object"}))),
         ]),
-        "Archive": {"type": "string", "format": "binary", "description": "A package, as `rapport plugin pack` makes it"},
-        "File": {"type": "string", "format": "binary", "description": "The bytes of a file; `Content-Type` says what they are"},
         "Grant": closed("What is granted: all, or a list of what is asked for", &[], &[
             ("all", flag()), ("items", list(text())), ("asked", text()),
         ]),
@@ -201,8 +199,11 @@ fn schemas() -> Json {
     all
 }
 
+/// Segments, and what is no JSON.
 fn segment_schemas() -> Json {
     json!({
+        "Archive": {"type": "string", "format": "binary", "description": "A package, as `rapport plugin pack` makes it"},
+        "File": {"type": "string", "format": "binary", "description": "The bytes of a file; `Content-Type` says what they are"},
         "SegmentPreview": closed("A rule, as text or as a tree", &["object"], &[
             ("object", json!({"type": "string", "description": "The object"})),
             ("rule", json!({"type": "string", "description": "The rule"})),

@@ -1,6 +1,7 @@
 //! Which tags there are, and on how many records: asked of the table that holds the tags of records turned round.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use rapport_model::{Name, RecordId, Timestamp, Value, tags};
 
@@ -42,9 +43,11 @@ impl Store {
             format!("select g.object, g.tag, count(*) from record_tag as g where g.object in ({})", places.join(", "));
         if let Some((object, tag)) = after {
             cells.extend([Cell::text(object), Cell::text(tag)]);
-            text.push_str(&format!(" and (g.object, g.tag) > (${}, ${})", cells.len() - 1, cells.len()));
+            write!(text, " and (g.object, g.tag) > (${}, ${})", cells.len() - 1, cells.len())
+                .expect("a text takes any text");
         }
-        text.push_str(&format!(" group by g.object, g.tag order by g.object, g.tag limit {limit}"));
+        write!(text, " group by g.object, g.tag order by g.object, g.tag limit {limit}")
+            .expect("a text takes any text");
         let mut found = Vec::new();
         for row in self.fetch(Query::new(&text, cells)).await? {
             let corrupt =

@@ -141,7 +141,9 @@ impl Rolling<'_> {
             Next::Ask => self.told(kept, (place, &record)).await?,
         };
         let mut after = (*record).clone();
-        values.into_iter().for_each(|(place, value)| after.set_at(place, value));
+        for (place, value) in values {
+            after.set_at(place, value);
+        }
         if after == *record {
             return Ok(None);
         }

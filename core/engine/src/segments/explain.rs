@@ -111,7 +111,9 @@ fn of_condition(condition: &Condition, judgeable: &Judgeable, values: &mut Map<S
     let mut terms: Vec<&Term> = Vec::new();
     match condition {
         Condition::All(parts) | Condition::Any(parts) => {
-            parts.iter().for_each(|part| of_condition(part, judgeable, values));
+            for part in parts {
+                of_condition(part, judgeable, values);
+            }
         }
         Condition::Not(inner) => of_condition(inner, judgeable, values),
         Condition::Holds(term) | Condition::IsNull(term) => terms.push(term),
@@ -137,7 +139,9 @@ fn of_condition(condition: &Condition, judgeable: &Judgeable, values: &mut Map<S
             values.insert(segment.to_string(), judgeable.known.is_member(segment).into());
         }
     }
-    terms.into_iter().for_each(|term| of_term(term, judgeable, values));
+    for term in terms {
+        of_term(term, judgeable, values);
+    }
 }
 
 fn of_term(term: &Term, judgeable: &Judgeable, values: &mut Map<String, Json>) {

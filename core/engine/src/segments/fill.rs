@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rapport_model::{RecordId, SegmentKind, SegmentName, Timestamp, Value};
 use rapport_store::{Filling, Moment, crash_point};
 
-use super::Work;
 use super::judge::{Case, Judged};
 use super::set::{Segment, SegmentSet};
 use super::state::{Standing, State};
+use super::{NextTurn, Work};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::schedules::set as change;
@@ -110,7 +110,7 @@ impl Inner {
             change("filled_at", Value::Time(now)),
         ];
         work.fills.remove(&segment.def.name);
-        work.next_turn = None;
+        work.next_turn = NextTurn::Unknown;
         // Somebody may have activated another rule meanwhile: then it is filled once more.
         if self.note_segment(state, changes).await? {
             let touched = work.aside.remove(&segment.def.name).unwrap_or_default();

@@ -58,17 +58,13 @@ impl Inner {
     async fn unfollowed_events(&self, work: &Work) -> Result<(Vec<Noted>, i64), EngineError> {
         let after = {
             let mut queue = self.segments.queue();
-            match queue.overflowed {
-                Some(after) => after.max(work.followed),
-                None => {
-                    let count = queue.events.len().min(BATCH);
-                    let events: Vec<Noted> = queue.events.drain(..count).collect();
-                    let upto = match queue.events.front() {
-                        Some(next) => next.event.position - 1,
-                        None => queue.noted,
-                    };
-                    return Ok((events, upto));
-                }
+            if let Some(after) = queue.overflowed {
+                after.max(work.followed)
+            } else {
+                let count = queue.events.len().min(BATCH);
+                let events: Vec<Noted> = queue.events.drain(..count).collect();
+                let upto = queue.events.front().map_or(queue.noted, |next| next.event.position - 1);
+                return Ok((events, upto));
             }
         };
         let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
@@ -110,7 +106,9 @@ impl Inner {
         for ((object, _), case) in found {
             by_object.entry(object).or_default().push(case);
         }
-        by_object.values_mut().for_each(|cases| cases.sort_by_key(|case| case.cause));
+        for cases in by_object.values_mut() {
+            cases.sort_by_key(|case| case.cause);
+        }
         Ok(by_object)
     }
 

@@ -11,9 +11,9 @@ use rapport_model::segment::{ENTERED, LEFT};
 use rapport_model::{Actor, EventType, Name, Record, RecordId, SegmentName, Timestamp, Value};
 use rapport_store::{Followed, Moment, Stay, StayStep, Triggers, UnitOfWork, crash_point};
 
-use super::Work;
 use super::set::{Segment, SegmentSet};
 use super::state::Standing;
+use super::{NextTurn, Work};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::schedules::field;
@@ -302,7 +302,7 @@ fn note_turns(work: &mut Work, segment: &Segment, record: &Record, at: Timestamp
     for turn in &segment.turns.known {
         let (Moment::Field(moment), None) = (&turn.moment, &turn.via) else {
             // It is to be found out.
-            work.next_turn = None;
+            work.next_turn = NextTurn::Unknown;
             return;
         };
         let name = moment.field.as_str();
@@ -315,8 +315,8 @@ fn note_turns(work: &mut Work, segment: &Segment, record: &Record, at: Timestamp
             _ => continue,
         };
         let turns_at = Timestamp::from_micros(micros.saturating_add(turn.offset));
-        if let Some(next) = work.next_turn.as_mut().filter(|_| turns_at > at) {
-            *next = Some(next.map_or(turns_at, |next| next.min(turns_at)));
+        if turns_at > at {
+            work.next_turn = work.next_turn.or_at(turns_at);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The records that the rule looks at are brought back through the log to how they were, in a workspace that is thrown away; there the rule is
 //! asked in SQL, as of that instant. What it asks of the log is answered by the log itself, since no event ever changes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl Inner {
         let scratch = Scratch::below(folder)?;
         let past = self.workspace_at((object, text), at, &scratch).await?;
         let asked = async {
-            let mut known = BTreeMap::new();
+            let mut known = BTreeSet::new();
             let rule = self.settled_rule(&past, (object, text), at, &mut known).await?;
             let mut query = RecordQuery::new(object.clone(), at, limit);
             query.rule = Some(rule);
@@ -139,7 +139,7 @@ impl Inner {
         past: &Engine,
         (object, text): (&Name, &str),
         at: Timestamp,
-        known: &mut BTreeMap<SegmentName, ()>,
+        known: &mut BTreeSet<SegmentName>,
     ) -> Result<Rule, EngineError> {
         let schema = past.inner.store.schema();
         let rule = rule_of(&unnamed(object, text), &schema)?;
@@ -147,13 +147,13 @@ impl Inner {
         let mut answers = Vec::new();
         for did in rule.dids() {
             let name = SegmentName::new(&format!("did-{}", known.len())).expect("letters and digits");
-            known.insert(name.clone(), ());
+            known.insert(name.clone());
             let ids = self.store.lanes_that_did(did, at).await?;
             furnish_stays(past, &name, ids, at).await?;
             answers.push((did.clone(), name));
         }
         for name in rule.segments() {
-            if known.insert(name.clone(), ()).is_some() {
+            if !known.insert(name.clone()) {
                 continue;
             }
             let ids = self.members_then(past, name, at, known).await?;
@@ -168,7 +168,7 @@ impl Inner {
         past: &Engine,
         name: &SegmentName,
         at: Timestamp,
-        known: &mut BTreeMap<SegmentName, ()>,
+        known: &mut BTreeSet<SegmentName>,
     ) -> Result<Vec<RecordId>, EngineError> {
         let state = self.known_segment(name.as_str())?;
         let Some(text) = state.def.rule.clone() else { return Ok(self.store.segment_members_at(name, at).await?) };

@@ -276,12 +276,11 @@ fn ranked(found: BTreeMap<SegmentName, Segment>) -> Vec<Segment> {
     }
     let mut placed: Vec<Segment> = Vec::with_capacity(found.len());
     for (name, mut segment) in found {
-        match ranks.get(&name) {
-            Some(rank) => {
-                segment.rank = *rank;
-                placed.push(segment);
-            }
-            None => tracing::error!(segment.name = %name, "the segment {name} is left out: it stands in a circle"),
+        if let Some(rank) = ranks.get(&name) {
+            segment.rank = *rank;
+            placed.push(segment);
+        } else {
+            tracing::error!(segment.name = %name, "the segment {name} is left out: it stands in a circle");
         }
     }
     placed.sort_by(|a, b| (a.rank, &a.def.name).cmp(&(b.rank, &b.def.name)));

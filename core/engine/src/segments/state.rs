@@ -249,13 +249,12 @@ impl Inner {
                 changes.push(set("announce", Value::Bool(announce)));
                 changes.push(set("next_at", next));
             }
-            puts.push(match state {
-                Some(state) => state.put(changes),
-                None => {
-                    changes.push(set("name", Value::text(def.name.as_str())));
-                    let id = entropy::record_id(&*self.entropy, now);
-                    Put { object: field(OBJECT), id, kind: PutKind::Create, changes }
-                }
+            puts.push(if let Some(state) = state {
+                state.put(changes)
+            } else {
+                changes.push(set("name", Value::text(def.name.as_str())));
+                let id = entropy::record_id(&*self.entropy, now);
+                Put { object: field(OBJECT), id, kind: PutKind::Create, changes }
             });
         }
         puts

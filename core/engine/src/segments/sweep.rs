@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rapport_model::{Name, RecordId, SegmentKind, Timestamp};
 use rapport_store::RecordQuery;
 
-use super::Work;
 use super::judge::{Case, Judged};
 use super::set::{Segment, SegmentSet};
 use super::turns::Turn;
+use super::{NextTurn, Work};
 use crate::engine::Inner;
 use crate::error::EngineError;
 
@@ -28,11 +28,16 @@ impl Inner {
         let mut done = self.look_at_restless(work, set, now).await?;
         loop {
             let from = work.swept_at.unwrap_or(now);
+            let waits = match work.next_turn {
+                NextTurn::Unknown => false,
+                NextTurn::Never => true,
+                NextTurn::At(next) => next > now,
+            };
             // A clock that was put back is waited for.
-            if now <= from || (work.next_turn.is_some_and(|next| next.is_none_or(|next| next > now))) {
+            if now <= from || waits {
                 work.swept_at = Some(from.max(now));
-                if work.next_turn.is_none() {
-                    work.next_turn = Some(self.next_turn(set, from.max(now)).await?);
+                if work.next_turn == NextTurn::Unknown {
+                    work.next_turn = NextTurn::known(self.next_turn(set, from.max(now)).await?);
                 }
                 return Ok(done);
             }
@@ -41,7 +46,7 @@ impl Inner {
                 done += self.judge_cases((&mut *work, set), &object, cases, Judged::Ready).await?;
             }
             work.swept_at = Some(upto);
-            work.next_turn = None;
+            work.next_turn = NextTurn::Unknown;
         }
     }
 

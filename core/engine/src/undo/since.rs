@@ -146,12 +146,11 @@ async fn entry((store, targets): (&Store, &Targets), events: &[Arc<Event>]) -> R
         NetKind::Updated(fields) if fields.is_empty() => return Ok(None),
         NetKind::Updated(fields) => {
             for (name, field) in fields {
-                match field.delta {
-                    Some(delta) => entry.added.push((name, delta)),
-                    None => {
-                        entry.tagged.push((name.clone(), TagEdit::between(&field.before, &field.after)));
-                        entry.set.push(name);
-                    }
+                if let Some(delta) = field.delta {
+                    entry.added.push((name, delta));
+                } else {
+                    entry.tagged.push((name.clone(), TagEdit::between(&field.before, &field.after)));
+                    entry.set.push(name);
                 }
             }
         }

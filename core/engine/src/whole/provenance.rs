@@ -133,7 +133,9 @@ impl Look<'_> {
         let mut place = i64::MAX;
         while self.left > 0 {
             let events = self.read((Some(before.newest), place)).await?;
-            events.iter().for_each(|event| known.take(event));
+            for event in &events {
+                known.take(event);
+            }
             match events.last() {
                 Some(last) if events.len() >= PAGE_ROWS as usize => place = last.position,
                 _ => return Ok(known),
@@ -152,7 +154,9 @@ impl Look<'_> {
             }
             let events = self.read((None, oldest)).await?;
             known.oldest = events.last().filter(|_| events.len() >= PAGE_ROWS as usize).map(|event| event.position);
-            events.iter().for_each(|event| known.take(event));
+            for event in &events {
+                known.take(event);
+            }
         }
         Ok(())
     }

@@ -105,9 +105,10 @@ impl Kept {
             None => Value::Null,
             Some(name) => Some(read(child, name.as_str())).filter(|value| !value.is_null())?,
         };
-        let key = match self.rollup.function.is_ordered() {
-            false => Value::Null,
-            true => Some(read(child, self.rollup.order())).filter(|key| !key.is_null())?,
+        let key = if self.rollup.function.is_ordered() {
+            Some(read(child, self.rollup.order())).filter(|key| !key.is_null())?
+        } else {
+            Value::Null
         };
         if let Some(rule) = &self.condition {
             // It reads neither the clock nor other records.
@@ -275,6 +276,7 @@ impl Kept {
 }
 
 /// The values, by place, that the roll-ups of a new record of `object` begin with.
+#[must_use]
 pub fn begun(object: &ObjectDef) -> Vec<(usize, Value)> {
     let mut values = Vec::new();
     for (place, field) in object.fields.iter().enumerate() {
@@ -303,7 +305,9 @@ fn places(object: &ObjectDef) -> impl Iterator<Item = usize> {
 pub fn blank(record: &mut Record) {
     let object = record.object.clone();
     places(&object).for_each(|place| record.set_at(place, Value::Null));
-    begun(&object).into_iter().for_each(|(place, value)| record.set_at(place, value));
+    for (place, value) in begun(&object) {
+        record.set_at(place, value);
+    }
 }
 
 /// Has the roll-ups of `record` say what those of `other` say, which is the same record at another time.

@@ -137,7 +137,9 @@ fn what_is_kept_step_by_step_is_what_a_recomputation_gives() {
                         recomputed(kept, parent, &children)
                     }
                 };
-                set.into_iter().for_each(|(place, value)| parent.set_at(place, value));
+                for (place, value) in set {
+                    parent.set_at(place, value);
+                }
                 for (place, value) in recomputed(kept, parent, &children) {
                     assert_eq!(parent.at(place), &value, "{}", kept.name);
                 }

@@ -1,5 +1,6 @@
 //! `rapport rollup`: lists roll-ups, holds them against their children, makes them anew.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -96,12 +97,9 @@ fn judged(item: &Json) -> String {
     let more = if item["more"] == true { " or more" } else { "" };
     let mut text = format!("{}: {}{more} records are off", name(item), faults.len());
     for fault in &faults {
-        text.push_str(&format!(
-            "\n  {}: has {}, should have {}",
-            fault["id"].as_str().unwrap_or_default(),
-            fault["kept"],
-            fault["right"]
-        ));
+        let id = fault["id"].as_str().unwrap_or_default();
+        let (kept, right) = (&fault["kept"], &fault["right"]);
+        write!(text, "\n  {id}: has {kept}, should have {right}").expect("a text takes any text");
     }
     text
 }

@@ -307,9 +307,9 @@ fn export(common: &Common, name: &str, fields: Option<&str>) -> Outcome {
                 continue;
             }
             if !std::mem::replace(&mut titled, true) {
-                csv_row(columns.clone())?;
+                csv_row(columns)?;
             }
-            csv_row(columns.iter().map(|column| text_of(&item[column])).collect())?;
+            csv_row(&columns.iter().map(|column| text_of(&item[column])).collect::<Vec<_>>())?;
         }
         cursor = page["next"].as_str().map(str::to_owned);
         if cursor.is_none() {
@@ -328,10 +328,10 @@ fn text_of(value: &Json) -> String {
     }
 }
 
-fn csv_row(cells: Vec<String>) -> Result<(), Failure> {
+fn csv_row(cells: &[String]) -> Result<(), Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |e: String| Failure::Usage(format!("a row cannot be written: {e}"));
-    writer.write_record(&cells).map_err(|e| failed(e.to_string()))?;
+    writer.write_record(cells).map_err(|e| failed(e.to_string()))?;
     let row = writer.into_inner().map_err(|e| failed(e.to_string()))?;
     // A reader that went away (`| head`) is no error.
     let _ = io::stdout().lock().write_all(&row);

@@ -1,5 +1,7 @@
 //! Brings a segment to what its rule says, page by page of its object's records: two statements for a page, whatever it holds.
 
+use std::fmt::Write as _;
+
 use rapport_model::rule::{Params, Rule};
 use rapport_model::{Name, RecordId, SegmentName, Timestamp};
 
@@ -138,7 +140,10 @@ fn page(fill: &Filling, upto: Option<RecordId>, dialect: Dialect) -> Result<[Que
         }
     }
     let range = |column: &str| -> String {
-        bounds.iter().map(|(sign, place)| format!(" and {column} {sign} ${place}")).collect()
+        bounds.iter().fold(String::new(), |mut text, (sign, place)| {
+            write!(text, " and {column} {sign} ${place}").expect("a text takes any text");
+            text
+        })
     };
     let (stays, records) = (range("s.id"), range("t.\"id\""));
     let target =

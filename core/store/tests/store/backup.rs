@@ -142,7 +142,9 @@ async fn a_backup_of_an_older_program_is_restored_and_brought_up(world: World) {
     let mut older: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     older["schema_version"] = 2.into();
     let rows = older["rows"].as_object_mut().unwrap();
-    NEWER_THAN_2.iter().for_each(|table| assert_eq!(rows.remove(*table), Some(0.into()), "{table}"));
+    for table in NEWER_THAN_2 {
+        assert_eq!(rows.remove(table), Some(0.into()), "{table}");
+    }
     rows.insert("wait".to_owned(), 0.into());
     let older = older.to_string();
     std::fs::write(folder.join("manifest.json"), older).unwrap();

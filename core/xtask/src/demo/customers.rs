@@ -2,6 +2,7 @@
 //! whole. The count of the past is held against a second opinion worked out from the file alone.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -63,14 +64,14 @@ fn sizes(server: &Server) -> Result<String> {
     let at: Vec<String> = MONTHS.iter().map(|day| format!("{day}T23:59:59Z")).collect();
     let mut text = format!("  {:<16}", "");
     for month in MONTHS {
-        text.push_str(&format!("{:>8}", &month[..7]));
+        write!(text, "{:>8}", &month[..7])?;
     }
     for name in names {
         let sizes = server.get(&format!("/v1/segments/{name}/sizes?at={}", at.join(",")))?;
-        text.push_str(&format!("\n  {name:<16}"));
+        write!(text, "\n  {name:<16}")?;
         for size in sizes["items"].as_array().into_iter().flatten() {
             let size = size["size"].as_i64().ok_or_else(|| anyhow!("`{name}` has no size"))?;
-            text.push_str(&format!("{:>8}", number(size)));
+            write!(text, "{:>8}", number(size))?;
         }
     }
     text.push('\n');

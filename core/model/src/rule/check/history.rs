@@ -31,18 +31,12 @@ impl Checker<'_> {
             return Err(out_of_reach(name, at));
         }
         match (name, arguments) {
-            ("in_segment", [segment]) => self.in_segment(segment),
+            ("in_segment", [segment]) => in_segment(segment),
             ("in_segment", _) => Err(Fault::new(at, "`in_segment` takes the name of one segment", "")),
             (_, [kind]) => self.did(name, object, (kind, &[])),
             (_, [kind, Ast { kind: AstKind::Options(options), .. }]) => self.did(name, object, (kind, options)),
             _ => Err(Fault::new(at, format!("`{name}` takes the type of an event, and options"), EXAMPLE)),
         }
-    }
-
-    fn in_segment(&self, ast: &Ast) -> Result<Condition, Fault> {
-        let text = literal(ast, "write `in_segment('quiet-vip')`")?;
-        let segment = SegmentName::new(text).map_err(|e| Fault::new(ast.at, e.to_string(), ""))?;
-        Ok(Condition::InSegment(segment))
     }
 
     fn did(
@@ -113,6 +107,12 @@ impl Checker<'_> {
         }
         Ok(rule)
     }
+}
+
+fn in_segment(ast: &Ast) -> Result<Condition, Fault> {
+    let text = literal(ast, "write `in_segment('quiet-vip')`")?;
+    let segment = SegmentName::new(text).map_err(|e| Fault::new(ast.at, e.to_string(), ""))?;
+    Ok(Condition::InSegment(segment))
 }
 
 fn out_of_reach(name: &str, at: usize) -> Fault {

@@ -65,7 +65,9 @@ impl Group<'_> {
                 Next::Set(values) => values,
                 Next::Ask => self.told(kept, &record),
             };
-            values.into_iter().for_each(|(place, value)| next.set_at(place, value));
+            for (place, value) in values {
+                next.set_at(place, value);
+            }
         }
         self.put_rolled(key, (image, record, next), undo);
     }
@@ -118,7 +120,9 @@ impl Group<'_> {
                 children.for_each(|(_, image)| add(kept, &mut total, image.now.as_ref(), key.1));
                 kept.settled(&record.object, &total)
             };
-            values.into_iter().for_each(|(place, value)| next.set_at(place, value));
+            for (place, value) in values {
+                next.set_at(place, value);
+            }
         }
         self.put_rolled(key, (image, record, next), undo);
     }
