@@ -48,7 +48,8 @@ async fn a_customer_without_anything_has_a_page(database: Database) {
     let app = TestApp::start(database).await;
     app.customer("a").await;
     let whole = page(&app, &[]).await;
-    assert_eq!((&whole["tags"], &whole["numbers"], &whole["consent"]), (&json!([]), &json!({}), &json!([])));
+    let none = json!({ "lifetime_value": "0.00", "order_count": 0 });
+    assert_eq!((&whole["tags"], &whole["numbers"], &whole["consent"]), (&json!([]), &none, &json!([])));
     assert_eq!((&whole["relations"], &whole["segments"]), (&json!({ "items": [], "cut": false }), &json!([])));
     assert_eq!((kinds(&whole), &whole["timeline"]["next"]), (vec!["record"], &Value::Null));
     assert_eq!((&field(&whole, "city")["value"], &field(&whole, "city")["set"]), (&Value::Null, &Value::Null));
@@ -96,7 +97,7 @@ async fn a_field_set_by_an_import_a_run_and_an_undo_says_so(database: Database) 
     assert_eq!(field(&whole, "country")["set"]["position"], imported);
     let by = &field(&whole, "score")["set"]["by"];
     assert_eq!((&by["kind"], &by["automation"], &by["run"]), (&json!("automation"), &json!("scorer"), &run));
-    assert_eq!(whole["numbers"], json!({ "score": 5 }));
+    assert_eq!(whole["numbers"], json!({ "lifetime_value": "0.00", "order_count": 0, "score": 5 }));
     app.post(&format!("/v1/runs/{}/undo", run.as_str().unwrap()), json!({})).await.expect(200);
     let whole = page(&app, &[]).await;
     let score = field(&whole, "score");

@@ -289,7 +289,9 @@ async fn a_list_is_kept_by_people(database: Database) {
     assert_eq!((&overlap["sizes"], &overlap["both"]), (&json!([2, 2]), &json!(2)));
     let csv =
         rapport(&["segment", "export", "guests", "--fields", "customer_no"]).to(&app, &key).run().expect(0).output;
-    assert_eq!(csv, "customer_no\n2\n3\n");
+    let mut lines: Vec<&str> = csv.lines().collect();
+    lines[1..].sort_unstable();
+    assert_eq!(lines, ["customer_no", "2", "3"]);
     app.post("/v1/segments/known-guests/members", json!({ "add": ["customer_no:1"] })).await.expect(422);
 }
 
