@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use rapport_model::{RecordId, Timestamp};
+use rapport_model::{RecordId, RunId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 /// Gives random bytes. Two ship: the system's, and a seeded one for tests and replays.
@@ -75,6 +75,11 @@ impl Stream {
         self.fill(&mut random);
         RecordId::from_parts(time.micros(), random)
     }
+}
+
+/// Where a run's random numbers and ids come from: it follows from the run alone, so that a slice tried again draws the same.
+pub(crate) fn of_run(run: RunId) -> Stream {
+    Stream::new(run.0.as_bytes())
 }
 
 /// A new record id at `time`.

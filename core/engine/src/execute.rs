@@ -40,7 +40,7 @@ use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
 use crate::plugins;
 use crate::registry::{self, Version, slice_time};
-use crate::slice::{FileUse, Kept, Outbound, SliceHost, SliceLimits, seed};
+use crate::slice::{FileUse, Kept, Outbound, SliceHost, SliceLimits};
 use crate::trace::Trace;
 use crate::usage::Admission;
 
@@ -270,7 +270,7 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
         lookup: inner.lookup.clone(),
         schema: inner.store.schema(),
         time,
-        random: seed(id),
+        random: crate::entropy::of_run(id),
         limits: SliceLimits {
             rows_read_max: limits.slice_rows_read_max,
             writes_max: limits.slice_writes_max,

@@ -494,8 +494,3 @@ fn setting_of(version: &Version, name: &str) -> Answer<Value> {
 fn waits_here<T>() -> Answer<T> {
     Err(HostError::ending(WAITING, "the run waits here"))
 }
-
-/// The seed of a run's random numbers and ids: it follows from the run alone, so that a slice tried again draws the same.
-pub(crate) fn seed(run: rapport_model::RunId) -> Stream {
-    Stream::new(run.0.as_bytes())
-}

@@ -63,13 +63,23 @@ impl Snapshot {
         self.head
     }
 
-    /// The first position of an event that was true after `time`; none if there is none.
+    /// The first position of an event that was true after `time`; none if there is none. What the core says of the registry and of
+    /// automations, and of its own objects, does not count: that is told by the wall clock, also where history is loaded.
+    ///
+    /// Reads the heads of the whole log.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn first_after(&mut self, time: Timestamp) -> Result<Option<i64>, StoreError> {
-        let text = "select min(position) from event where time > $1";
-        let rows = self.conn.fetch(Query::new(text, vec![Cell::Int(time.micros())])).await?;
+        let quoted = |names: Vec<String>| names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
+        let core = quoted(CORE_TYPES.iter().map(ToString::to_string).collect());
+        let system = self.schema.objects.values().filter(|object| object.origin == Origin::System);
+        let own = quoted(system.map(|object| object.name.to_string()).collect());
+        let text = format!(
+            "select min(position) from event where time > $1 and type not in ({core}) \
+             and (subject_object is null or subject_object not in ({own}))"
+        );
+        let rows = self.conn.fetch(Query::new(&text, vec![Cell::Int(time.micros())])).await?;
         Ok(rows.first().map(|row| row.opt_int(0)).transpose()?.flatten())
     }
 

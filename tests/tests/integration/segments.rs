@@ -30,6 +30,7 @@ on_both!(
     a_rule_on_records_of_the_past_is_asked_as_of_then,
     nobody_else_says_who_comes_and_goes,
     an_activation_can_be_announced,
+    a_loaded_history_is_followed_and_asked_by_its_own_time,
     killed_before_somebody_who_was_judged_is_committed,
     killed_after_somebody_who_was_judged_is_committed,
     killed_while_it_is_filled,
@@ -403,6 +404,51 @@ async fn nobody_else_says_who_comes_and_goes(database: Database) {
     let refused = app.send(request).await;
     assert!(refused.text().contains("reserved") || refused.text().contains("core alone"), "{}", refused.text());
     assert_eq!(moves(&app).await, Vec::<String>::new());
+}
+
+async fn a_loaded_history_is_followed_and_asked_by_its_own_time(database: Database) {
+    let rules = [("regulars", "order_count >= 2"), ("asleep", "days_since(last_order_at) >= 100")];
+    let (app, _) = app(database, &rules).await;
+    app.settle().await;
+    app.post("/v1/loads", json!({ "name": "past" })).await.expect(200);
+    let row = |number: &str, day: &str| {
+        let customer = json!({ "customer_no": "1" });
+        json!({ "order_no": number, "customer": customer, "amount": "5", "ordered_at": format!("{day}T10:00:00Z") })
+    };
+    let rows = [row("a", "2011-01-01"), row("b", "2011-02-01"), row("c", "2011-08-01")];
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    let request = crate::client::Request::new("POST", "/v1/records/order/bulk?key=order_no&load=past&time=ordered_at")
+        .body("application/x-ndjson", lines.join("\n"));
+    app.send(request).await.expect(200);
+    app.delete("/v1/loads/past").await.expect(204);
+    app.settle().await;
+    let moved: Vec<String> = app
+        .log()
+        .await
+        .iter()
+        .filter(|e| e["type"].as_str().unwrap().starts_with("segment.") && e["data"]["segment"].is_string())
+        .map(|e| {
+            format!("{} {} {}", &e["time"].as_str().unwrap()[..10], e["type"].as_str().unwrap(), e["data"]["segment"])
+        })
+        .collect();
+    let want = [
+        "2011-02-01 segment.entered \"regulars\"",
+        "2011-05-12 segment.entered \"asleep\"",
+        "2011-08-01 segment.left \"asleep\"",
+        "2011-11-09 segment.entered \"asleep\"",
+    ];
+    assert_eq!(moved, want);
+    for (at, regulars, asleep) in
+        [("2011-01-15", 0, 0), ("2011-03-01", 1, 0), ("2011-06-01", 1, 1), ("2011-09-01", 1, 0)]
+    {
+        for (name, count) in [("regulars", regulars), ("asleep", asleep)] {
+            let at = format!("{at}T00:00:00Z");
+            let asked = json!({ "segment": name, "at": at });
+            assert_eq!(app.post("/v1/segments/as-of", asked).await.expect(200).json()["count"], count, "{name} {at}");
+            let sizes = app.get(&format!("/v1/segments/{name}/sizes?at={at}")).await.expect(200).items();
+            assert_eq!(sizes[0]["size"], count, "{name} {at}");
+        }
+    }
 }
 
 async fn an_activation_can_be_announced(database: Database) {

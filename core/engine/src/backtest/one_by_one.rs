@@ -33,7 +33,14 @@ impl Work {
         let waiting = all.filter(|version| version.waits()).map(|version| version.id.clone()).collect();
         let until = self.new.until.plus_micros(NEAR_MICROS).min(self.live.clock.now());
         let since = self.reaches_back(snapshot, first).await?.then_some(self.new.since);
-        Ok(Bounds { waiting, until, since, end: self.new.until, then: live_before(snapshot, first).await? })
+        Ok(Bounds {
+            waiting,
+            until,
+            since,
+            end: self.new.until,
+            then: live_before(snapshot, first).await?,
+            later_than: None,
+        })
     }
 
     /// Whether the log tells of the time right before the period.

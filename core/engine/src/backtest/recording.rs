@@ -98,6 +98,8 @@ pub(crate) struct Bounds {
     pub(crate) end: Timestamp,
     /// The versions that were live when the stretch began.
     pub(crate) then: BTreeMap<AutomationId, Digest>,
+    /// Only what was true after this is taken back; none: all of the stretch.
+    pub(crate) later_than: Option<Timestamp>,
 }
 
 impl Bounds {
@@ -173,7 +175,7 @@ impl Recording {
 
     fn note(&mut self, schema: &Schema, event: &Event) {
         let source = self.source(schema, event);
-        if source == Source::Core {
+        if source == Source::Core || self.bounds.later_than.is_some_and(|time| event.time <= time) {
             return;
         }
         if event.position == self.first && self.bounds.since.is_none() {

@@ -120,6 +120,7 @@ impl Inner {
             since: None,
             end: Timestamp::from_micros(i64::MAX),
             then: BTreeMap::new(),
+            later_than: Some(at),
         };
         let progress = Progress::default();
         let recording = Recording::read(&mut snapshot, (first, head), (bounds, &progress)).await?;

@@ -100,6 +100,7 @@ async fn furnished(
         since: None,
         end: Timestamp::from_micros(i64::MAX),
         then: BTreeMap::new(),
+        later_than: None,
     };
     let head = snapshot.head();
     let recording = Recording::read(snapshot, (place.position, head), (bounds, &progress)).await?;
