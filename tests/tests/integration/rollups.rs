@@ -165,7 +165,9 @@ async fn what_a_slice_reads_last_is_what_it_leaves(database: Database) {
         }
     }
     assert!(check(&app).await.is_empty());
-    assert!(app.all("order").await.len() > 5);
+    // How many of them are left is a matter of chance.
+    let made = app.log().await.iter().filter(|event| event["type"] == "order.created").count();
+    assert!(made > 5, "{made}");
 }
 
 const DECLARES: &str = r#"//! Greets those who ordered much.
