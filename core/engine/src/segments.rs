@@ -148,7 +148,7 @@ impl Segments {
         let Some(last) = events.last() else { return };
         let mut queue = self.queue();
         if queue.overflowed.is_none() && !set.is_still() {
-            for event in events.iter().filter(|event| !set.touched(event).is_empty()) {
+            for event in events.iter().filter(|event| set.is_touched_by(event)) {
                 let is_quiet = quiet.binary_search(&event.position).is_ok();
                 queue.events.push_back(Noted { event: event.clone(), is_quiet });
             }
@@ -255,7 +255,8 @@ pub(crate) async fn keep(inner: Arc<Inner>) {
             Ok(tick) if tick.more => tokio::task::yield_now().await,
             Ok(_) => {
                 if let Err(error) = inner.check_next(inner.clock.now()).await {
-                    tracing::warn!("segments could not be checked: {error}");
+                    tracing::warn!("segments could not be checked, trying again: {error}");
+                    inner.pause(TICK_AFTER_FAILURE).await;
                 }
                 tokio::select! {
                     () = inner.segments.wake.notified() => {}

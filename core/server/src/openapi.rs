@@ -136,13 +136,10 @@ fn schemas() -> Json {
         "CloudEvent": cloud_event_schema(),
         "Field": field_schema(),
         "Object": closed("A kind of record", &["name"], &[("name", text()), ("lane", text()), ("fields", list(field()))]),
-        "Formula": closed("A formula", &["name", "expression"], &[("name", text()), ("expression", text())]),
         "Which": closed("Which roll-ups: all, those of an object, or one", &[], &[("object", text()), ("field", text())]),
         "EventType": closed("A kind of event", &["name"], &[
             ("name", text()), ("fields", list(field())), ("subject_optional", flag()),
         ]),
-        "Settings": {"type": "object", "description": "Values by the names of settings, each of the kind of its default"},
-        "Script": closed("A script", &["source"], &[("path", text()), ("source", text())]),
         "FilesToCheck": closed("Scripts (`id`, `path`, `source`) and manifests of plugins (`path`, `manifest`)", &["files"], &[
             ("files", list(json!({"type": "object"}))),
         ]),
@@ -193,15 +190,18 @@ fn schemas() -> Json {
         ]),
         "Anchor": object("A signed statement of where the log stood", &["position", "hash", "signature"], &[]),
     });
-    if let (Some(all), Json::Object(segments)) = (all.as_object_mut(), segment_schemas()) {
-        all.extend(segments);
+    if let (Some(all), Json::Object(more)) = (all.as_object_mut(), more_schemas()) {
+        all.extend(more);
     }
     all
 }
 
-/// Segments, and what is no JSON.
-fn segment_schemas() -> Json {
+/// What scripts and segments take, and what is no JSON.
+fn more_schemas() -> Json {
     json!({
+        "Script": closed("A script", &["source"], &[("path", text()), ("source", text())]),
+        "Formula": closed("A formula", &["name", "expression"], &[("name", text()), ("expression", text())]),
+        "Settings": {"type": "object", "description": "Values by the names of settings, each of the kind of its default"},
         "Archive": {"type": "string", "format": "binary", "description": "A package, as `rapport plugin pack` makes it"},
         "File": {"type": "string", "format": "binary", "description": "The bytes of a file; `Content-Type` says what they are"},
         "SegmentPreview": closed("A rule, as text or as a tree", &["object"], &[

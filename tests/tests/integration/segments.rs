@@ -294,6 +294,10 @@ async fn a_list_is_kept_by_people(database: Database) {
     lines[1..].sort_unstable();
     assert_eq!(lines, ["customer_no", "2", "3"]);
     app.post("/v1/segments/known-guests/members", json!({ "add": ["customer_no:1"] })).await.expect(422);
+    // Who is no more is on no list.
+    app.delete("/v1/records/customer/customer_no:3").await.expect(204);
+    assert_eq!(members(&app, "guests").await, ["2"]);
+    assert_eq!(app.get("/v1/segments/guests").await.expect(200).json()["size"], 1);
 }
 
 async fn a_scheduled_segment_moves_at_its_instants(database: Database) {

@@ -103,6 +103,12 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// None: all that was true after `later_than` is taken back, or all of the stretch.
+    pub(crate) fn open(later_than: Option<Timestamp>) -> Self {
+        let never = Timestamp::from_micros(i64::MAX);
+        Self { waiting: HashSet::new(), until: never, since: None, end: never, then: BTreeMap::new(), later_than }
+    }
+
     fn is_beyond(&self, event: &Event) -> bool {
         let Actor::Automation(automation) = &event.actor else { return false };
         event.time > self.until && self.waiting.contains(automation)

@@ -4,6 +4,7 @@ use rapport_model::{SegmentKind, Timestamp, Value};
 use rapport_store::{RecordQuery, SegmentFaults};
 
 use super::State;
+use super::judge::Judged;
 use super::state::Standing;
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -36,6 +37,10 @@ impl Inner {
         }
         self.follow(&mut work, &set, now).await?;
         let segment = self.compiled_segment(&state.def.name)?;
+        if let Some((place, restless)) = set.find(&state.def.name).filter(|(_, segment)| segment.turns.is_restless) {
+            // It is looked at once an hour; what has turned since is no fault.
+            self.bring_up((&mut *work, &set), (place, restless), now, Judged::Ready).await?;
+        }
         let mut query = RecordQuery::new(segment.def.object.clone(), work.swept_at.unwrap_or(now), 0);
         query.rule.clone_from(&segment.rule);
         let faults = self.store.segment_faults(&segment.def.name, &query).await?;

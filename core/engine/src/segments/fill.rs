@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rapport_model::rule::Rule;
 use rapport_model::{RecordId, SegmentKind, SegmentName, Timestamp, Value};
 use rapport_store::{Filling, Moment, crash_point};
 
@@ -25,6 +26,13 @@ pub(super) struct Pages {
     after: Option<RecordId>,
 }
 
+impl Work {
+    /// How far the filling of a segment has come, if it was begun for the rule that it has now.
+    fn pages_of(&self, state: &State) -> Option<Pages> {
+        self.fills.get(&state.def.name).copied().filter(|pages| pages.version == state.version())
+    }
+}
+
 impl Inner {
     /// Works at one page of what is to be filled or emptied, if anything is.
     pub(super) async fn fill_next(
@@ -44,8 +52,16 @@ impl Inner {
         for (place, segment) in set.all().iter().enumerate() {
             let Some(state) = states.get(&segment.def.name) else { continue };
             // One that was activated a moment ago may not be what is live yet.
-            if state.standing == Standing::Filling && state.def.rule == segment.def.rule {
-                return self.fill_one((work, set), (place, segment), state, now).await.map(|()| true);
+            if state.standing != Standing::Filling || state.def.rule != segment.def.rule {
+                continue;
+            }
+            match self.fill_one((&mut *work, set), (place, segment), state, now).await {
+                // One whose rule the database cannot be asked must not keep the others waiting.
+                Err(EngineError::Invalid(why)) => {
+                    let name = &segment.def.name;
+                    tracing::error!(segment.name = %name, "the segment {name} cannot be filled: {why:?}");
+                }
+                done => return done.map(|()| true),
             }
         }
         match states.values().find(|state| state.standing == Standing::Retiring) {
@@ -68,27 +84,14 @@ impl Inner {
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let name = &segment.def.name;
-        let pages = work.fills.get(name).copied().filter(|pages| pages.version == state.version());
-        if pages.is_none() {
+        if work.pages_of(state).is_none() {
             work.aside.remove(name);
             self.index_for(segment).await?;
         }
         let done = if state.announce {
             self.bring_up_some((&mut *work, set), (place, segment), now, Judged::All).await? == 0
         } else {
-            let after = pages.and_then(|pages| pages.after);
-            let filling = Filling {
-                segment: name.clone(),
-                object: segment.def.object.clone(),
-                rule: segment.rule.clone(),
-                now,
-                after,
-                rows: PAGE_ROWS,
-            };
-            let filled = self.store.fill_segment(filling).await?;
-            crash_point("segments.page_filled");
-            work.fills.insert(name.clone(), Pages { version: state.version(), after: filled.after });
-            filled.after.is_none()
+            self.fill_page(work, state, segment.rule.as_ref(), now).await?
         };
         if done {
             self.filled((work, set), (place, segment), state, now).await?;
@@ -96,7 +99,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The segment is what its rule says; who was touched meanwhile is judged, and so are those who ask for it.
+    /// The segment is what its rule says: who was touched meanwhile is judged, and so are those who ask for it, and then it is ready. What
+    /// fails on the way is done again with the last page.
     async fn filled(
         &self,
         (work, set): (&mut Work, &SegmentSet),
@@ -109,37 +113,48 @@ impl Inner {
             change("announce", Value::Bool(false)),
             change("filled_at", Value::Time(now)),
         ];
-        work.fills.remove(&segment.def.name);
-        work.next_turn = NextTurn::Unknown;
-        // Somebody may have activated another rule meanwhile: then it is filled once more.
-        if self.note_segment(state, changes).await? {
-            let touched = work.aside.remove(&segment.def.name).unwrap_or_default();
-            let case = |id| Case { id, places: [place].into(), at: now, cause: None, is_quiet: false };
-            let cases = touched.into_iter().map(case).collect();
-            self.judge_cases((&mut *work, set), &segment.def.object, cases, Judged::Ready).await?;
-            for asking in set.asking_for(&segment.def.name) {
-                let asking_for = (*asking, &**set.at(*asking));
+        let touched = work.aside.get(&segment.def.name).cloned().unwrap_or_default();
+        let cases = touched.into_iter().map(|id| Case::at(now, id, [place])).collect();
+        self.judge_cases((&mut *work, set), &segment.def.object, cases, Judged::All).await?;
+        for asking in set.asking_for(&segment.def.name) {
+            let asking_for = (*asking, &**set.at(*asking));
+            if asking_for.1.def.kind == SegmentKind::Live {
                 self.bring_up((&mut *work, set), asking_for, now, Judged::Ready).await?;
             }
         }
+        work.fills.remove(&segment.def.name);
+        work.aside.remove(&segment.def.name);
+        work.next_turn = NextTurn::Unknown;
+        // Somebody may have activated another rule meanwhile: then it is filled once more.
+        self.note_segment(state, changes).await?;
         Ok(())
     }
 
-    async fn empty(&self, work: &mut Work, state: &State, now: Timestamp) -> Result<(), EngineError> {
-        let name = &state.def.name;
-        let pages = work.fills.get(name).copied().filter(|pages| pages.version == state.version());
+    /// Brings the next page of a segment to what `rule` says, silently; says whether that was the last one.
+    async fn fill_page(
+        &self,
+        work: &mut Work,
+        state: &State,
+        rule: Option<&Rule>,
+        now: Timestamp,
+    ) -> Result<bool, EngineError> {
         let filling = Filling {
-            segment: name.clone(),
+            segment: state.def.name.clone(),
             object: state.def.object.clone(),
-            rule: None,
+            rule: rule.cloned(),
             now,
-            after: pages.and_then(|pages| pages.after),
+            after: work.pages_of(state).and_then(|pages| pages.after),
             rows: PAGE_ROWS,
         };
         let filled = self.store.fill_segment(filling).await?;
-        work.fills.insert(name.clone(), Pages { version: state.version(), after: filled.after });
-        if filled.after.is_none() {
-            work.fills.remove(name);
+        crash_point("segments.page_filled");
+        work.fills.insert(state.def.name.clone(), Pages { version: state.version(), after: filled.after });
+        Ok(filled.after.is_none())
+    }
+
+    async fn empty(&self, work: &mut Work, state: &State, now: Timestamp) -> Result<(), EngineError> {
+        if self.fill_page(work, state, None, now).await? {
+            work.fills.remove(&state.def.name);
             self.note_segment(state, vec![change("state", Value::text(Standing::Retired.as_str()))]).await?;
         }
         Ok(())

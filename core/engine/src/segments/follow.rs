@@ -44,14 +44,35 @@ impl Inner {
             if events.is_empty() && upto <= work.followed {
                 return Ok(done);
             }
-            for (object, cases) in self.cases(set, &events, now).await? {
-                done += self.judge_cases((&mut *work, set), &object, cases, Judged::Ready).await?;
+            match self.follow_some((&mut *work, set), &events, now).await {
+                Ok(moved) => done += moved,
+                Err(error) => {
+                    // They are out of the queue: what was not followed is read from the log.
+                    let mut queue = self.segments.queue();
+                    queue.events.clear();
+                    queue.overflowed = Some(work.followed);
+                    return Err(error);
+                }
             }
             work.followed = work.followed.max(upto);
             if events.len() < BATCH {
                 return Ok(done);
             }
         }
+    }
+
+    /// Judges whom these events touch.
+    async fn follow_some(
+        &self,
+        (work, set): (&mut Work, &SegmentSet),
+        events: &[Noted],
+        now: Timestamp,
+    ) -> Result<usize, EngineError> {
+        let mut done = 0;
+        for (object, cases) in self.cases(set, events, now).await? {
+            done += self.judge_cases((&mut *work, set), &object, cases, Judged::Ready).await?;
+        }
+        Ok(done)
     }
 
     /// The next events, and the position up to which these are all that touch anything.
@@ -94,10 +115,11 @@ impl Inner {
                     Touched::Parent(child, through) => self.parents(object, &child, through.as_ref()).await?,
                 };
                 for id in ids {
-                    let new = || Case { id, places: [].into(), at, cause: None, is_quiet: true };
+                    let new = || Case { since: Some(event.time), is_quiet: true, ..Case::at(at, id, []) };
                     let case = found.entry((object.clone(), id)).or_insert_with(new);
                     case.places.insert(place);
                     (case.at, case.cause) = (at, Some((event.position, event.depth)));
+                    case.since = case.since.min(Some(event.time));
                     case.is_quiet &= is_quiet;
                 }
             }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use rapport_model::event::{NewEvent, Subject};
+use rapport_model::rule::days::midnight;
 use rapport_model::rule::history::{Did, History, HistoryLookup};
 use rapport_model::rule::tree::Base;
 use rapport_model::rule::{Env, Params, Rule};
 use rapport_model::segment::{ENTERED, LEFT};
-use rapport_model::{Actor, EventType, Name, Record, RecordId, SegmentName, Timestamp, Value};
+use rapport_model::{Actor, EventType, Name, Record, RecordId, SegmentKind, SegmentName, Timestamp, Value};
 use rapport_store::{Followed, Moment, Stay, StayStep, Triggers, UnitOfWork, crash_point};
 
 use super::set::{Segment, SegmentSet};
@@ -31,8 +32,17 @@ pub(super) struct Case {
     pub(super) at: Timestamp,
     /// The event because of which: its position and its depth.
     pub(super) cause: Option<(i64, u16)>,
+    /// The time of the earliest of the events because of which.
+    pub(super) since: Option<Timestamp>,
     /// Nothing is to react to what follows.
     pub(super) is_quiet: bool,
+}
+
+impl Case {
+    /// A record to be judged as of `at`, because of no event.
+    pub(super) fn at(at: Timestamp, id: RecordId, places: impl Into<BTreeSet<usize>>) -> Self {
+        Self { id, places: places.into(), at, cause: None, since: None, is_quiet: false }
+    }
 }
 
 /// Which segments are judged.
@@ -75,6 +85,21 @@ impl Judgeable {
         let lookup = HistoryLookup { record, referenced, history: known };
         rule.eval(&Env { now, lookup: &lookup, params: &Params::none() })
             .map_err(|e| EngineError::Internal(format!("the rule `{}`: {e}", rule.source())))
+    }
+}
+
+impl Judgeable {
+    /// The point in time that a field holds, of the record or of the one that it refers to.
+    fn moment(&self, field: &str, via: Option<&Name>) -> Option<Timestamp> {
+        let record = match via {
+            None => &self.record,
+            Some(via) => self.referenced.iter().find(|(name, _)| name == via).map(|(_, record)| record)?,
+        };
+        match record.system(field).unwrap_or_else(|| record.get(field).clone()) {
+            Value::Time(time) => Some(time),
+            Value::Date(date) => Some(midnight(date)),
+            _ => None,
+        }
     }
 }
 
@@ -133,6 +158,9 @@ impl Inner {
             // Those that others ask for have lower places.
             while let Some(place) = open.pop_first() {
                 let segment = set.at(place);
+                if segment.def.kind != SegmentKind::Live && judged == Judged::Ready {
+                    continue;
+                }
                 match states.get(&segment.def.name).map(|state| state.standing) {
                     Some(Standing::Ready) => {}
                     Some(Standing::Filling) if judged == Judged::All => {}
@@ -146,7 +174,7 @@ impl Inner {
                     steps.push(step);
                     open.extend(set.asking_for(&segment.def.name));
                 }
-                note_turns(work, segment, &judgeable.record, case.at);
+                note_turns(work, segment, &judgeable, case);
             }
             units.extend(unit_of(case, &judgeable.record, steps));
         }
@@ -164,7 +192,15 @@ impl Inner {
         self.count_dids(rule, judgeable, at).await?;
         let name = &segment.def.name;
         let entered_at = judgeable.known.segments.get(name).copied();
-        let step = match (judgeable.holds(rule, at)?, entered_at) {
+        let holds = match judgeable.holds(rule, at) {
+            Ok(holds) => holds,
+            // One record that its rule cannot read must not keep all others waiting.
+            Err(error) => {
+                tracing::error!(segment.name = %name, record.id = %judgeable.record.id, "left as it is in {name}: {error}");
+                return Ok(None);
+            }
+        };
+        let step = match (holds, entered_at) {
             (true, None) => StayStep::Enter,
             (false, Some(_)) => StayStep::Leave,
             _ => return Ok(None),
@@ -298,25 +334,19 @@ fn unit_of(case: &Case, record: &Record, steps: Vec<(SegmentName, StayStep, Opti
 }
 
 /// Notes when time changes the answer for a record that was judged, if that is earlier than what was known.
-fn note_turns(work: &mut Work, segment: &Segment, record: &Record, at: Timestamp) {
+fn note_turns(work: &mut Work, segment: &Segment, judgeable: &Judgeable, case: &Case) {
     for turn in &segment.turns.known {
-        let (Moment::Field(moment), None) = (&turn.moment, &turn.via) else {
-            // It is to be found out.
-            work.next_turn = NextTurn::Unknown;
-            return;
+        let moment = match &turn.moment {
+            // That of its other events was known before.
+            Moment::Event(..) => case.since,
+            Moment::Field(moment) => judgeable.moment(moment.field.as_str(), turn.via.as_ref()),
         };
-        let name = moment.field.as_str();
-        let value = record.system(name).unwrap_or_else(|| record.get(name).clone());
-        let micros = match value {
-            Value::Time(time) => time.micros(),
-            Value::Date(date) => {
-                i64::from(rapport_model::rule::days::day_number(date)) * rapport_model::rule::days::DAY_MICROS
-            }
-            _ => continue,
+        let Some(turns_at) = moment.map(|moment| moment.plus_micros(turn.offset)) else { continue };
+        work.next_turn = match turns_at > case.at {
+            true => work.next_turn.or_at(turns_at),
+            // Of several events a later one may turn later.
+            false if matches!(turn.moment, Moment::Event(..)) => NextTurn::Unknown,
+            false => work.next_turn,
         };
-        let turns_at = Timestamp::from_micros(micros.saturating_add(turn.offset));
-        if turns_at > at {
-            work.next_turn = work.next_turn.or_at(turns_at);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use rapport_model::json::record_to_json;
 use rapport_model::nearest::nearest;
 use rapport_model::rule::{ParamTypes, Rule, Scope, outline};
-use rapport_model::{EventType, Name, RecordId, SegmentDef, SegmentName, Timestamp};
+use rapport_model::{Name, RecordId, SegmentDef, SegmentName, Timestamp};
 use rapport_store::{RecordQuery, StayOf};
 use serde_json::{Value as Json, json};
 
@@ -273,20 +273,6 @@ impl Engine {
         }
         self.inner.refill_segment(&state, telling).await?;
         Ok(self.inner.known_segment(name)?.to_json())
-    }
-
-    /// Which events segments can count, and which fields rules about `object` can read: for forms.
-    ///
-    /// # Errors
-    /// [`EngineError::Forbidden`], [`EngineError::UnknownObject`].
-    pub fn segment_vocabulary(&self, caller: &Caller, object: &str) -> Result<Json, EngineError> {
-        let schema = self.inner.store.schema();
-        let object = caller.object(&schema, object, Act::Read)?;
-        let fields: Vec<Json> =
-            object.fields.iter().map(|field| json!({ "name": field.name, "type": field.kind.as_str() })).collect();
-        let types: Vec<&str> = schema.event_types.keys().map(EventType::as_str).collect();
-        let segments: Vec<SegmentName> = self.inner.segment_states().keys().cloned().collect();
-        Ok(json!({ "object": object.name, "fields": fields, "events": types, "segments": segments }))
     }
 }
 

@@ -86,7 +86,7 @@ impl Engine {
         let set = self.inner.snapshot.load().segments().clone();
         let places: BTreeSet<usize> = set.asking_for(&state.def.name).iter().copied().collect();
         if !places.is_empty() {
-            let case = |id| Case { id, places: places.clone(), at: now, cause: None, is_quiet: false };
+            let case = |id| Case::at(now, id, places.clone());
             let cases = touched.into_iter().map(case).collect();
             self.inner.judge_cases((&mut work, &set), &object.name, cases, Judged::Ready).await?;
         }

@@ -3,7 +3,7 @@
 //! The records that the rule looks at are brought back through the log to how they were, in a workspace that is thrown away; there the rule is
 //! asked in SQL, as of that instant. What it asks of the log is answered by the log itself, since no event ever changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,14 +114,7 @@ impl Inner {
         let mut snapshot = self.store.snapshot().await?;
         let head = snapshot.head();
         let first = snapshot.first_after(at).await?.unwrap_or(head + 1);
-        let bounds = Bounds {
-            waiting: HashSet::new(),
-            until: Timestamp::from_micros(i64::MAX),
-            since: None,
-            end: Timestamp::from_micros(i64::MAX),
-            then: BTreeMap::new(),
-            later_than: Some(at),
-        };
+        let bounds = Bounds::open(Some(at));
         let progress = Progress::default();
         let recording = Recording::read(&mut snapshot, (first, head), (bounds, &progress)).await?;
         let engine = Ground::over(self, (Arc::new(SetClock::at(at)), text.as_bytes()), scratch).await?;

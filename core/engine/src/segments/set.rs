@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use rapport_model::event::RecordChange;
 use rapport_model::rule::history::HistoryOf;
 use rapport_model::rule::tree::Base;
 use rapport_model::rule::{ParamTypes, Rule, RuleError, Scope};
 use rapport_model::schema::Origin;
 use rapport_model::{AutomationId, Event, EventType, Name, RecordId, Schema, SegmentDef, SegmentKind, SegmentName};
 
-use super::turns::{Turns, turns_of};
+use super::turns::{Turn, Turns, turns_of};
 use crate::registry::Version;
 
 /// A segment that is live.
@@ -46,6 +47,14 @@ pub(crate) struct Child {
     pub(crate) via: Name,
 }
 
+/// A turn, of whose records, and of which segments by their places.
+#[derive(Debug)]
+pub(crate) struct Turning {
+    pub(crate) turn: Turn,
+    pub(crate) object: Name,
+    pub(crate) places: BTreeSet<usize>,
+}
+
 /// A segment that reads a roll-up over an object's records.
 #[derive(Debug)]
 struct OverChildren {
@@ -61,8 +70,10 @@ struct OverChildren {
 pub(crate) struct SegmentSet {
     all: Vec<Arc<Segment>>,
     by_name: BTreeMap<SegmentName, usize>,
-    /// Live ones by the object that they are about.
+    /// All by the object that they are about.
     of_object: HashMap<Name, Vec<usize>>,
+    /// When time changes the answers of live ones, each turn once.
+    turnings: Vec<Turning>,
     /// Live ones by a field of that object which they read.
     of_field: HashMap<(Name, Name), Vec<usize>>,
     /// Live ones by a field of another object which they read, and through which field.
@@ -138,21 +149,28 @@ impl SegmentSet {
 
     fn indexed(found: Vec<Segment>, schema: &Schema) -> Self {
         let mut set = Self::default();
+        let mut turnings: HashMap<(Turn, Name), BTreeSet<usize>> = HashMap::new();
         for (i, segment) in found.into_iter().enumerate() {
             set.by_name.insert(segment.def.name.clone(), i);
+            set.of_object.entry(segment.def.object.clone()).or_default().push(i);
             if segment.def.kind == SegmentKind::Live
                 && let Some(rule) = &segment.rule
             {
                 set.index(i, &segment.def.object, rule);
                 set.index_rollups(i, &segment.def.object, (rule, schema));
             }
+            if segment.def.kind == SegmentKind::Live {
+                for turn in &segment.turns.known {
+                    turnings.entry((turn.clone(), segment.def.object.clone())).or_default().insert(i);
+                }
+            }
             set.all.push(Arc::new(segment));
         }
+        set.turnings = turnings.into_iter().map(|((turn, object), places)| Turning { turn, object, places }).collect();
         set
     }
 
     fn index(&mut self, i: usize, object: &Name, rule: &Rule) {
-        self.of_object.entry(object.clone()).or_default().push(i);
         for field in rule.fields() {
             self.of_field.entry((object.clone(), field.clone())).or_default().push(i);
         }
@@ -202,14 +220,33 @@ impl SegmentSet {
         Some((place, &self.all[place]))
     }
 
-    /// Whether none follows events.
+    /// Whether there is none.
     pub(crate) fn is_still(&self) -> bool {
-        self.of_object.is_empty()
+        self.all.is_empty()
     }
 
-    /// The live segments of an object.
-    pub(crate) fn of_object(&self, object: &Name) -> &[usize] {
-        self.of_object.get(object).map_or(&[], Vec::as_slice)
+    /// When time changes the answers of live ones.
+    pub(crate) fn turnings(&self) -> &[Turning] {
+        &self.turnings
+    }
+
+    /// Whether `event` can change any. Asked in each commit.
+    pub(crate) fn is_touched_by(&self, event: &Event) -> bool {
+        if self.of_event.contains_key(&event.kind) {
+            return true;
+        }
+        let (Some(change), Some(subject)) = (event.change(), &event.subject) else { return false };
+        if self.of_child.contains_key(&subject.object) {
+            return true;
+        }
+        if is_whole(change) {
+            return self.of_object.contains_key(&subject.object);
+        }
+        let read = |field: Name| {
+            let key = (subject.object.clone(), field);
+            self.of_field.contains_key(&key) || self.of_reference.contains_key(&key)
+        };
+        changed(change).any(read)
     }
 
     /// The live segments that ask for this one.
@@ -241,13 +278,12 @@ impl SegmentSet {
             found.extend(parents.into_iter().map(|parent| (over.place, parent)));
         }
         let own = Touched::Record(subject.id);
-        if change.before.is_empty() || change.after.is_empty() {
-            found.extend(self.of_object(&subject.object).iter().map(|place| (*place, own.clone())));
+        if is_whole(change) {
+            let all = self.of_object.get(&subject.object).into_iter().flatten();
+            found.extend(all.map(|place| (*place, own.clone())));
             return found;
         }
-        let changed = change.after.iter().chain(&change.before).map(|(name, _)| name.clone());
-        let always = ["updated_at", "version"].into_iter().filter_map(|name| Name::new(name).ok());
-        for field in changed.chain(always) {
+        for field in changed(change) {
             let key = (subject.object.clone(), field);
             found.extend(self.of_field.get(&key).into_iter().flatten().map(|place| (*place, own.clone())));
             let through = self.of_reference.get(&key).into_iter().flatten();
@@ -255,6 +291,17 @@ impl SegmentSet {
         }
         found
     }
+}
+
+/// Whether a record came or went: that is a matter of all segments of its object, since one that is no more is in none.
+fn is_whole(change: &RecordChange) -> bool {
+    change.before.is_empty() || change.after.is_empty()
+}
+
+/// The fields that a change touches, those of the host among them.
+fn changed(change: &RecordChange) -> impl Iterator<Item = Name> + '_ {
+    let named = change.after.iter().chain(&change.before).map(|(name, _)| name.clone());
+    named.chain(["updated_at", "version"].into_iter().filter_map(|name| Name::new(name).ok()))
 }
 
 /// In an order in which each comes after those that it asks for.

@@ -6,7 +6,7 @@ use rapport_model::{Name, RecordId, SegmentKind, Timestamp};
 use rapport_store::RecordQuery;
 
 use super::judge::{Case, Judged};
-use super::set::{Segment, SegmentSet};
+use super::set::{Segment, SegmentSet, Turning};
 use super::turns::Turn;
 use super::{NextTurn, Work};
 use crate::engine::Inner;
@@ -18,9 +18,6 @@ const TURNS_MAX: u32 = 1_000;
 const RESTLESS_MICROS: i64 = 3_600_000_000;
 /// Records in which a segment differs from its rule that are judged in one go.
 pub(super) const DIFFERENCES_MAX: u32 = 500;
-
-/// A turn, of whose records, and of which segments by their places.
-type Turning = (Turn, Name, BTreeSet<usize>);
 
 impl Inner {
     /// Judges those whose answer turns until `now`; says how many came or left.
@@ -59,9 +56,9 @@ impl Inner {
     ) -> Result<(BTreeMap<Name, Vec<Case>>, Timestamp), EngineError> {
         let mut upto = to;
         let mut found: BTreeMap<(Name, Timestamp, RecordId), BTreeSet<usize>> = BTreeMap::new();
-        for (turn, object, places) in turnings(set) {
+        for Turning { turn, object, places } in set.turnings() {
             let back = |time: Timestamp| time.plus_micros(-turn.offset);
-            let (moments, full) = self.moments(&turn, (back(from), back(upto))).await?;
+            let (moments, full) = self.moments(turn, (back(from), back(upto))).await?;
             if let Some(last) = full {
                 upto = upto.min(last.plus_micros(turn.offset));
             }
@@ -69,16 +66,16 @@ impl Inner {
                 let at = moment.plus_micros(turn.offset);
                 let ids = match &turn.via {
                     None => vec![id],
-                    Some(via) => self.referring(&object, via, id).await?,
+                    Some(via) => self.referring(object, via, id).await?,
                 };
                 for id in ids {
-                    found.entry((object.clone(), at, id)).or_default().extend(&places);
+                    found.entry((object.clone(), at, id)).or_default().extend(places);
                 }
             }
         }
         let mut by_object: BTreeMap<Name, Vec<Case>> = BTreeMap::new();
         for ((object, at, id), places) in found.into_iter().filter(|((_, at, _), _)| *at <= upto) {
-            by_object.entry(object).or_default().push(Case { id, places, at, cause: None, is_quiet: false });
+            by_object.entry(object).or_default().push(Case::at(at, id, places));
         }
         Ok((by_object, upto))
     }
@@ -108,7 +105,7 @@ impl Inner {
     /// When the next answer turns after `after`.
     async fn next_turn(&self, set: &SegmentSet, after: Timestamp) -> Result<Option<Timestamp>, EngineError> {
         let mut next: Option<Timestamp> = None;
-        for (turn, _, _) in turnings(set) {
+        for Turning { turn, .. } in set.turnings() {
             let moment = self.store.next_moment(&turn.moment, after.plus_micros(-turn.offset)).await?;
             if let Some(at) = moment.map(|moment| moment.plus_micros(turn.offset)) {
                 next = Some(next.map_or(at, |next| next.min(at)));
@@ -160,7 +157,7 @@ impl Inner {
         let mut query = RecordQuery::new(segment.def.object.clone(), now, DIFFERENCES_MAX);
         query.rule.clone_from(&segment.rule);
         let (missing, surplus) = self.store.segment_differences(&segment.def.name, &query).await?;
-        let case = |id| Case { id, places: [place].into(), at: now, cause: None, is_quiet: false };
+        let case = |id| Case::at(now, id, [place]);
         let cases = missing.into_iter().chain(surplus).map(case).collect();
         self.judge_cases((work, set), &segment.def.object, cases, judged).await
     }
@@ -170,19 +167,4 @@ impl Inner {
 fn live(set: &SegmentSet) -> impl Iterator<Item = (usize, &Segment)> {
     let all = set.all().iter().enumerate().map(|(place, segment)| (place, &**segment));
     all.filter(|(_, segment)| segment.def.kind == SegmentKind::Live)
-}
-
-/// The turns of all live segments, each once.
-fn turnings(set: &SegmentSet) -> Vec<Turning> {
-    let mut all: Vec<Turning> = Vec::new();
-    for (place, segment) in live(set) {
-        for turn in &segment.turns.known {
-            let known = all.iter_mut().find(|(known, object, _)| known == turn && *object == segment.def.object);
-            match known {
-                Some((_, _, places)) => _ = places.insert(place),
-                None => all.push((turn.clone(), segment.def.object.clone(), [place].into())),
-            }
-        }
-    }
-    all
 }

@@ -13,7 +13,7 @@ use rapport_model::{Name, Timestamp};
 use rapport_store::{FieldMoment, Moment};
 
 /// A turn: `offset` microseconds after the moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Turn {
     pub(crate) moment: Moment,
     /// The field by which records refer to the one that has the moment; none: it is their own.
@@ -39,18 +39,6 @@ pub(crate) fn turns_of(rule: &Rule, object: &Name) -> Turns {
 struct Finder<'a> {
     object: &'a Name,
     turns: Turns,
-}
-
-/// A field and by how much it is moved.
-fn moved(term: &Term) -> Option<(&FieldTerm, i64)> {
-    match term {
-        Term::Field(field) => Some((field, 0)),
-        Term::Shift(inner, micros) => match &**inner {
-            Term::Field(field) => Some((field, *micros)),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// How far from now a term lies that is now itself, moved or not.
@@ -112,7 +100,7 @@ impl Finder<'_> {
             }
             Condition::In(Term::DaysSince(inner), List::Items(items)) => {
                 let days: Option<Vec<(i64, bool)>> = items.iter().map(constant).collect();
-                match (moved(inner), days) {
+                match (inner.moved_field(), days) {
                     (Some(field), Some(days)) => {
                         let whole = days.iter().filter(|(_, whole)| *whole);
                         whole.for_each(|(day, _)| self.days(Comparison::Equal, field, *day));
@@ -127,7 +115,7 @@ impl Finder<'_> {
     /// Whether the turns of a comparison are known, the field standing left.
     fn compare(&mut self, comparison: Comparison, left: &Term, right: &Term) -> bool {
         match left {
-            Term::DaysSince(inner) => match (moved(inner), constant(right)) {
+            Term::DaysSince(inner) => match (inner.moved_field(), constant(right)) {
                 (Some(field), Some((days, whole))) => {
                     // Days are whole: half a day more or less makes a difference at the next one.
                     self.days(if whole { comparison } else { Comparison::Greater }, field, days);
@@ -135,7 +123,7 @@ impl Finder<'_> {
                 }
                 _ => false,
             },
-            _ => match (moved(left), from_now(right)) {
+            _ => match (left.moved_field(), from_now(right)) {
                 // At the point and a microsecond later, so that it turns whether the comparison takes the point in or not.
                 (Some((field, micros)), Some(ahead)) => {
                     self.turn(field, micros - ahead);

@@ -94,14 +94,7 @@ async fn furnished(
 ) -> Result<Engine, EngineError> {
     let progress = Progress::default();
     let then = furnish::live_before(snapshot, place.position).await?;
-    let bounds = Bounds {
-        waiting: HashSet::new(),
-        until: Timestamp::from_micros(i64::MAX),
-        since: None,
-        end: Timestamp::from_micros(i64::MAX),
-        then: BTreeMap::new(),
-        later_than: None,
-    };
+    let bounds = Bounds::open(None);
     let head = snapshot.head();
     let recording = Recording::read(snapshot, (place.position, head), (bounds, &progress)).await?;
     let engine = Ground::over(inner, (Arc::new(SetClock::at(place.time)), run.id.0.as_bytes()), scratch).await?;

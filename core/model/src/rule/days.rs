@@ -13,6 +13,12 @@ pub fn day_of(now: Timestamp) -> i64 {
     now.micros().div_euclid(DAY_MICROS)
 }
 
+/// The midnight (UTC) that begins a day.
+#[must_use]
+pub fn midnight(date: Date) -> Timestamp {
+    Timestamp::from_micros(i64::from(day_number(date)) * DAY_MICROS)
+}
+
 /// The number of a date.
 #[must_use]
 pub fn day_number(date: Date) -> i32 {

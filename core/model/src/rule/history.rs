@@ -36,7 +36,7 @@ pub struct Did {
 }
 
 /// Whose history an event belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HistoryOf {
     /// That of the record that is its lane.
     Lane,

@@ -274,6 +274,21 @@ impl Condition {
     }
 }
 
+impl Term {
+    /// The field below the term, and by how many microseconds it is moved; none if it is something else.
+    #[must_use]
+    pub fn moved_field(&self) -> Option<(&FieldTerm, i64)> {
+        match self {
+            Self::Field(field) => Some((field, 0)),
+            Self::Shift(inner, micros) => match &**inner {
+                Self::Field(field) => Some((field, *micros)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 /// The right side of `in`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum List {

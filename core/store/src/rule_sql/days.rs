@@ -26,18 +26,6 @@ enum Point {
     Above,
 }
 
-/// The column below a term, and by how much it is moved.
-fn shifted_field(term: &Term) -> Option<(&FieldTerm, i64)> {
-    match term {
-        Term::Field(field) => Some((field, 0)),
-        Term::Shift(inner, micros) => match &**inner {
-            Term::Field(field) => Some((field, *micros)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 impl Compiler<'_> {
     /// An instant moved by `micros`.
     pub(super) fn moved(&mut self, inner: &Term, micros: i64) -> Result<Sql, RuleSqlError> {
@@ -54,7 +42,7 @@ impl Compiler<'_> {
 
     /// Compares an instant that is read from a field with a known one: the column stays bare.
     pub(super) fn compare_with_time(&mut self, comparison: Comparison, left: &Term, micros: i64) -> Compiled {
-        if let Some((field, moved)) = shifted_field(left) {
+        if let Some((field, moved)) = left.moved_field() {
             return self.compare_column(comparison, field, i128::from(micros) - i128::from(moved));
         }
         let left = self.term(left)?;
@@ -110,7 +98,7 @@ impl Compiler<'_> {
         right: Number,
     ) -> Result<Option<String>, RuleSqlError> {
         let Term::DaysSince(inner) = left else { return Ok(None) };
-        let Some((field, moved)) = shifted_field(inner) else { return Ok(None) };
+        let Some((field, moved)) = inner.moved_field() else { return Ok(None) };
         let (comparison, days) = match bound(comparison, right, 0) {
             Bound::Units(comparison, days) => (comparison, i128::from(days)),
             Bound::Always if comparison == Comparison::NotEqual => return Ok(Some(truth(true))),

@@ -3,7 +3,7 @@
 //! A rule that reads the clock compares a field, or the time of an event, with now. So whoever has come to the point at which the comparison
 //! turns since the last look is a range of an index, and the next such point is its first entry.
 
-use rapport_model::rule::days::{DAY_MICROS, date_of, day_number, day_of};
+use rapport_model::rule::days::{date_of, day_of, midnight};
 use rapport_model::rule::history::HistoryOf;
 use rapport_model::{EventType, FieldKind, Name, RecordId, Timestamp, Value};
 
@@ -21,7 +21,7 @@ pub struct FieldMoment {
 }
 
 /// What is compared with now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Moment {
     /// A field of records.
     Field(FieldMoment),
@@ -33,7 +33,7 @@ pub enum Moment {
 fn instant(row: &Row, index: usize, kind: &FieldKind) -> Result<Timestamp, StoreError> {
     match row.value(index, kind)? {
         Value::Time(time) => Ok(time),
-        Value::Date(date) => Ok(Timestamp::from_micros(i64::from(day_number(date)) * DAY_MICROS)),
+        Value::Date(date) => Ok(midnight(date)),
         other => Err(StoreError::Corrupt { what: "a moment".into(), why: format!("{other:?} is no point in time") }),
     }
 }
