@@ -27,6 +27,12 @@ impl Engine {
         }
     }
 
+    /// Returns once the segments of what is live are filled.
+    pub(crate) async fn fill_segments(&self) -> Result<(), EngineError> {
+        while self.inner.tick_segments(self.inner.clock.now()).await?.more {}
+        Ok(())
+    }
+
     /// Starts everything that is due at the clock's instant, and returns once it is done; says when something is due next. That
     /// lies in the past if it cannot be started now: while history is loaded, or the database is away.
     ///

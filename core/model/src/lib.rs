@@ -17,6 +17,7 @@ pub mod image;
 pub mod json;
 pub mod json_schema;
 pub mod limits;
+pub mod merge;
 pub mod name;
 pub mod nearest;
 pub mod plugin;

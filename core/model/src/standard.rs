@@ -4,6 +4,7 @@
 
 use crate::fan_out;
 use crate::file;
+use crate::merge;
 use crate::name::{EventType, Name};
 use crate::relation;
 use crate::rollup::{Function, Rollup};
@@ -423,8 +424,8 @@ fn blocked_package() -> ObjectDef {
     object("blocked_package", Origin::System, None, fields)
 }
 
-/// The event types that every workspace has: those that it accepts from outside, and those that say who comes into a segment and who
-/// leaves it, which come from the core alone.
+/// The event types that every workspace has: those that it accepts from outside, and those that come from the core alone: who
+/// comes into a segment and who leaves it, and which record is merged into which.
 #[must_use]
 pub fn event_types() -> Vec<EventTypeDef> {
     let kind = |n, fields| EventTypeDef { name: event_type(n), fields, subject_optional: false };
@@ -434,6 +435,8 @@ pub fn event_types() -> Vec<EventTypeDef> {
         kind("page.viewed", vec![text("url"), text("referrer")]),
         kind(segment::ENTERED, vec![text("segment")]),
         kind(segment::LEFT, vec![text("segment"), instant("entered_at")]),
+        kind(merge::MERGING, vec![text("merged")]),
+        kind(merge::MERGED, vec![text("merged"), field("lists", FieldKind::Json), field("joined", FieldKind::Json)]),
     ]
 }
 
@@ -454,6 +457,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(event_types().len(), 5);
+        assert_eq!(event_types().len(), 7);
     }
 }

@@ -90,6 +90,8 @@ impl Scenario {
     async fn furnish(&self, engine: &Engine, cast: &Cast) -> Result<Caller, EngineError> {
         let system = Caller::system();
         activate_all(engine, cast).await?;
+        // Whoever comes from here on comes into segments that are there.
+        engine.fill_segments().await?;
         for (name, values) in &self.settings {
             let id = engine.automation_named(name).map_err(|e| at(&below("/settings", name), &e))?;
             let set = engine.set_settings(&system, id.as_str(), values).await;
