@@ -1,8 +1,8 @@
 //! A host in memory, for native tests of plugins.
 //!
 //! Each test thread has its own. It keeps records, takes down what the plugin writes, and knows no rules: a query with a rule is
-//! answered by [`answer_queries`]. Rights and settings come from the plugin's `plugin.toml` by [`load`]; without it (and without
-//! [`allow`]) everything is allowed.
+//! answered by [`answer_queries`]. Rights, settings and objects come from the plugin's `plugin.toml` by [`load`]; without it (and
+//! without [`allow`]) everything is allowed, and a record has the fields that it is given.
 //!
 //! ```
 //! use rapport_sdk::{Fields, fake, records};
@@ -115,6 +115,8 @@ struct World {
     sent: Vec<Sent>,
     /// Nothing: everything is allowed.
     rights: Option<Vec<String>>,
+    /// The fields of the objects that the plugin declares.
+    objects: BTreeMap<String, Vec<Declared>>,
     kept: BTreeMap<String, Vec<u8>>,
     files: Vec<KeptFile>,
     secrets: BTreeMap<String, Vec<u8>>,
@@ -122,6 +124,15 @@ struct World {
     functions: BTreeMap<(String, String), FunctionAnswers>,
     jobs: Vec<Job>,
     context: Context,
+}
+
+/// A field of an object that the plugin declares.
+#[derive(Debug, Clone)]
+struct Declared {
+    name: String,
+    /// What it holds if nothing is said.
+    default: Value,
+    unique: bool,
 }
 
 /// A file that the plugin put.

@@ -39,8 +39,22 @@ fn same(a: &Value, text: &str) -> bool {
     match a {
         Value::Text(t) => t == text,
         Value::Int(n) => n.to_string() == text,
+        Value::Ref(reference) => reference.id == text,
         _ => false,
     }
+}
+
+/// Fails if another record of the object has a value of these that is unique, as its plugin declares it.
+fn must_be_unique(world: &World, object: &str, id: &str, fields: &Fields) -> Result<(), WireError> {
+    let declared = world.objects.get(object).into_iter().flatten().filter(|field| field.unique);
+    for field in declared {
+        let Some(value) = fields.get(&field.name).filter(|value| !value.is_null()) else { continue };
+        let others = world.records.iter().filter(|r| r.object == object && r.id != id);
+        if others.into_iter().any(|r| r.fields.get(&field.name) == Some(value)) {
+            return refuse("unique", format!("another `{object}` has the same `{}`", field.name));
+        }
+    }
+    Ok(())
 }
 
 fn position(world: &World, object: &str, key: &str) -> Option<usize> {
@@ -65,8 +79,8 @@ fn change(record: &mut Record, fields: &Fields) {
 /// See `records` in the contract.
 pub(crate) mod records {
     use super::{
-        Asked, Error, Field, Fields, RecordData, Value, WireError, WireValue, change, existing, need, need_to_write,
-        position, refuse, wire, world,
+        Asked, Error, Field, Fields, Record, RecordData, Value, WireError, WireValue, change, existing, must_be_unique,
+        need, need_to_write, position, refuse, wire, world,
     };
     use crate::bindings::rapport::plugin::records::Page;
 
@@ -81,18 +95,19 @@ pub(crate) mod records {
         params: &[Field],
         page: &Page,
     ) -> Result<Vec<RecordData>, WireError> {
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        Ok(matching(object, filter, params)?.into_iter().take(limit).collect())
+        let (mut found, limit) = (matching(object, filter, params)?, usize::try_from(page.limit).unwrap_or(usize::MAX));
+        super::query::put_in_order(&mut found, &page.order);
+        Ok(found.iter().filter(|record| record.id > page.after).take(limit).map(wire).collect())
     }
 
     pub(crate) fn count(object: &str, filter: &str, params: &[Field]) -> Result<u64, WireError> {
         Ok(u64::try_from(matching(object, filter, params)?.len()).unwrap_or(u64::MAX))
     }
 
-    pub(crate) fn matching(object: &str, filter: &str, params: &[Field]) -> Result<Vec<RecordData>, WireError> {
+    pub(crate) fn matching(object: &str, filter: &str, params: &[Field]) -> Result<Vec<Record>, WireError> {
         need(&format!("{object}:read"))?;
         if filter.is_empty() {
-            return Ok(world(|w| w.records.iter().filter(|r| r.object == object).map(wire).collect()));
+            return Ok(world(|w| w.records.iter().filter(|r| r.object == object).cloned().collect()));
         }
         // Taken out while it is called, so that it may look into the world itself.
         let Some(answers) = world(|w| w.answers.take()) else {
@@ -104,17 +119,30 @@ pub(crate) mod records {
         let asked = Asked { object: object.into(), filter: filter.into(), params: Fields::from_wire(params.to_vec()) };
         let found = answers(&asked);
         world(|w| w.answers = Some(answers));
-        Ok(found.iter().map(wire).collect())
+        Ok(found)
     }
 
     pub(crate) fn create(object: &str, fields: &[Field]) -> Result<RecordData, WireError> {
         need(&format!("{object}:create"))?;
-        Ok(wire(&crate::fake::insert(object, Fields::from_wire(fields.to_vec()))))
+        let given = Fields::from_wire(fields.to_vec());
+        let fields = world(|w| {
+            must_be_unique(w, object, "", &given)?;
+            let declared = w.objects.get(object).into_iter().flatten();
+            let mut fields: Fields = declared.map(|field| (field.name.as_str(), field.default.clone())).collect();
+            given.iter().for_each(|(name, value)| fields.set(name, value.clone()));
+            Ok::<_, WireError>(fields)
+        })?;
+        Ok(wire(&crate::fake::insert(object, fields)))
     }
 
     pub(crate) fn update(object: &str, key: &str, fields: &[Field]) -> Result<(), WireError> {
         need_to_write(object, fields)?;
-        world(|w| existing(w, object, key).map(|r| change(r, &Fields::from_wire(fields.to_vec()))))
+        let fields = Fields::from_wire(fields.to_vec());
+        world(|w| {
+            let id = existing(w, object, key)?.id.clone();
+            must_be_unique(w, object, &id, &fields)?;
+            existing(w, object, &id).map(|r| change(r, &fields))
+        })
     }
 
     pub(crate) fn increment(object: &str, key: &str, field: &str, delta: &WireValue) -> Result<(), WireError> {

@@ -1,12 +1,13 @@
-//! The rights of a plugin, as its `plugin.toml` has them.
+//! The rights of a plugin and the fields of its objects, as its `plugin.toml` has them.
 
 use toml::Value as Toml;
 
-use super::{Context, world};
+use super::{Context, Declared, world};
 use crate::{Error, Json, Value};
 
-/// Takes rights, settings and the plugin's id from the text of a `plugin.toml`. From then on a call without its right fails with the
-/// code `denied`, and settings have their defaults.
+/// Takes rights, settings, objects and the plugin's id from the text of a `plugin.toml`. From then on a call without its right fails with
+/// the code `denied`, settings have their defaults, and so have the fields of records of its objects that it creates; of two that are to
+/// have the same value in a unique field the second fails with the code `unique`.
 ///
 /// ```
 /// use rapport_sdk::{Fields, fake, records, settings};
@@ -34,9 +35,12 @@ pub fn load(manifest: &str) {
     let mut rights: Vec<String> = rights.map(|c| text(c.get("right"))).collect();
     let calls = table.get("calls").and_then(Toml::as_array).into_iter().flatten();
     rights.extend(calls.map(|action| format!("invoke:{}", action.as_str().unwrap_or_default())));
+    let objects = table.get("objects").and_then(Toml::as_array).into_iter().flatten();
+    let objects = objects.map(|object| (text(object.get("name")), declared(object.get("fields")))).collect();
     let settings = table.get("settings").and_then(Toml::as_table).cloned().unwrap_or_default();
     world(|w| {
         w.rights = Some(rights);
+        w.objects = objects;
         w.context.plugin = text(table.get("id"));
         for (name, declared) in &settings {
             // A setting is its default, or a table with `default` and what else there is to say about it.
@@ -44,6 +48,17 @@ pub fn load(manifest: &str) {
             w.settings.set(name, value(default));
         }
     });
+}
+
+/// The fields of an object: each is its type, or a table with what else there is to say about it.
+fn declared(fields: Option<&Toml>) -> Vec<Declared> {
+    let fields = fields.and_then(Toml::as_table).into_iter().flatten();
+    let field = |(name, said): (&String, &Toml)| Declared {
+        name: name.clone(),
+        default: said.get("default").map_or(Value::Null, value),
+        unique: said.get("unique").and_then(Toml::as_bool).unwrap_or(false),
+    };
+    fields.map(field).collect()
 }
 
 /// Gives the plugin this right; from the first on, it has no other than those that it was given.

@@ -2,7 +2,8 @@ use serde_json::json;
 
 use crate::flow::{self, Question};
 use crate::{
-    Error, Fields, Timestamp, Value, clock, events, fake, http, log, messages, random, records, scripts, settings,
+    Error, Fields, Reference, Timestamp, Value, clock, events, fake, http, log, messages, random, records, scripts,
+    settings,
 };
 
 #[test]
@@ -183,4 +184,55 @@ fn functions_of_scripts_are_given_by_the_test_and_need_their_right() {
     fake::allow("script:surveys/*");
     assert_eq!(scripts::run("surveys/nps", "next", &[json!(4)]).unwrap(), json!("after 4"));
     assert_eq!(scripts::run("loyalty/earn", "points", &[]).unwrap_err().code(), "denied");
+}
+
+const CLUB: &str = r#"
+    id = "club"
+    [[capabilities]]
+    right = "member:write"
+    [[capabilities]]
+    right = "member:read"
+    [[objects]]
+    name = "member"
+    [objects.fields]
+    customer = { type = "reference(customer)", unique = true }
+    points = { type = "integer", default = 0 }
+    notes = "text"
+"#;
+
+#[test]
+fn a_record_of_a_declared_object_has_all_its_fields() {
+    fake::reset();
+    fake::load(CLUB);
+    let ada = Reference::new("customer", "ada");
+    let member = records::create("member", &Fields::new().with("customer", ada)).unwrap();
+    assert_eq!((member.int("points").unwrap(), member.text("notes").unwrap()), (Some(0), None));
+    assert_eq!(records::get("member", "customer:ada").unwrap().map(|found| found.id), Some(member.id));
+}
+
+#[test]
+fn a_unique_value_is_of_one_record() {
+    fake::reset();
+    fake::load(CLUB);
+    let of = |customer: &str| Fields::new().with("customer", Reference::new("customer", customer));
+    let ada = records::create("member", &of("ada")).unwrap();
+    let ben = records::create("member", &of("ben")).unwrap();
+    assert_eq!(records::create("member", &of("ada")).unwrap_err().code(), "unique");
+    assert_eq!(records::update(&ben.reference(), &of("ada")).unwrap_err().code(), "unique");
+    assert!(records::update(&ada.reference(), &of("ada")).is_ok());
+}
+
+#[test]
+fn records_are_found_in_the_order_that_is_asked_for() {
+    fake::reset();
+    for amount in [2, 3, 1] {
+        let _ = fake::insert("order", Fields::new().with("amount", amount));
+    }
+    let amounts = |query: records::Query| {
+        query.run().unwrap().iter().map(|order| order.int("amount").unwrap().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(amounts(records::find("order").order("amount").limit(2)), [1, 2]);
+    assert_eq!(amounts(records::find("order").order("-amount")), [3, 2, 1]);
+    let first = &fake::all("order")[0];
+    assert_eq!(amounts(records::find("order").after(&first.id)), [3, 1]);
 }

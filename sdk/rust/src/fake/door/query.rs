@@ -10,22 +10,26 @@ use crate::{Decimal, Record, WrongKind};
 
 pub(crate) fn select(selection: &Selection) -> Result<Rows, WireError> {
     let mut found = rows(&selection.object, &selection.where_, &selection.params)?;
-    let (field, descending) = match selection.order.strip_prefix('-') {
-        Some(field) => (field, true),
-        None => (selection.order.as_str(), false),
-    };
-    let by_field = |a: &Record, b: &Record| {
-        let order = if field.is_empty() { Ordering::Equal } else { compare(&column(a, field), &column(b, field)) };
-        let order = if descending { order.reverse() } else { order };
-        order.then_with(|| a.id.cmp(&b.id))
-    };
-    found.sort_by(by_field);
+    put_in_order(&mut found, &selection.order);
     let start: usize = selection.cursor.parse().unwrap_or(0);
     let end = start.saturating_add(usize::try_from(selection.limit).unwrap_or(usize::MAX));
     let next = (end < found.len()).then(|| end.to_string());
     let page = found.iter().skip(start).take(end - start);
     let rows = page.map(|record| selection.fields.iter().map(|f| WireValue::from(&column(record, f))).collect());
     Ok(Rows { rows: rows.collect(), next })
+}
+
+/// Orders by a field, `-field` for descending; rows that are equal in it, and all if it is empty, by id.
+pub(super) fn put_in_order(rows: &mut [Record], order: &str) {
+    let (field, descending) = match order.strip_prefix('-') {
+        Some(field) => (field, true),
+        None => (order, false),
+    };
+    rows.sort_by(|a, b| {
+        let order = if field.is_empty() { Ordering::Equal } else { compare(&column(a, field), &column(b, field)) };
+        let order = if descending { order.reverse() } else { order };
+        order.then_with(|| a.id.cmp(&b.id))
+    });
 }
 
 pub(crate) fn aggregate(grouping: &Grouping) -> Result<Vec<Vec<WireValue>>, WireError> {
@@ -59,7 +63,7 @@ fn rows(
     filter: &str,
     params: &[crate::bindings::rapport::plugin::types::Field],
 ) -> Result<Vec<Record>, WireError> {
-    Ok(matching(object, filter, params)?.into_iter().map(Record::from).collect())
+    matching(object, filter, params)
 }
 
 fn column(record: &Record, field: &str) -> Value {
