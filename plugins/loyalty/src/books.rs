@@ -16,7 +16,8 @@ pub(crate) const ACCOUNT: &str = "loyalty_account";
 pub(crate) const ENTRY: &str = "loyalty_entry";
 /// The object of lots.
 pub(crate) const LOT: &str = "loyalty_lot";
-const REDEMPTION: &str = "loyalty_redemption";
+/// The object of redemptions.
+pub(crate) const REDEMPTION: &str = "loyalty_redemption";
 /// What a lot holds of its order.
 const ORDER_FIELDS: [&str; 10] =
     ["order_name", "order_key", "day", "amount", "refunded", "factor", "allowance", "due", "counted", "undone"];
@@ -38,6 +39,12 @@ impl<'a> HostBooks<'a> {
     /// The books of the customer with this id, under `rules`.
     pub(crate) const fn of(customer: &'a str, account: &Account, rules: &'a Rules) -> Self {
         Self { customer, rules, pending: account.amounts.pending > 0, read: BTreeMap::new() }
+    }
+
+    /// The same, where the lots of `other` are among them.
+    pub(crate) const fn with(mut self, other: &Account) -> Self {
+        self.pending |= other.amounts.pending > 0;
+        self
     }
 
     /// Where to look for points that expire: among the available, and among the pending ones.
@@ -327,7 +334,8 @@ fn amounts_from(record: &Record) -> Result<Amounts, Error> {
     })
 }
 
-fn lot_from(record: &Record) -> Result<Lot, Error> {
+/// Reads a lot's record.
+pub(crate) fn lot_from(record: &Record) -> Result<Lot, Error> {
     let name = record.text("order_key")?.and(record.text("order_name")?);
     let order = name.map(|name| share_from(record, name)).transpose()?;
     Ok(Lot {
@@ -358,7 +366,8 @@ fn share_from(record: &Record, name: String) -> Result<OrderShare, Error> {
     })
 }
 
-fn redemption_from(record: &Record) -> Result<Redemption, Error> {
+/// Reads a redemption's record.
+pub(crate) fn redemption_from(record: &Record) -> Result<Redemption, Error> {
     Ok(Redemption {
         key: record.text("name")?.unwrap_or_default(),
         points: int(record, "points")?,
@@ -416,11 +425,13 @@ fn named<T: Copy>(record: &Record, field: &str, all: &[T], name: impl Fn(T) -> &
     all.iter().copied().find(|one| name(*one) == text).ok_or_else(unknown)
 }
 
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Value, Error> {
+/// Something of the plugin's own as the value of a field.
+pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Value, Error> {
     serde_json::to_value(value).map(Value::Json).map_err(|e| Error::new("books", e.to_string()))
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(record: &Record, field: &str) -> Result<Option<T>, Error> {
+/// Reads what [`json`] wrote; none if the field is null.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(record: &Record, field: &str) -> Result<Option<T>, Error> {
     let Some(json) = record.read::<Json>(field)? else { return Ok(None) };
     let wrong = |e| Error::new("books", format!("`{}`: `{field}`: {e}", record.reference()));
     serde_json::from_value(json).map(Some).map_err(wrong)

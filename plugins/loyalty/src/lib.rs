@@ -7,8 +7,11 @@ pub mod ledger;
 mod actions;
 mod adjustments;
 mod books;
+mod fold;
 mod incoming;
 mod keys;
+mod members;
+mod moving;
 mod nightly;
 mod partner;
 mod program;
@@ -18,6 +21,7 @@ mod rewards;
 mod settings;
 mod transfer;
 mod undo;
+mod unfold;
 
 use rapport_sdk::route::{Request, Response};
 use rapport_sdk::{Call, Compensator, Error, Event, Json, OnAction, OnEvent, OnRequest, OnSchedule, Undone, context};
@@ -35,6 +39,7 @@ impl OnEvent for Loyalty {
             "order.paid" => incoming::paid(&event, &rules, cause),
             "order.refunded" => incoming::refunded(&event, &rules, cause),
             "loyalty.bonus" => incoming::bonus(&event, &rules, cause),
+            fold::MERGING => fold::merging(&event, &rules, cause),
             "loyalty.adjustment_requested" => adjustments::decide(&event, &rules, cause),
             _ => nightly::settle_named(&event, &rules, cause),
         }
@@ -70,6 +75,9 @@ impl Compensator for Loyalty {
         undo::compensate(&undone, &rules, Cause { run: &run, what: "undo" })
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_family = "wasm")]
 rapport_sdk::export!(Loyalty: on_event, on_schedule, on_action, on_request, compensate);

@@ -23,8 +23,19 @@ pub(crate) fn book<T>(
     cause: Cause<'_>,
     work: impl FnOnce(&mut Ledger<'_, HostBooks<'_>>) -> Result<T, LedgerError<Error>>,
 ) -> Result<(T, Account), Error> {
+    book_with(customer, &Account::default(), rules, cause, work)
+}
+
+/// The same, where the lots of the account `other` are among those of the customer already.
+pub(crate) fn book_with<T>(
+    customer: &Reference,
+    other: &Account,
+    rules: &Rules,
+    cause: Cause<'_>,
+    work: impl FnOnce(&mut Ledger<'_, HostBooks<'_>>) -> Result<T, LedgerError<Error>>,
+) -> Result<(T, Account), Error> {
     let (account, record) = load_account(&customer.id)?;
-    let mut books = HostBooks::of(&customer.id, &account, rules);
+    let mut books = HostBooks::of(&customer.id, &account, rules).with(other);
     let mut ledger = Ledger::open(&mut books, rules, account, (cause.run, cause.what));
     let done = work(&mut ledger).map_err(failed)?;
     let (account, changes) = (ledger.account, ledger.tier_changes);

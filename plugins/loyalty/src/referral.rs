@@ -9,7 +9,7 @@ use crate::ledger::Outcome;
 use crate::rewards::new_code;
 
 /// The object of referrals: one for each member who came by a code.
-const REFERRAL: &str = "loyalty_referral";
+pub(crate) const REFERRAL: &str = "loyalty_referral";
 /// Letters of a code: short enough to be told.
 const LETTERS: u32 = 8;
 

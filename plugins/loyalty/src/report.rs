@@ -10,6 +10,7 @@ use crate::actions::{Call, answer, money_text};
 use crate::books::{ACCOUNT, ENTRY, LOT, load_account};
 use crate::keys;
 use crate::ledger::Outcome;
+use crate::members::earlier_members;
 
 /// Entries of a statement, if nothing else is asked for, and at most.
 const ENTRIES: i64 = 50;
@@ -83,6 +84,7 @@ pub(crate) fn liability(call: Call<'_>) -> Result<Json, Error> {
             (until("number == 1 && booked_at <= at"), until("booked_at <= at"))
         }
     };
+    let merged = at.map_or(Ok(0), earlier_members)?;
     let (members, sums) = (members.count().run()?, sums.sum("available").sum("pending").sum("debt").run()?);
     let due = query::aggregate(ACCOUNT)
         .filter("next_expiry <= at || next_ripening <= at")
@@ -96,7 +98,7 @@ pub(crate) fn liability(call: Call<'_>) -> Result<Json, Error> {
     let outstanding = available + pending;
     Ok(json!({
         "result": "ok",
-        "members": column(&members, 0)?,
+        "members": column(&members, 0)? + merged,
         "unsettled": column(&due, 0)?,
         "available": available,
         "pending": pending,

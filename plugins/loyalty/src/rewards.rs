@@ -10,7 +10,8 @@ use crate::ledger::Outcome;
 use crate::program::book;
 
 const REWARD: &str = "loyalty_reward";
-const VOUCHER: &str = "loyalty_voucher";
+/// The object of vouchers.
+pub(crate) const VOUCHER: &str = "loyalty_voucher";
 /// Letters of codes: none that is taken for another.
 const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 

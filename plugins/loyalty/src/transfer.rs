@@ -9,7 +9,7 @@ use crate::ledger::Outcome;
 use crate::program::book;
 
 /// The object of transfers: one for each key of a giver.
-const TRANSFER: &str = "loyalty_transfer";
+pub(crate) const TRANSFER: &str = "loyalty_transfer";
 
 /// Passes points on. Both accounts are booked in one slice.
 pub(crate) fn transfer(call: Call<'_>) -> Result<Json, Error> {

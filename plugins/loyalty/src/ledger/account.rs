@@ -7,27 +7,33 @@ use super::entry::Amounts;
 use super::rules::Rules;
 
 /// One customer's account.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Account {
     /// The sums of its entries.
     pub amounts: Amounts,
     /// The next instant at which points expire, pending ones included; `None` if none do.
+    #[serde(with = "micros")]
     pub next_expiry: Option<Timestamp>,
     /// How many points expire then.
     pub next_expiry_points: i64,
     /// The next instant at which pending points become available.
+    #[serde(with = "micros")]
     pub next_ripening: Option<Timestamp>,
     /// The member's tier.
     pub tier: Option<String>,
     /// When the tier is looked at again.
+    #[serde(with = "micros")]
     pub tier_until: Option<Timestamp>,
     /// What counts for tiers, by local month, the oldest first.
     pub months: Vec<Month>,
     /// The earliest expiry that the member may not have been warned of.
+    #[serde(with = "micros")]
     pub warn_next: Option<Timestamp>,
     /// The expiries ahead that the member has been warned of.
+    #[serde(with = "all_micros")]
     pub warned: Vec<Timestamp>,
     /// Up to when the account is settled; `None` before the first entry.
+    #[serde(with = "micros")]
     pub as_of: Option<Timestamp>,
     /// How many entries it has.
     pub entries: i64,
@@ -94,5 +100,34 @@ mod spend_text {
     pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Decimal, D::Error> {
         let text = String::deserialize(from)?;
         Decimal::from_str_exact(&text).map_err(D::Error::custom)
+    }
+}
+
+mod micros {
+    //! An instant in JSON: microseconds since 1970.
+    use rapport_sdk::Timestamp;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        at.map(|at| at.0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<i64>::deserialize(from)?.map(Timestamp))
+    }
+}
+
+mod all_micros {
+    //! Instants in JSON: microseconds since 1970.
+    use rapport_sdk::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(all: &[Timestamp], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(all.iter().map(|at| at.0))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<Timestamp>, D::Error> {
+        Ok(Vec::<i64>::deserialize(from)?.into_iter().map(Timestamp).collect())
     }
 }

@@ -4,7 +4,7 @@ use rapport_sdk::{Decimal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// By how much an entry changes the account; the account holds the sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Amounts {
     /// Points that can be spent.
     pub available: i64,
@@ -38,6 +38,19 @@ impl Amounts {
         self.clawed += other.clawed;
         self.debt_repaid += other.debt_repaid;
         self.restored += other.restored;
+    }
+
+    /// Takes `other` away from these.
+    pub const fn take_away(&mut self, other: &Self) {
+        self.available -= other.available;
+        self.pending -= other.pending;
+        self.debt -= other.debt;
+        self.earned -= other.earned;
+        self.redeemed -= other.redeemed;
+        self.expired -= other.expired;
+        self.clawed -= other.clawed;
+        self.debt_repaid -= other.debt_repaid;
+        self.restored -= other.restored;
     }
 
     /// Whether every point that came is somewhere.

@@ -43,7 +43,7 @@ impl Rules {
     }
 
     /// From how much on a tier is reached; `None` for no tier, or one that there is no more.
-    fn height(&self, name: Option<&str>) -> Option<Decimal> {
+    pub(super) fn height(&self, name: Option<&str>) -> Option<Decimal> {
         self.tiers.iter().find(|tier| Some(tier.name.as_str()) == name).map(|tier| tier.from)
     }
 
