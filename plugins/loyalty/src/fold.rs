@@ -3,12 +3,16 @@
 //! It is done while both records are there, in one slice. All that carries the customer in its key goes over here; other references follow
 //! with the merge itself. What [`crate::unfold`] needs is kept in a record of its own.
 
-use rapport_sdk::{Error, Event, Fields, Record, Reference, Timestamp, Value, clock, records};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rapport_sdk::{Error, Event, Fields, Record, Reference, Timestamp, Value, clock, records, settings};
 use serde::{Deserialize, Serialize};
 
-use crate::books::{self, ACCOUNT, LOT, REDEMPTION, load_account, reference};
+use crate::books::{self, ACCOUNT, LOT, REDEMPTION, load_account, lot_from, reference};
 use crate::ledger::{Account, Fold, Lot, Rules};
-use crate::moving::{Beside, Clashes, Entries, Move, Names, entries_after, lots_of, named, passed_on, redeemed};
+use crate::moving::{
+    Beside, Clashes, Entries, Move, Names, entries_after, lots_of, mark, named, passed_on, redeemed, rename_order, tail,
+};
 use crate::program::{Cause, book, book_with};
 use crate::referral::REFERRAL;
 use crate::transfer::TRANSFER;
@@ -17,8 +21,6 @@ use crate::transfer::TRANSFER;
 pub(crate) const MERGING: &str = "record.merging";
 /// The object of folds: one for each that stands.
 pub(crate) const FOLD: &str = "loyalty_fold";
-/// Records of the books that one slice moves: a slice writes 1,000 records, and makes 1,000 calls.
-const RECORDS_MAX: i64 = 900;
 
 /// What a fold's record keeps of the books.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub(crate) struct Kept {
     pub(crate) opened: bool,
     /// The referrals that would be of oneself.
     pub(crate) referrals: Vec<Referral>,
+    /// The lots of the account that stayed whose orders were undone, and gave way to orders of the same names.
+    pub(crate) gave_way: Vec<i64>,
 }
 
 /// A referral that is kept while there is none.
@@ -65,7 +69,8 @@ pub(crate) fn merging(event: &Event, rules: &Rules, cause: Cause<'_>) -> Result<
 fn fold(into: &Reference, merged: &str, rules: &Rules, cause: Cause<'_>) -> Result<(), Error> {
     let (account, Some(record)) = load_account(merged)? else { return Ok(()) };
     let (own, own_record) = load_account(&into.id)?;
-    must_fit((&own, &into.id), (&account, merged), account.entries + account.lots)?;
+    let most = records_max()?;
+    must_fit((&own, &into.id), (&account, merged), (account.entries + account.lots, most))?;
     let now = [own.as_of, account.as_of].into_iter().flatten().fold(clock::now(), Timestamp::max);
     let gone = Reference::new("customer", merged);
     let bring_up = |customer| {
@@ -78,72 +83,87 @@ fn fold(into: &Reference, merged: &str, rules: &Rules, cause: Cause<'_>) -> Resu
     let entries = entries_after(merged, 0)?;
     let books = Books { lots: lots_of(merged, 0, from.lots)?, beside: Beside::of(merged, &entries)?, entries };
     let size = from.entries + from.lots + i64::try_from(books.beside.len()).unwrap_or(i64::MAX);
-    must_fit((&own, &into.id), (&from, merged), size)?;
-    if size + settled + settled_too > RECORDS_MAX {
-        return Err(Error::retryable(
-            "unsettled",
-            "too much has fallen due to be booked with a merge: the schedule settles it",
-        ));
+    must_fit((&own, &into.id), (&from, merged), (size, most))?;
+    if size + settled + settled_too > most {
+        let why = "too much has fallen due to be booked together with a merge: the schedule settles it";
+        return Err(Error::retryable("unsettled", why));
     }
     let mut fold = Fold { into: own, from, booked: 0 };
-    go_over(&books, &fold, (into, merged))?;
+    let gave_way = go_over(&books, &fold, (into, merged))?;
     records::delete(&record.reference())?;
-    let (_, both) = book_with(into, &fold.from, rules, cause, |ledger| ledger.take_in(&fold.from, now))?;
+    let ((), both) = book_with(into, &fold.from, rules, cause, |ledger| ledger.take_in(&fold.from, now))?;
     fold.booked = both.entries - fold.into.entries - fold.from.entries;
     let kept = Kept {
         code: record.text("code")?,
         took_code: take_code(into, &record)?,
         opened: own_record.is_none(),
         referrals: drop_referrals(&into.id, merged)?,
+        gave_way,
         fold,
     };
     keep(&kept, (into, merged), &books.entries, (cause, now))
 }
 
-/// Puts the records of the one under the name of the other, behind the other's own.
-fn go_over(books: &Books, fold: &Fold, (into, merged): (&Reference, &str)) -> Result<(), Error> {
-    let clashes = clashes(&into.id, books)?;
+/// Records of the books that one slice moves at most, as is set.
+pub(crate) fn records_max() -> Result<i64, Error> {
+    settings::get("merge_records_max")
+}
+
+/// Puts the records of the one under the name of the other, behind the other's own. Returns which of the other's orders gave way.
+fn go_over(books: &Books, fold: &Fold, (into, merged): (&Reference, &str)) -> Result<Vec<i64>, Error> {
+    let (orders, gave_way) = taken_orders(&into.id, &books.lots)?;
+    let redemptions = taken(REDEMPTION, &into.id, redeemed(&books.entries))?;
+    let clashes = Clashes { orders, redemptions, transfers: taken(TRANSFER, &into.id, passed_on(&books.entries))? };
     let over = Move { to: &into.id, numbers: fold.over(), names: Names::Mark(&clashes, merged) };
     books.entries.iter().try_for_each(|(record, entry)| over.entry(record, entry))?;
     books.lots.iter().try_for_each(|(record, lot)| over.lot(record, lot))?;
-    over.beside(&books.beside)
+    over.beside(&books.beside)?;
+    Ok(gave_way)
 }
 
 /// Fails if more is to go over than one slice can write.
-fn must_fit((own, into): (&Account, &str), (from, merged): (&Account, &str), size: i64) -> Result<(), Error> {
-    if size <= RECORDS_MAX {
+fn must_fit(
+    (own, into): (&Account, &str),
+    (from, merged): (&Account, &str),
+    (size, most): (i64, i64),
+) -> Result<(), Error> {
+    if size <= most {
         return Ok(());
     }
-    let other_way = if own.entries + own.lots < from.entries + from.lots && own.entries + own.lots <= RECORDS_MAX {
+    let own_size = own.entries + own.lots;
+    let way_out = if own_size < from.entries + from.lots && own_size <= most {
         format!("merge `customer/{into}` into `customer/{merged}` instead, whose points stay where they are then")
     } else {
-        format!(
-            "those of `customer/{into}` are too many, too, so the points of one of both must go by `loyalty.transfer` first"
-        )
+        "the other one has too many, too: raise `limits.slice_writes_max`, `limits.slice_host_calls_max` and the setting".into()
     };
-    let why = format!("the points of `customer/{merged}` are {size} records, and {RECORDS_MAX} at most can go over");
-    Err(Error::new("too_large", format!("{why} (`limits.slice_writes_max`): {other_way}")))
+    let why = format!("the points of `customer/{merged}` are {size} records, and {most} at most can go over");
+    Err(Error::new("too_large", format!("{why} (setting `merge_records_max`): {way_out}")))
 }
 
 /// Which names of what goes over the other one has, too.
-fn clashes(into: &str, books: &Books) -> Result<Clashes, Error> {
-    let orders = books.lots.iter().filter_map(|(_, lot)| lot.order.as_ref()).map(|share| share.name.as_str());
-    let taken = |object: &str, field: &str, names: &mut dyn Iterator<Item = &str>| {
-        let found = named(object, field, into, names)?;
-        let name = |record: &Record| {
-            Ok(record
-                .text(field)?
-                .unwrap_or_default()
-                .split_once('/')
-                .map_or_else(String::new, |(_, name)| name.to_owned()))
-        };
-        found.iter().map(name).collect::<Result<_, Error>>()
-    };
-    Ok(Clashes {
-        orders: taken(LOT, "order_key", &mut orders.into_iter())?,
-        redemptions: taken(REDEMPTION, "key", &mut redeemed(&books.entries).into_iter())?,
-        transfers: taken(TRANSFER, "key", &mut passed_on(&books.entries).into_iter())?,
-    })
+fn taken(object: &str, into: &str, names: BTreeSet<&str>) -> Result<BTreeSet<String>, Error> {
+    let found = named(object, "key", into, names.into_iter())?;
+    found.iter().map(|record| Ok(tail(&record.text("key")?.unwrap_or_default()).to_owned())).collect()
+}
+
+/// The same of orders. One that is undone gives way to one that stands, and is returned by its lot.
+fn taken_orders(into: &str, lots: &[(Record, Lot)]) -> Result<(BTreeSet<String>, Vec<i64>), Error> {
+    let orders: BTreeMap<&str, bool> = lots
+        .iter()
+        .filter_map(|(_, lot)| lot.order.as_ref())
+        .map(|share| (share.name.as_str(), share.undone))
+        .collect();
+    let (mut taken, mut gave_way) = (BTreeSet::new(), Vec::new());
+    for record in named(LOT, "order_key", into, orders.keys().copied())? {
+        let Lot { number, order: Some(own), .. } = lot_from(&record)? else { continue };
+        if own.undone && orders.get(own.name.as_str()) == Some(&false) {
+            rename_order(&record, into, &format!("{}{}", own.name, mark(into)))?;
+            gave_way.push(number);
+        } else {
+            taken.insert(own.name);
+        }
+    }
+    Ok((taken, gave_way))
 }
 
 /// The code of the account that goes becomes the other's, if that has none.

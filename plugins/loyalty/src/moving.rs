@@ -129,7 +129,8 @@ impl Names<'_> {
     }
 }
 
-fn mark(whose: &str) -> String {
+/// What is put behind a name to say whose it was.
+pub(crate) fn mark(whose: &str) -> String {
     format!(" ({whose})")
 }
 
@@ -218,8 +219,14 @@ impl Move<'_> {
     }
 }
 
+/// Gives the order of a customer's lot another name.
+pub(crate) fn rename_order(record: &Record, customer: &str, name: &str) -> Result<(), Error> {
+    let fields = Fields::new().with("order_name", name).with("order_key", keys::own(customer, name));
+    records::update(&record.reference(), &fields)
+}
+
 /// A key without the customer that it begins with.
-fn tail(key: &str) -> &str {
+pub(crate) fn tail(key: &str) -> &str {
     key.split_once('/').map_or(key, |(_, tail)| tail)
 }
 

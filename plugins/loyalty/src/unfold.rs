@@ -3,15 +3,12 @@
 use rapport_sdk::{Error, Fields, Record, Reference, clock, records};
 
 use crate::books::{self, HostBooks, load_account, save_account};
-use crate::fold::{FOLD, Kept, Referral};
+use crate::fold::{FOLD, Kept, Referral, records_max};
 use crate::ledger::{Account, Amounts, Books, Entry, Fold, Lot, Rules};
 use crate::members::{cover, folds_into};
-use crate::moving::{Beside, Entries, Move, Names, entries_after, lots_of, named, redeemed};
+use crate::moving::{Beside, Entries, Move, Names, entries_after, lots_of, mark, named, redeemed, rename_order};
 use crate::program::{Cause, book};
 use crate::referral::REFERRAL;
-
-/// Records of the books that one slice moves, those of both together.
-const RECORDS_MAX: usize = 900;
 
 /// The books as they are, by what becomes of them.
 struct Parted {
@@ -40,6 +37,7 @@ pub(crate) fn unfold(run: &str, rules: &Rules, cause: Cause<'_>) -> Result<(), E
     let rest = must_be_whole(&parted, &kept.fold, (&into, &merged))?;
     forget_own(&mut parted, &into.id, rules)?;
     part(&parted, &kept.fold, (&into.id, &merged))?;
+    kept.gave_way.iter().try_for_each(|lot| name_again(*lot, &into.id))?;
     book(&into, rules, cause, |ledger| ledger.hand_back(&kept.fold, rest, now))?;
     give_account_back(&kept, (&into.id, &merged), rules)?;
     kept.referrals.iter().try_for_each(refer_again)?;
@@ -100,9 +98,10 @@ fn must_be_whole(parted: &Parted, fold: &Fold, (into, merged): (&Reference, &str
     }
     let size = parted.back.len() + parted.lots_back.len() + parted.beside.len() + parted.own.len();
     let size = size + parted.since.len() + parted.lots_since.len() + parted.redeemed_since.len();
-    if size > RECORDS_MAX {
+    let most = records_max()?;
+    if i64::try_from(size).is_ok_and(|size| size > most) {
         let why = format!("the points of `customer/{merged}` and what `{into}` did since are {size} records");
-        return Err(refused(format!("{why}, and {RECORDS_MAX} at most can be moved (`limits.slice_writes_max`)")));
+        return Err(refused(format!("{why}, and {most} at most can be moved (setting `merge_records_max`)")));
     }
     let account = load_account(&into.id)?.0;
     let why = || format!("debt that came with `customer/{merged}` has been repaid with points of `{into}` since");
@@ -163,6 +162,16 @@ fn give_account_back(kept: &Kept, (into, merged): (&str, &str), rules: &Rules) -
         }
         _ => Ok(()),
     }
+}
+
+/// An order that gave way to another one of its name has it again.
+fn name_again(lot: i64, into: &str) -> Result<(), Error> {
+    for (record, lot) in lots_of(into, lot - 1, lot)? {
+        if let Some(name) = lot.order.as_ref().and_then(|share| share.name.strip_suffix(&mark(into))) {
+            rename_order(&record, into, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// A referral is there again, unless there is another one since.

@@ -84,6 +84,18 @@ fn a_name_that_both_have_says_whose_it_was() {
 }
 
 #[test]
+fn an_order_that_was_undone_gives_way_to_one_that_stands() {
+    let (a, b) = open(&[]);
+    paid(&a, "1", 300);
+    undo("paid 1");
+    paid(&b, "1", 300);
+    merging("merge", &a, &b).unwrap();
+    refunded(&a, "1", 100);
+    assert_eq!(says(&a, ["available", "clawed"]), [200, 100]);
+    must_be_right();
+}
+
+#[test]
 fn a_run_from_before_is_undone_after() {
     let (a, b) = open(&[]);
     paid(&a, "1", 300);
@@ -246,11 +258,25 @@ fn books_that_are_too_large_go_the_other_way() {
     let told = refused.to_string().replace(&a.id, "A").replace(&b.id, "B");
     assert_eq!(
         told,
-        "the points of `customer/B` are 902 records, and 900 at most can go over (`limits.slice_writes_max`): merge `customer/A` \
+        "the points of `customer/B` are 902 records, and 900 at most can go over (setting `merge_records_max`): merge `customer/A` \
          into `customer/B` instead, whose points stay where they are then"
     );
     merging("merge", &b, &a).unwrap();
     assert_eq!(says(&b, ["available", "entries"]), [751, 452]);
+}
+
+#[test]
+fn books_of_which_both_are_too_large_need_higher_limits() {
+    let (a, b) = open(&[("merge_records_max", Value::Int(3))]);
+    for customer in [&a, &b] {
+        bonus(customer, 1, 9);
+        bonus(customer, 1, 9);
+    }
+    let refused = merging("merge", &a, &b).unwrap_err().to_string();
+    assert!(refused.contains("raise `limits.slice_writes_max`"), "{refused}");
+    fake::set("merge_records_max", 4);
+    merging("merge", &a, &b).unwrap();
+    must_be_right();
 }
 
 #[test]

@@ -22,6 +22,11 @@ fn two_with_everything(settings: &[(&str, Value)]) -> (Record, Record) {
         cancel(customer, "another");
         refunded(customer, "1", 20);
         undo(&format!("paid of {points}"));
+        paid(customer, "of 600", 10);
+        paid(customer, "booked twice", 30);
+        if points == 600 {
+            undo("paid booked twice");
+        }
         call("claim", json!({ "customer": customer.id, "reward": "tea", "key": "cup" }));
         let other = self::customer("other");
         call("transfer", json!({ "from": customer.id, "to": other.id, "points": 10, "key": "gift" }));

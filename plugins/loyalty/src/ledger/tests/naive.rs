@@ -427,3 +427,30 @@ impl Naive {
         self.orders.get(order).map(|order| order.cents - order.refunded)
     }
 }
+
+impl Naive {
+    /// Both are one from then on.
+    pub(super) fn fold(&mut self, setting: &Setting, mut other: Self) {
+        for point in &mut other.points {
+            point.gift += self.gifts;
+        }
+        self.points.append(&mut other.points);
+        self.gifts += other.gifts;
+        self.orders.append(&mut other.orders);
+        self.cancelled.append(&mut other.cancelled);
+        self.counting.append(&mut other.counting);
+        self.debt += other.debt;
+        self.earned += other.earned;
+        self.redeemed += other.redeemed;
+        self.expired += other.expired;
+        self.clawed += other.clawed;
+        self.debt_repaid += other.debt_repaid;
+        self.restored += other.restored;
+        if other.tier > self.tier {
+            (self.tier, self.tier_until) = (other.tier, other.tier_until);
+        } else if other.tier == self.tier {
+            self.tier_until = self.tier_until.max(other.tier_until);
+        }
+        self.settle(setting);
+    }
+}

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use rapport_sdk::{Decimal, Timestamp};
 
+use super::folding::{fold, unfold};
 use super::memory::Member;
 use super::naive::{Naive, Setting};
 use crate::ledger::{
-    Bonus, Calendar, Consume, Earning, Expiry, ExpiryKind, Outcome, Period, Rules, Settled, Shortfall, Stacking,
+    Bonus, Calendar, Consume, Earning, Expiry, ExpiryKind, Month, Outcome, Period, Rules, Settled, Shortfall, Stacking,
     TierBy, TierRule,
 };
 
@@ -139,30 +140,38 @@ struct Twin {
     settings: [Setting; 2],
     setting: usize,
     now: i64,
+    /// What the names of orders and keys begin with.
+    name: &'static str,
 }
 
 impl Twin {
     fn new(settings: [Setting; 2]) -> Self {
         let member = Member::new(rules(&settings[0]));
-        Self { member, naive: Naive::default(), settings, setting: 0, now: START }
+        Self { member, naive: Naive::default(), settings, setting: 0, now: START, name: "" }
+    }
+
+    fn steps(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.step(op);
+        }
     }
 
     /// Does `op` in both worlds. Returns what each says of it.
     fn step(&mut self, op: &Op) -> (&'static str, &'static str) {
         let setting = self.settings[self.setting].clone();
         let at = self.now;
-        let (member, naive) = (&mut self.member, &mut self.naive);
+        let (member, naive, name) = (&mut self.member, &mut self.naive, self.name);
         let ok = |outcome: Outcome| outcome.as_str();
         match op {
             Op::Pay { order, cents, factors, late } => {
-                let (order, at) = (format!("order {order}"), at - late);
+                let (order, at) = (format!("{name}order {order}"), at - late);
                 let decimals: Vec<Decimal> = factors.iter().map(|f| Decimal::new(*f, 3)).collect();
                 let earning = Earning { order: &order, amount: Decimal::new(*cents, 2), factors: &decimals };
                 let said = member.book(|ledger| ledger.earn(&earning, Timestamp(at)));
                 (ok(said), naive.pay(&setting, (&order, *cents), factors, at))
             }
             Op::Refund { order, cents, whole } => {
-                let order = format!("order {order}");
+                let order = format!("{name}order {order}");
                 let cents = if *whole { naive.left_of(&order).unwrap_or(*cents) } else { *cents };
                 let amount = Decimal::new(cents, 2);
                 let said = member.book(|ledger| ledger.refund(Some(&order), amount, Timestamp(at)));
@@ -183,12 +192,12 @@ impl Twin {
                 (ok(said), naive.adjust(&setting, *points, at))
             }
             Op::Redeem { key, points } => {
-                let key = key.to_string();
+                let key = format!("{name}{key}");
                 let said = member.book(|ledger| ledger.redeem(*points, &key, Timestamp(at)));
                 (ok(said), naive.redeem(&setting, *points, &key, at))
             }
             Op::Cancel { key } => {
-                let key = key.to_string();
+                let key = format!("{name}{key}");
                 let said = member.book(|ledger| ledger.cancel_redeem(&key, Timestamp(at)));
                 (ok(said), naive.cancel(&setting, &key, at))
             }
@@ -310,6 +319,86 @@ proptest! {
                 let run = Member::name_of(undone.index(runs) + 1);
                 twin.member.book(|ledger| ledger.undo(&run, now));
             }
+        }
+    }
+}
+
+/// The months in which anything counts.
+fn counting(member: &Member) -> Vec<Month> {
+    let months = member.account.months.iter().filter(|month| month.points != 0 || !month.spend.is_zero());
+    months.cloned().collect()
+}
+
+/// A member, and another one of whom the same is expected, under one setting at one instant.
+fn two(settings: [Setting; 2], own: &[Op], others: &[Op]) -> (Twin, Twin) {
+    let (mut twin, mut other) = (Twin::new(settings.clone()), Twin::new(settings));
+    other.name = "other ";
+    twin.steps(own);
+    other.steps(others);
+    let now = twin.now.max(other.now);
+    (twin.now, other.now) = (now, now);
+    (other.setting, other.member.rules) = (twin.setting, twin.member.rules.clone());
+    (twin, other)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// Two members become one: from then on the ledger says what the model says that has the points of both.
+    #[test]
+    fn two_that_are_folded_are_one(
+        settings in settings(),
+        own in prop::collection::vec(op(), 0..30),
+        others in prop::collection::vec(op(), 0..30),
+        ops in prop::collection::vec((op(), any::<bool>()), 1..30),
+    ) {
+        let (mut twin, mut other) = two(settings, &own, &others);
+        let (setting, now) = (twin.settings[twin.setting].clone(), twin.now);
+        fold(&mut twin.member, &mut other.member, Timestamp(now));
+        twin.naive.advance(&setting, now);
+        other.naive.advance(&setting, now);
+        twin.naive.fold(&setting, other.naive);
+        prop_assert_eq!(format!("{:?}", twin.ledger_says()), format!("{:?}", twin.naive_says()));
+        for (i, (op, others)) in ops.iter().enumerate() {
+            twin.name = if *others { "other " } else { "" };
+            let (ledger, naive) = twin.step(op);
+            prop_assert_eq!(ledger, naive, "op {}: {:?}", i, op);
+            prop_assert_eq!(format!("{:?}", twin.ledger_says()), format!("{:?}", twin.naive_says()), "op {}: {:?}", i, op);
+        }
+    }
+
+    /// What was folded goes back as it was, or it has been touched. What stays is as if nothing had ever come, unless what came counted for
+    /// the day's cap, or was owed.
+    #[test]
+    fn what_was_folded_goes_back(
+        settings in settings(),
+        own in prop::collection::vec(op(), 0..20),
+        others in prop::collection::vec(op(), 0..20),
+        ops in prop::collection::vec(op(), 0..8),
+    ) {
+        let (mut twin, mut other) = two(settings, &own, &others);
+        let folded = fold(&mut twin.member, &mut other.member, Timestamp(twin.now));
+        let owed = folded.into.amounts.debt + folded.from.amounts.debt > 0;
+        let mut alone = Twin::new(twin.settings.clone());
+        alone.steps(&own);
+        (alone.now, alone.setting, alone.member.rules) = (twin.now, twin.setting, twin.member.rules.clone());
+        alone.member.book(|ledger| ledger.bring_up(Timestamp(twin.now)));
+        twin.steps(&ops);
+        alone.steps(&ops);
+        let gone = unfold(&mut twin.member, &folded, Timestamp(twin.now));
+        prop_assert!(gone.is_some() || !ops.is_empty(), "what nobody touched goes back");
+        let Some(gone) = gone else { return Ok(()) };
+        prop_assert_eq!(&gone.account, &other.member.account);
+        prop_assert_eq!(&gone.books.entries, &other.member.books.entries);
+        prop_assert_eq!(&gone.books.lots, &other.member.books.lots);
+        prop_assert_eq!(&gone.books.redemptions, &other.member.books.redemptions);
+        if !owed && twin.settings.iter().all(|setting| setting.cap.is_none()) {
+            alone.member.book(|ledger| ledger.bring_up(Timestamp(twin.now)));
+            let (now, expected) = (&twin.member, &alone.member);
+            prop_assert_eq!(now.account.amounts, expected.account.amounts);
+            prop_assert_eq!(&now.books.lots, &expected.books.lots);
+            prop_assert_eq!(now.account.next_expiry, expected.account.next_expiry);
+            prop_assert_eq!(counting(now), counting(expected));
         }
     }
 }
