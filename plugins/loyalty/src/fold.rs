@@ -84,7 +84,8 @@ fn fold(into: &Reference, merged: &str, rules: &Rules, cause: Cause<'_>) -> Resu
     let books = Books { lots: lots_of(merged, 0, from.lots)?, beside: Beside::of(merged, &entries)?, entries };
     let size = from.entries + from.lots + i64::try_from(books.beside.len()).unwrap_or(i64::MAX);
     must_fit((&own, &into.id), (&from, merged), (size, most))?;
-    if size + settled + settled_too > most {
+    // What fell due takes a write of the lot, and one of an entry at most.
+    if size + 2 * (settled + settled_too) > most {
         let why = "too much has fallen due to be booked together with a merge: the schedule settles it";
         return Err(Error::retryable("unsettled", why));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rapport_sdk::query::{self, Page, Row};
-use rapport_sdk::{Error, Json, Record, Reference, Value, clock, records};
+use rapport_sdk::{Error, Json, Record, Reference, Timestamp, Value, clock, records};
 use serde_json::json;
 
 use crate::actions::{Call, answer, money_text};
@@ -35,9 +35,11 @@ pub(crate) fn statement(call: Call<'_>) -> Result<Json, Error> {
     let (from, last) = keys::range(&customer.id);
     let to = before.map_or(last, |number| keys::entry(&customer.id, number));
     let range = records::find(ENTRY).filter("key > from && key < to").param("from", from).param("to", to);
-    let rows = range.order("-key").limit(u32::try_from(limit).unwrap_or(1)).run()?;
+    let mut rows = range.order("-key").limit(u32::try_from(limit).unwrap_or(1)).run()?;
     let more = i64::try_from(rows.len()) == Ok(limit);
     let next = rows.last().filter(|_| more).map(|row| plain(row.fields.get("number")));
+    // Books that came in by a merge stand behind what was booked before it, and are older.
+    rows.sort_by_key(|row| std::cmp::Reverse(row.read::<Timestamp>("booked_at").ok().flatten()));
     Ok(json!({
         "result": "ok",
         "customer": customer.id,

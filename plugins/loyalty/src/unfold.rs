@@ -52,10 +52,10 @@ fn refused(why: String) -> Error {
 /// Both are there again, and what was folded lies where the fold put it.
 fn must_stand(fold: &Record, (into, merged): (&Reference, &str)) -> Result<(), Error> {
     let number = |record: &Record| Ok::<_, Error>(record.int("entries_from")?.unwrap_or(0));
-    if records::get("customer", merged)?.is_none() {
+    if !is_there(merged)? {
         return Err(refused(format!("`customer/{merged}` is not back, to whom the points would go")));
     }
-    if load_account(&into.id)?.1.is_none() {
+    if !is_there(&into.id)? || load_account(&into.id)?.1.is_none() {
         return Err(refused(format!(
             "`{into}` has no points any more: if it was merged itself since, undo that first"
         )));
@@ -70,6 +70,11 @@ fn must_stand(fold: &Record, (into, merged): (&Reference, &str)) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// Whether there is this very customer: the id of one that was merged leads to another.
+fn is_there(customer: &str) -> Result<bool, Error> {
+    Ok(records::get("customer", customer)?.is_some_and(|found| found.id == customer))
 }
 
 fn parted(into: &str, fold: &Fold) -> Result<Parted, Error> {

@@ -280,6 +280,20 @@ fn books_of_which_both_are_too_large_need_higher_limits() {
 }
 
 #[test]
+fn a_statement_tells_of_both_the_newest_first() {
+    let (a, b) = open(&[]);
+    for (day, customer) in [(2, &a), (3, &b), (4, &a), (5, &b)] {
+        at(&format!("2026-03-0{day}T04:00:00Z"));
+        bonus(customer, day, 90);
+    }
+    merging("merge", &a, &b).unwrap();
+    let told = call("statement", json!({ "customer": a.id, "limit": 10 }));
+    let points: Vec<i64> =
+        told["entries"].as_array().unwrap().iter().map(|e| e["available"].as_i64().unwrap()).collect();
+    assert_eq!((points, &told["before"]), (vec![5, 4, 3, 2], &json!(null)));
+}
+
+#[test]
 fn what_was_owed_at_an_instant_before_is_as_it_was() {
     let (a, b) = open(&[]);
     let owed = |at: &str| {
