@@ -110,6 +110,28 @@ fn a_run_from_before_is_undone_after() {
 }
 
 #[test]
+fn a_run_that_was_undone_before_is_not_undone_again_after() {
+    let (a, b) = open(&[]);
+    bonus(&a, 10, 9);
+    paid(&b, "1", 300);
+    paid(&b, "2", 500);
+    undo("paid 2");
+    merging("merge", &a, &b).unwrap();
+    undo("paid 2");
+    assert_eq!(says(&a, ["available", "debt", "orders"]), [310, 0, 1]);
+    must_be_right();
+}
+
+#[test]
+fn the_cap_of_a_day_holds_for_the_orders_of_both() {
+    let (a, b) = open(&[("earn_cap_per_day", Value::Int(600))]);
+    paid(&b, "1", 500);
+    merging("merge", &a, &b).unwrap();
+    paid(&a, "2", 500);
+    assert_eq!(says(&a, ["available"]), [600]);
+}
+
+#[test]
 fn what_one_owes_the_other_pays() {
     let (a, b) = open(&[]);
     paid(&a, "1", 300);
@@ -161,6 +183,17 @@ fn the_higher_tier_stays_for_as_long_as_it_did() {
     let told = fake::emitted().into_iter().rfind(|event| event.kind == "loyalty.tier_changed").unwrap();
     assert_eq!((told.subject, told.data.get("to").cloned()), (Some(a.reference()), Some("gold".into())));
     must_be_right();
+}
+
+#[test]
+fn of_one_tier_the_later_end_holds() {
+    let (a, b) = open(&tiers());
+    paid(&a, "1", 100);
+    at("2026-09-01T04:00:00Z");
+    paid(&b, "2", 100);
+    let until = account(&b).unwrap().value("tier_until").unwrap().clone();
+    merging("merge", &a, &b).unwrap();
+    assert_eq!((tier(&a), account(&a).unwrap().value("tier_until").unwrap().clone()), ("silver".into(), until));
 }
 
 #[test]

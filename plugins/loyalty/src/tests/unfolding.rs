@@ -85,11 +85,24 @@ fn what_was_done_since_with_own_points_stays() {
 
 /// Does `since` between a merge and its undo, which is refused. Returns why.
 fn refused(since: impl FnOnce(&Record, &Record)) -> String {
-    let (a, b) = open(&[("pending_days", Value::Int(7)), ("expiry", Value::Json(json!({ "kind": "days", "n": 30 })))]);
-    bonus(&a, 20, 50);
-    bonus(&b, 300, 20);
-    redeem(&b, 100, "key");
-    paid(&b, "1", 500);
+    let settings = [("pending_days", Value::Int(7)), ("expiry", Value::Json(json!({ "kind": "days", "n": 30 })))];
+    let before = |a: &Record, b: &Record| {
+        bonus(a, 20, 50);
+        bonus(b, 300, 20);
+        redeem(b, 100, "key");
+        paid(b, "1", 500);
+    };
+    refused_of(&settings, before, since)
+}
+
+/// The same, after something else before the merge.
+fn refused_of(
+    settings: &[(&str, Value)],
+    before: impl FnOnce(&Record, &Record),
+    since: impl FnOnce(&Record, &Record),
+) -> String {
+    let (a, b) = open(settings);
+    before(&a, &b);
     merging("merge", &a, &b).unwrap();
     since(&a, &b);
     let merged = books();
@@ -121,6 +134,39 @@ fn points_that_came_back_from_a_cancelled_redemption_stay() {
 #[test]
 fn points_whose_run_was_undone_stay() {
     assert!(refused(|_, _| undo("paid 1")).contains("by entry 5 `earn`"));
+}
+
+#[test]
+fn an_order_of_which_no_points_are_left_is_touched_by_its_refund() {
+    let cap = [("refund_shortfall", Value::from("cap"))];
+    let before = |_: &Record, b: &Record| {
+        paid(b, "1", 300);
+        redeem(b, 300, "key");
+    };
+    assert!(refused_of(&cap, before, |a, _| refunded(a, "1", 100)).contains("by entry 3 `refund`"));
+}
+
+#[test]
+fn an_order_that_was_undone_is_touched_when_it_is_paid_again() {
+    let before = |_: &Record, b: &Record| {
+        paid(b, "1", 300);
+        undo("paid 1");
+    };
+    assert!(refused_of(&[], before, |a, _| paid(a, "1", 300)).contains("by entry 3 `earn`"));
+}
+
+#[test]
+fn a_key_that_was_undone_is_touched_when_it_spends_again() {
+    let before = |_: &Record, b: &Record| {
+        paid(b, "1", 300);
+        redeem(b, 100, "key");
+        undo(&format!("redeem {}", json!({ "customer": b.id, "points": 100, "key": "key" })));
+    };
+    let since = |a: &Record, _: &Record| {
+        bonus(a, 100, 1);
+        assert_eq!(redeem(a, 100, "key"), "ok");
+    };
+    assert!(refused_of(&[], before, since).contains("by entry 5 `redeem`"));
 }
 
 #[test]

@@ -101,8 +101,10 @@ fn each_expiry_is_warned_of_for_both_and_once() {
     ben.bonus(20, Some(35), at);
     ben.bonus(30, Some(3), at);
     assert_eq!(ben.warn(at).len(), 1);
+    ada.bonus(5, Some(1), at);
     fold(&mut ada, &mut ben, instant(at));
-    assert_eq!(ada.warn(at), []);
+    let points: Vec<i64> = ada.warn(at).iter().map(|warning| warning.points).collect();
+    assert_eq!(points, [5]);
     let points: Vec<i64> = ada.warn("2026-03-20T02:00:00Z").iter().map(|warning| warning.points).collect();
     assert_eq!(points, [20, 10]);
 }
