@@ -404,6 +404,58 @@ pub(crate) fn entry_from(record: &Record) -> Result<Entry, Error> {
     })
 }
 
+/// What [`entry_outline`] reads.
+pub(crate) const ENTRY_OUTLINE: [&str; 10] =
+    ["id", "number", "kind", "booked_at", "parts", "order_name", "lot", "name", "reverses", "cause"];
+
+/// Reads of an entry's record what it names, and nothing else: there are many where books are moved.
+pub(crate) fn entry_outline(record: &Record) -> Result<Entry, Error> {
+    Ok(Entry {
+        number: int(record, "number")?,
+        at: instant(record, "booked_at")?,
+        parts: from_json(record, "parts")?.unwrap_or_default(),
+        order: record.text("order_name")?,
+        lot: record.int("lot")?,
+        key: record.text("name")?,
+        reverses: record.text("reverses")?.and_then(|key| key.rsplit('/').next()?.parse().ok()),
+        cause: record.text("cause")?.unwrap_or_default(),
+        ..Entry::of(named(record, "kind", Kind::ALL, Kind::as_str)?)
+    })
+}
+
+/// What [`lot_outline`] reads, and the day.
+pub(crate) const LOT_OUTLINE: [&str; 11] = [
+    "id",
+    "number",
+    "earned_at",
+    "available_at",
+    "expires_at",
+    "remaining",
+    "pending",
+    "order_name",
+    "order_key",
+    "undone",
+    "day",
+];
+
+/// Reads of a lot's record where it stands, and the name of its order.
+pub(crate) fn lot_outline(record: &Record) -> Result<Lot, Error> {
+    let name = record.text("order_key")?.and(record.text("order_name")?);
+    let undone = record.read("undone")?.unwrap_or(false);
+    Ok(Lot {
+        number: int(record, "number")?,
+        source: Source::Order,
+        earned_at: instant(record, "earned_at")?,
+        available_at: instant(record, "available_at")?,
+        expires_at: record.read("expires_at")?,
+        points: 0,
+        remaining: int(record, "remaining")?,
+        pending: record.read("pending")?.unwrap_or(false),
+        expired: 0,
+        order: name.map(|name| OrderShare { undone, ..OrderShare::of(name) }),
+    })
+}
+
 fn int(record: &Record, field: &str) -> Result<i64, Error> {
     Ok(record.int(field)?.unwrap_or(0))
 }

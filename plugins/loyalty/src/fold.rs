@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::books::{self, ACCOUNT, LOT, REDEMPTION, load_account, lot_from, reference};
 use crate::ledger::{Account, Fold, Lot, Rules};
 use crate::moving::{
-    Beside, Clashes, Entries, Move, Names, entries_after, lots_of, mark, named, passed_on, redeemed, rename_order, tail,
+    Beside, Clashes, Entries, Lots, Move, Names, Shelf, mark, named, passed_on, redeemed, rename_order, tail,
 };
 use crate::program::{Cause, book, book_with};
 use crate::referral::REFERRAL;
@@ -54,8 +54,7 @@ pub(crate) struct Referral {
 
 /// The books that go over.
 struct Books {
-    entries: Entries,
-    lots: Vec<(Record, Lot)>,
+    shelf: Shelf,
     beside: Beside,
 }
 
@@ -71,6 +70,7 @@ fn fold(into: &Reference, merged: &str, rules: &Rules, cause: Cause<'_>) -> Resu
     let (own, own_record) = load_account(&into.id)?;
     let most = records_max()?;
     must_fit((&own, &into.id), (&account, merged), (account.entries + account.lots, most))?;
+    let mut shelf = Shelf::behind(merged, (0, 0), &account)?;
     let now = [own.as_of, account.as_of].into_iter().flatten().fold(clock::now(), Timestamp::max);
     let gone = Reference::new("customer", merged);
     let bring_up = |customer| {
@@ -80,8 +80,8 @@ fn fold(into: &Reference, merged: &str, rules: &Rules, cause: Cause<'_>) -> Resu
         })
     };
     let ((settled, from), (settled_too, own)) = (bring_up(&gone)?, bring_up(into)?);
-    let entries = entries_after(merged, 0)?;
-    let books = Books { lots: lots_of(merged, 0, from.lots)?, beside: Beside::of(merged, &entries)?, entries };
+    shelf.catch_up(merged, &account)?;
+    let books = Books { beside: Beside::of(merged, &shelf.entries)?, shelf };
     let size = from.entries + from.lots + i64::try_from(books.beside.len()).unwrap_or(i64::MAX);
     must_fit((&own, &into.id), (&from, merged), (size, most))?;
     // What fell due takes a write of the lot, and one of an entry at most.
@@ -102,7 +102,7 @@ fn fold(into: &Reference, merged: &str, rules: &Rules, cause: Cause<'_>) -> Resu
         gave_way,
         fold,
     };
-    keep(&kept, (into, merged), &books.entries, (cause, now))
+    keep(&kept, (into, merged), &books.shelf.entries, (cause, now))
 }
 
 /// Records of the books that one slice moves at most, as is set.
@@ -112,12 +112,13 @@ pub(crate) fn records_max() -> Result<i64, Error> {
 
 /// Puts the records of the one under the name of the other, behind the other's own. Returns which of the other's orders gave way.
 fn go_over(books: &Books, fold: &Fold, (into, merged): (&Reference, &str)) -> Result<Vec<i64>, Error> {
-    let (orders, gave_way) = taken_orders(&into.id, &books.lots)?;
-    let redemptions = taken(REDEMPTION, &into.id, redeemed(&books.entries))?;
-    let clashes = Clashes { orders, redemptions, transfers: taken(TRANSFER, &into.id, passed_on(&books.entries))? };
+    let (orders, gave_way) = taken_orders(&into.id, &books.shelf.lots)?;
+    let redemptions = taken(REDEMPTION, &into.id, redeemed(&books.shelf.entries))?;
+    let clashes =
+        Clashes { orders, redemptions, transfers: taken(TRANSFER, &into.id, passed_on(&books.shelf.entries))? };
     let over = Move { to: &into.id, numbers: fold.over(), names: Names::Mark(&clashes, merged) };
-    books.entries.iter().try_for_each(|(record, entry)| over.entry(record, entry))?;
-    books.lots.iter().try_for_each(|(record, lot)| over.lot(record, lot))?;
+    books.shelf.entries.iter().try_for_each(|(record, entry)| over.entry(record, entry))?;
+    books.shelf.lots.iter().try_for_each(|(record, lot)| over.lot(record, lot))?;
     over.beside(&books.beside)?;
     Ok(gave_way)
 }
@@ -135,7 +136,7 @@ fn must_fit(
     let way_out = if own_size < from.entries + from.lots && own_size <= most {
         format!("merge `customer/{into}` into `customer/{merged}` instead, whose points stay where they are then")
     } else {
-        "the other one has too many, too: raise `limits.slice_writes_max`, `limits.slice_host_calls_max` and the setting".into()
+        "the other one has too many, too: raise the setting, and the `limits` of a slice with it".into()
     };
     let why = format!("the points of `customer/{merged}` are {size} records, and {most} at most can go over");
     Err(Error::new("too_large", format!("{why} (setting `merge_records_max`): {way_out}")))
@@ -148,7 +149,7 @@ fn taken(object: &str, into: &str, names: BTreeSet<&str>) -> Result<BTreeSet<Str
 }
 
 /// The same of orders. One that is undone gives way to one that stands, and is returned by its lot.
-fn taken_orders(into: &str, lots: &[(Record, Lot)]) -> Result<(BTreeSet<String>, Vec<i64>), Error> {
+fn taken_orders(into: &str, lots: &Lots) -> Result<(BTreeSet<String>, Vec<i64>), Error> {
     let orders: BTreeMap<&str, bool> = lots
         .iter()
         .filter_map(|(_, lot)| lot.order.as_ref())

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use rapport_sdk::{Error, Fields, Record, Reference, records};
+use rapport_sdk::query::{self, Row};
+use rapport_sdk::{Error, Fields, Record, Reference, Timestamp, Value, records};
 use serde_json::json;
 
-use crate::books::{self, ENTRY, LOT, REDEMPTION, entry_from, lot_from, redemption_from};
+use crate::books::{
+    self, ENTRY, ENTRY_OUTLINE, LOT, LOT_OUTLINE, REDEMPTION, entry_from, entry_outline, lot_outline, redemption_from,
+};
 use crate::keys;
-use crate::ledger::{Entry, Kind, Lot, Renumbering};
+use crate::ledger::{Account, Entry, Kind, Lot, Renumbering};
 use crate::rewards::VOUCHER;
 use crate::transfer::TRANSFER;
 
@@ -17,33 +20,118 @@ const ROWS: u32 = 500;
 /// Entries with their records, in order.
 pub(crate) type Entries = Vec<(Record, Entry)>;
 
-/// The entries of a customer behind the number `after`, in order.
-pub(crate) fn entries_after(customer: &str, after: i64) -> Result<Entries, Error> {
-    let (mut entries, (_, to)) = (Entries::new(), keys::range(customer));
-    let mut from = keys::entry(customer, after);
-    loop {
-        let range = records::find(ENTRY).filter("key > from && key < to").param("from", from).param("to", to.as_str());
-        let page = range.order("key").limit(ROWS).run()?;
-        let full = page.len() == ROWS as usize;
-        for record in page {
-            let entry = entry_from(&record)?;
-            entries.push((record, entry));
+/// Lots with their records, in order.
+pub(crate) type Lots = Vec<(Record, Lot)>;
+
+/// Entries and lots of a customer in outline.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) entries: Entries,
+    pub(crate) lots: Lots,
+}
+
+impl Shelf {
+    /// What stands behind an entry and a lot of a customer whose account is `account`. It costs little before anything is written.
+    pub(crate) fn behind(customer: &str, (entry, lot): (i64, i64), account: &Account) -> Result<Self, Error> {
+        let (from, to) = (keys::entry(customer, entry), keys::range(customer).1);
+        let range = Fields::new().with("from", from).with("to", to);
+        let rows = outlines(ENTRY, &ENTRY_OUTLINE, ("key > from && key < to", &range))?;
+        let mut shelf = Self { entries: in_outline(rows, entry_outline)?, lots: Lots::new() };
+        for first in (lot..account.lots).step_by(ROWS as usize) {
+            let numbers = first + 1..=account.lots.min(first + i64::from(ROWS));
+            let names: Vec<String> = numbers.map(|number| keys::own(customer, &number.to_string())).collect();
+            let names = Fields::new().with("names", json!(names));
+            shelf.lots.extend(in_outline(outlines(LOT, &LOT_OUTLINE, ("key in names", &names))?, lot_outline)?);
         }
-        match entries.last() {
-            Some((_, last)) if full => from = keys::entry(customer, last.number),
-            _ => return Ok(entries),
+        shelf.entries.sort_by_key(|(_, entry)| entry.number);
+        shelf.lots.sort_by_key(|(_, lot)| lot.number);
+        Ok(shelf)
+    }
+
+    /// Has what was booked since the account was `before`, too.
+    pub(crate) fn catch_up(&mut self, customer: &str, before: &Account) -> Result<(), Error> {
+        let new = entries_between(customer, before.entries, i64::MAX)?;
+        let touched: BTreeSet<String> =
+            new.iter().flat_map(|(_, entry)| &entry.parts).map(|part| part.lot.to_string()).collect();
+        for record in named(LOT, "key", customer, touched.iter().map(String::as_str))? {
+            let lot = lot_outline(&record)?;
+            if let Some(stale) = self.lots.iter_mut().find(|(_, stale)| stale.number == lot.number) {
+                *stale = (record, lot);
+            }
+        }
+        self.entries.extend(new);
+        Ok(())
+    }
+}
+
+/// The entries of a customer behind one number and up to another, in order and in full. They are few.
+pub(crate) fn entries_between(customer: &str, after: i64, to: i64) -> Result<Entries, Error> {
+    if after >= to {
+        return Ok(Entries::new());
+    }
+    let (from, last) = (keys::entry(customer, after), keys::range(customer).1);
+    let range = records::find(ENTRY).filter("key > from && key < to").param("from", from).param("to", last);
+    let found = in_outline(range.order("key").limit(ROWS).run()?, entry_from)?;
+    Ok(found.into_iter().filter(|(_, entry)| entry.number <= to).collect())
+}
+
+fn in_outline<T>(rows: Vec<Record>, read: fn(&Record) -> Result<T, Error>) -> Result<Vec<(Record, T)>, Error> {
+    rows.into_iter()
+        .map(|record| Ok((read(&record)?, record)))
+        .map(|read| read.map(|(of, record)| (record, of)))
+        .collect()
+}
+
+/// Rows of an object as records that have these fields, of which the first is the id. Whole records cost several times as much; they are
+/// read where the slice has written to the object, since the host has no rows for it then.
+fn outlines(object: &str, columns: &[&str], (rule, params): (&str, &Fields)) -> Result<Vec<Record>, Error> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let asked = query::select(object, columns).filter(rule).limit(ROWS).cursor(&cursor);
+        let page = match params.iter().fold(asked, |asked, (name, value)| asked.param(name, value.clone())).run() {
+            Err(refused) if refused.code() == "unwritten" => return in_full(object, (rule, params)),
+            page => page?,
+        };
+        found.extend(page.rows.into_iter().map(|row| outline(object, columns, row)));
+        match page.next {
+            Some(next) => cursor = next,
+            None => return Ok(found),
         }
     }
 }
 
-/// The lots of a customer behind the number `after`, up to the number `to`, in order.
-pub(crate) fn lots_of(customer: &str, after: i64, to: i64) -> Result<Vec<(Record, Lot)>, Error> {
-    let names: Vec<String> = (after + 1..=to).map(|number| number.to_string()).collect();
-    let found = named(LOT, "key", customer, names.iter().map(String::as_str))?;
-    let mut lots =
-        found.into_iter().map(|record| Ok((lot_from(&record)?, record))).collect::<Result<Vec<_>, Error>>()?;
-    lots.sort_by_key(|(lot, _)| lot.number);
-    Ok(lots.into_iter().map(|(lot, record)| (record, lot)).collect())
+fn outline(object: &str, columns: &[&str], Row(values): Row) -> Record {
+    let mut values = values.into_iter();
+    let id = match values.next() {
+        Some(Value::Ref(reference)) => reference.id,
+        Some(Value::Text(id)) => id,
+        _ => String::new(),
+    };
+    let fields = columns.iter().skip(1).copied().zip(values).collect();
+    Record { object: object.into(), id, version: 0, created_at: Timestamp(0), updated_at: Timestamp(0), fields }
+}
+
+fn in_full(object: &str, (rule, params): (&str, &Fields)) -> Result<Vec<Record>, Error> {
+    let (mut found, mut after) = (Vec::<Record>::new(), String::new());
+    loop {
+        let asked = records::find(object).filter(rule).after(&after).limit(ROWS);
+        let page = params.iter().fold(asked, |asked, (name, value)| asked.param(name, value.clone())).run()?;
+        let full = page.len() == ROWS as usize;
+        found.extend(page);
+        match found.last() {
+            Some(last) if full => after.clone_from(&last.id),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// The lot of a customer with this number.
+pub(crate) fn lot_numbered(customer: &str, number: i64) -> Result<Option<(Record, Lot)>, Error> {
+    let found = records::get(LOT, &format!("key:{}", keys::own(customer, &number.to_string())))?;
+    found
+        .map(|record| Ok((lot_outline(&record)?, record)))
+        .transpose()
+        .map(|lot| lot.map(|(lot, record)| (record, lot)))
 }
 
 /// The records of a customer that have one of `names` in the unique `field`.
@@ -175,17 +263,22 @@ impl Move<'_> {
     pub(crate) fn lot(&self, record: &Record, lot: &Lot) -> Result<(), Error> {
         let mut lot = lot.clone();
         self.numbers.lot(&mut lot);
-        let mut fields = self
-            .whose()
-            .with("key", keys::own(self.to, &lot.number.to_string()))
-            .with("number", lot.number)
-            .with("by_expiry", keys::by_expiry(self.to, &lot))
-            .with("by_age", keys::by_age(self.to, &lot))
-            .with("by_ripening", keys::by_ripening(self.to, &lot));
+        let key = keys::own(self.to, &lot.number.to_string());
+        let mut fields = self.whose().with("key", key).with("number", lot.number);
+        let places = [
+            ("by_expiry", keys::by_expiry(self.to, &lot)),
+            ("by_age", keys::by_age(self.to, &lot)),
+            ("by_ripening", keys::by_ripening(self.to, &lot)),
+        ];
+        for (name, place) in places.into_iter().filter(|(_, place)| place.is_some()) {
+            fields.set(name, place);
+        }
         if let Some(share) = &lot.order {
             let name = self.names.of(&share.name, |clashes| &clashes.orders);
             fields.set("order_key", keys::own(self.to, &name));
-            fields.set("order_name", name);
+            if name != share.name {
+                fields.set("order_name", name);
+            }
             fields.set("day", record.text("day")?.map(|day| keys::own(self.to, tail(&day))));
         }
         records::update(&record.reference(), &fields)

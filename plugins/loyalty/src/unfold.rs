@@ -4,9 +4,11 @@ use rapport_sdk::{Error, Fields, Record, Reference, clock, records};
 
 use crate::books::{self, HostBooks, load_account, save_account};
 use crate::fold::{FOLD, Kept, Referral, records_max};
-use crate::ledger::{Account, Amounts, Books, Entry, Fold, Lot, Rules};
+use crate::ledger::{Account, Amounts, Books, Entry, Fold, Rules};
 use crate::members::{cover, folds_into};
-use crate::moving::{Beside, Entries, Move, Names, entries_after, lots_of, mark, named, redeemed, rename_order};
+use crate::moving::{
+    Beside, Entries, Lots, Move, Names, Shelf, entries_between, lot_numbered, mark, named, redeemed, rename_order,
+};
 use crate::program::{Cause, book};
 use crate::referral::REFERRAL;
 
@@ -14,13 +16,13 @@ use crate::referral::REFERRAL;
 struct Parted {
     /// What came over and goes back.
     back: Entries,
-    lots_back: Vec<(Record, Lot)>,
+    lots_back: Lots,
     beside: Beside,
     /// What the fold booked itself, and is forgotten.
     own: Entries,
     /// What was booked since, and stays.
     since: Entries,
-    lots_since: Vec<(Record, Lot)>,
+    lots_since: Lots,
     redeemed_since: Vec<Record>,
 }
 
@@ -32,8 +34,11 @@ pub(crate) fn unfold(run: &str, rules: &Rules, cause: Cause<'_>) -> Result<(), E
     let text = |field: &str| Ok::<_, Error>(record.text(field)?.unwrap_or_default());
     let (into, merged) = (Reference::new("customer", text("into")?), text("merged")?);
     must_stand(&record, (&into, &merged))?;
-    let (_, now) = (book(&into, rules, cause, |ledger| ledger.bring_up(clock::now()))?, clock::now());
-    let mut parted = parted(&into.id, &kept.fold)?;
+    let (before, now) = (load_account(&into.id)?.0, clock::now());
+    let mut shelf = Shelf::behind(&into.id, (kept.fold.into.entries, kept.fold.into.lots), &before)?;
+    book(&into, rules, cause, |ledger| ledger.bring_up(now))?;
+    shelf.catch_up(&into.id, &before)?;
+    let mut parted = parted(&into.id, &kept.fold, shelf)?;
     let rest = must_be_whole(&parted, &kept.fold, (&into, &merged))?;
     forget_own(&mut parted, &into.id, rules)?;
     part(&parted, &kept.fold, (&into.id, &merged))?;
@@ -77,20 +82,19 @@ fn is_there(customer: &str) -> Result<bool, Error> {
     Ok(records::get("customer", customer)?.is_some_and(|found| found.id == customer))
 }
 
-fn parted(into: &str, fold: &Fold) -> Result<Parted, Error> {
+fn parted(into: &str, fold: &Fold, Shelf { mut entries, mut lots }: Shelf) -> Result<Parted, Error> {
     let (last_over, last_own) = (fold.last_over(), fold.last_own());
-    let mut back = entries_after(into, fold.into.entries)?;
-    let mut own = back.split_off(back.partition_point(|(_, entry)| entry.number <= last_over));
-    let since = own.split_off(own.partition_point(|(_, entry)| entry.number <= last_own));
-    let last_lot = load_account(into)?.0.lots;
+    let since = entries.split_off(entries.partition_point(|(_, entry)| entry.number <= last_own));
+    entries.truncate(entries.partition_point(|(_, entry)| entry.number <= last_over));
+    let lots_since = lots.split_off(lots.partition_point(|(_, lot)| lot.number <= fold.last_lot()));
     Ok(Parted {
-        beside: Beside::of(into, &back)?,
-        lots_back: lots_of(into, fold.into.lots, fold.last_lot())?,
-        lots_since: lots_of(into, fold.last_lot(), last_lot)?,
+        beside: Beside::of(into, &entries)?,
+        back: entries,
+        lots_back: lots,
+        own: entries_between(into, last_over, last_own)?,
         redeemed_since: named(books::REDEMPTION, "key", into, redeemed(&since).into_iter())?,
-        back,
-        own,
         since,
+        lots_since,
     })
 }
 
@@ -171,12 +175,11 @@ fn give_account_back(kept: &Kept, (into, merged): (&str, &str), rules: &Rules) -
 
 /// An order that gave way to another one of its name has it again.
 fn name_again(lot: i64, into: &str) -> Result<(), Error> {
-    for (record, lot) in lots_of(into, lot - 1, lot)? {
-        if let Some(name) = lot.order.as_ref().and_then(|share| share.name.strip_suffix(&mark(into))) {
-            rename_order(&record, into, name)?;
-        }
+    let Some((record, lot)) = lot_numbered(into, lot)? else { return Ok(()) };
+    match lot.order.as_ref().and_then(|share| share.name.strip_suffix(&mark(into))) {
+        Some(name) => rename_order(&record, into, name),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A referral is there again, unless there is another one since.

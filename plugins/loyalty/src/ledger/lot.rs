@@ -81,3 +81,20 @@ pub struct OrderShare {
     /// Whether the payment was undone: it is as if there had been no such order.
     pub undone: bool,
 }
+
+impl OrderShare {
+    /// An order of which nothing is known but its name.
+    #[must_use]
+    pub const fn of(name: String) -> Self {
+        Self {
+            name,
+            amount: Decimal::ZERO,
+            refunded: Decimal::ZERO,
+            factor: Factor::ONE,
+            allowance: None,
+            due: 0,
+            counted: 0,
+            undone: false,
+        }
+    }
+}

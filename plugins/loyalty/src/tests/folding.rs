@@ -291,7 +291,7 @@ fn books_that_are_too_large_go_the_other_way() {
     let told = refused.to_string().replace(&a.id, "A").replace(&b.id, "B");
     assert_eq!(
         told,
-        "the points of `customer/B` are 902 records, and 900 at most can go over (setting `merge_records_max`): merge `customer/A` \
+        "the points of `customer/B` are 902 records, and 700 at most can go over (setting `merge_records_max`): merge `customer/A` \
          into `customer/B` instead, whose points stay where they are then"
     );
     merging("merge", &b, &a).unwrap();
@@ -306,7 +306,7 @@ fn books_of_which_both_are_too_large_need_higher_limits() {
         bonus(customer, 1, 9);
     }
     let refused = merging("merge", &a, &b).unwrap_err().to_string();
-    assert!(refused.contains("raise `limits.slice_writes_max`"), "{refused}");
+    assert!(refused.contains("raise the setting, and the `limits` of a slice"), "{refused}");
     fake::set("merge_records_max", 4);
     merging("merge", &a, &b).unwrap();
     must_be_right();
