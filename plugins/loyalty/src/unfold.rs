@@ -1,6 +1,6 @@
 //! Unfolding: a merge is undone, and the books that were folded go back, as long as nobody has touched them.
 
-use rapport_sdk::{Error, Fields, Record, Reference, clock, records};
+use rapport_sdk::{Error, Fields, Record, Reference, Timestamp, clock, records};
 
 use crate::books::{self, HostBooks, load_account, save_account};
 use crate::fold::{FOLD, Kept, Referral, records_max};
@@ -56,7 +56,7 @@ fn refused(why: String) -> Error {
 
 /// Both are there again, and what was folded lies where the fold put it.
 fn must_stand(fold: &Record, (into, merged): (&Reference, &str)) -> Result<(), Error> {
-    let number = |record: &Record| Ok::<_, Error>(record.int("entries_from")?.unwrap_or(0));
+    let place = |record: &Record| Ok::<_, Error>((record.int("entries_from")?, record.read::<Timestamp>("folded_at")?));
     if !is_there(merged)? {
         return Err(refused(format!("`customer/{merged}` is not back, to whom the points would go")));
     }
@@ -69,7 +69,7 @@ fn must_stand(fold: &Record, (into, merged): (&Reference, &str)) -> Result<(), E
         return Err(refused(format!("`customer/{merged}` has got points of its own meanwhile")));
     }
     for other in folds_into(&into.id)? {
-        if number(&other)? > number(fold)? {
+        if place(&other)? > place(fold)? {
             let other = other.text("merged")?.unwrap_or_default();
             return Err(refused(format!("`customer/{other}` was merged into `{into}` since: undo that first")));
         }

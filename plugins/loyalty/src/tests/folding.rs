@@ -37,7 +37,7 @@ fn what_fell_due_is_booked_before() {
     at("2026-03-05T04:00:00Z");
     merging("merge", &a, &b).unwrap();
     assert_eq!(says(&a, SUMS), [100, 0, 180, 0, 80, 0]);
-    assert_eq!(says(&a, ["next_expiry_points"]), [100]);
+    assert_eq!(says(&a, ["next_expiry_points", "entries"]), [100, 5], "each expired once");
     must_be_right();
 }
 
