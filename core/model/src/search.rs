@@ -94,7 +94,7 @@ fn script_of(c: char) -> Script {
 }
 
 /// Marks that are put on letters of alphabetic scripts, and make no other letter of them.
-const fn is_diacritic(c: char) -> bool {
+pub(crate) const fn is_diacritic(c: char) -> bool {
     matches!(
         c,
         '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}'
