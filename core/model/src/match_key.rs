@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn an_address_is_the_same_however_it_is_written() {
-        for text in ["anna@example.org", "  Anna+news@EXAMPLE.org ", "ＡＮＮＡ@example.org", "anna+a+b@example.org"] {
+        for text in ["anna@example.org", "  Anna+news@EXAMPLE.org ", "ＡＮＮＡ@example.org", "anna+a+b@example.org"]
+        {
             assert_eq!(email(text).as_deref(), Some("anna@example.org"), "{text}");
         }
         for text in ["a.n.na@gmail.com", "anna@googlemail.com", "An.na+x@GoogleMail.com"] {
@@ -225,10 +226,8 @@ mod tests {
 
     fn record(object: &str, fields: &[(&str, &str)]) -> Record {
         let object = standard::objects().into_iter().find(|o| o.name.as_str() == object).unwrap();
-        let changes: Vec<(Name, Change)> = fields
-            .iter()
-            .map(|(field, text)| (Name::new(field).unwrap(), Change::Set(Value::text(text))))
-            .collect();
+        let changes: Vec<(Name, Change)> =
+            fields.iter().map(|(field, text)| (Name::new(field).unwrap(), Change::Set(Value::text(text)))).collect();
         image::created(&Arc::new(object), RecordId::from_parts(0, [1; 10]), Timestamp::EPOCH, &changes).unwrap()
     }
 
@@ -239,7 +238,10 @@ mod tests {
         let shown: Vec<String> = keys(&customer).iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["email a@b.c", "phone 701234567", "postcode 89073"]);
         assert!(keys(&customer).is_sorted());
-        assert!(keys(&record(OBJECT, &[("postcode", "89073")])).is_empty(), "without a name there is nothing to compare");
+        assert!(
+            keys(&record(OBJECT, &[("postcode", "89073")])).is_empty(),
+            "without a name there is nothing to compare"
+        );
         assert!(keys(&record("company", &[("phone", "0170 1234567"), ("name", "Acme")])).is_empty());
         let mut custom = (*customer.object).clone();
         custom.origin = Origin::Custom;

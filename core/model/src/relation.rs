@@ -12,6 +12,9 @@ pub const FROM: [&str; 2] = ["from_customer", "from_company"];
 /// The fields that say where it leads, in the order of [`ENDS`].
 pub const TO: [&str; 2] = ["to_customer", "to_company"];
 
+/// The kind that says that two customers are not one, however much alike they are.
+pub const DISTINCT: &str = "distinct";
+
 /// A relation that does not have one beginning and one end: the field that is missing or too many, and what to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {

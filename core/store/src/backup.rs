@@ -24,7 +24,7 @@ const MANIFEST: &str = "manifest.json";
 const SQLITE_FILE: &str = "rapport.db";
 /// The tables that every workspace has, each after those it refers to, with the first and the last schema version that has it.
 /// Locks begin anew in a copy.
-const SYSTEM_TABLES: [(&str, i64, i64); 20] = [
+const SYSTEM_TABLES: [(&str, i64, i64); 21] = [
     ("meta", 1, i64::MAX),
     ("log_head", 1, i64::MAX),
     ("object_def", 1, i64::MAX),
@@ -45,6 +45,7 @@ const SYSTEM_TABLES: [(&str, i64, i64); 20] = [
     ("record_tag", 10, i64::MAX),
     ("segment_stay", 11, i64::MAX),
     ("segment_progress", 11, i64::MAX),
+    ("match_key", 12, i64::MAX),
 ];
 const SELECT_OBJECT_NAMES: &str = "select name from object_def order by seq";
 const SELECT_VERSION: &str = "select value from meta where key = 'schema_version'";

@@ -87,6 +87,10 @@ pub(crate) enum Work {
     FillSearch {
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
+    /// To go on with making the keys of customers; whether there is more to do.
+    FillMatchKeys {
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
     /// To make roll-ups what their children say; how many records that changed, for each.
     Mend {
         which: Vec<Arc<Kept>>,
@@ -172,6 +176,7 @@ impl Committer {
                         drop(reply.send(self.sweep_blobs(now, before).await));
                     }
                     Work::FillSearch { reply } => drop(reply.send(self.fill_search().await)),
+                    Work::FillMatchKeys { reply } => drop(reply.send(self.fill_match_keys().await)),
                     Work::Mend { which, reply } => drop(reply.send(self.mend(which).await)),
                     Work::FillSegment { fill, reply } => drop(reply.send(self.fill_segment(fill).await)),
                     Work::Index { texts, reply } => drop(reply.send(self.index(texts).await)),

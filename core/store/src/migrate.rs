@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -70,10 +70,15 @@ const MIGRATIONS: [Migration; 11] = [
         sqlite: include_str!("../migrations/sqlite/0011_segments.sql"),
         postgres: include_str!("../migrations/postgres/0011_segments.sql"),
     },
+    Migration {
+        name: "0012_match_keys",
+        sqlite: include_str!("../migrations/sqlite/0012_match_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0012_match_keys.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 11;
+pub(crate) const VERSION: i64 = 12;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

@@ -78,6 +78,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
     let store = Store::new(shared, sender, task);
     declare_standard(&store).await?;
     store.fill_search().await;
+    store.fill_match_keys().await;
     Ok(store)
 }
 

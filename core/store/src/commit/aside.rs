@@ -37,6 +37,7 @@ impl Committer {
         let schema = self.shared.schema.load_full();
         statements.extend(term_statements(images.iter(), &schema, Dialect::Sqlite));
         statements.extend(tag_statements(images.iter(), Dialect::Sqlite));
+        // Nobody looks for duplicates in a workspace that is thrown away: customers have no keys here.
         // What follows from others is made anew from those that are there now.
         statements.extend(rollup_sql::mend_all(self.rollups(&schema).all(), Dialect::Sqlite)?);
         self.conn.transact(statements).await?;

@@ -105,6 +105,7 @@ fn is_awaited(work: &Work) -> bool {
         | Work::Mend { .. }
         | Work::FillSearch { .. }
         | Work::FillSegment { .. }
+        | Work::FillMatchKeys { .. }
         | Work::Index { .. } => true,
     }
 }

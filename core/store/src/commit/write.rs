@@ -8,6 +8,7 @@ mod blobs;
 mod effects;
 mod journal;
 mod locks;
+mod match_keys;
 mod stays;
 mod tags;
 mod terms;
@@ -110,6 +111,7 @@ pub(crate) fn statements(group: &Group<'_>, schema: &Schema, order: Order, diale
     all.extend(stays::statements(&group.stays, group.followed.as_ref(), dialect));
     all.extend(terms::statements(group.images.values(), schema, dialect));
     all.extend(tags::statements(group.images.values(), dialect));
+    all.extend(match_keys::statements(group.images.values(), dialect));
     let rows = by_object(group);
     if order == Order::Careful {
         for (name, rows) in &rows {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rapport_model::{Name, Record, RecordId, search};
+use rapport_model::{Name, ObjectDef, Record, RecordId, search};
 
 use super::put_terms;
 use crate::commit::{Committer, Work};
@@ -48,14 +48,7 @@ impl Committer {
             self.conn.execute(Query::new(DONE, key)).await?;
             return Ok(true);
         };
-        let mut text = record_sql::select(&def);
-        let cells: Vec<Cell> = after.into_iter().map(Cell::id).collect();
-        text.push_str(if cells.is_empty() { "" } else { " where t.\"id\" > $1" });
-        write!(text, " order by t.\"id\" limit {ROWS}").expect("a text takes any text");
-        let mut records = Vec::new();
-        for row in self.conn.fetch(Query::new(&text, cells)).await? {
-            records.push(record_sql::read(&row, &def)?);
-        }
+        let records = self.records_after(&def, after, ROWS).await?;
         let dialect = self.conn.dialect();
         let name = &def.fields[place].name;
         let mut statements = put_terms(records.iter().flat_map(|r| cells_of(r, place, name)).collect(), dialect);
@@ -65,6 +58,24 @@ impl Committer {
         });
         self.apart(statements).await?;
         Ok(true)
+    }
+
+    /// The records of an object behind `after`, `limit` at most, by id.
+    pub(crate) async fn records_after(
+        &mut self,
+        object: &Arc<ObjectDef>,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let mut text = record_sql::select(object);
+        let cells: Vec<Cell> = after.into_iter().map(Cell::id).collect();
+        text.push_str(if cells.is_empty() { "" } else { " where t.\"id\" > $1" });
+        write!(text, " order by t.\"id\" limit {limit}").expect("a text takes any text");
+        let mut records = Vec::new();
+        for row in self.conn.fetch(Query::new(&text, cells)).await? {
+            records.push(record_sql::read(&row, object)?);
+        }
+        Ok(records)
     }
 
     /// Runs statements as a transaction of their own.

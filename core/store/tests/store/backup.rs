@@ -125,10 +125,19 @@ async fn a_backup_of_a_newer_program_is_refused(world: World) {
 }
 
 /// The tables of a backup that schema version 2 does not have.
-const NEWER_THAN_2: [&str; 8] =
-    ["awaited", "blob", "effect", "record_tag", "search_fill", "search_term", "segment_progress", "segment_stay"];
+const NEWER_THAN_2: [&str; 9] = [
+    "awaited",
+    "blob",
+    "effect",
+    "match_key",
+    "record_tag",
+    "search_fill",
+    "search_term",
+    "segment_progress",
+    "segment_stay",
+];
 /// What takes a database back to schema version 2.
-const TO_VERSION_2: &str = "drop table segment_stay; drop table segment_progress; drop table record_tag; drop table search_term; drop table search_fill; drop table blob; drop table named_lock; drop table awaited; drop table effect; \
+const TO_VERSION_2: &str = "drop table match_key; drop table segment_stay; drop table segment_progress; drop table record_tag; drop table search_term; drop table search_fill; drop table blob; drop table named_lock; drop table awaited; drop table effect; \
     drop index run_held; drop index run_paused; drop index run_cancelled; drop index run_skipped; \
     drop index run_waiting_place; drop index run_retrying_place; drop index journal_kept; alter table journal drop column kept_until; \
     alter table run drop column wake_index; update meta set value = '2' where key = 'schema_version';";

@@ -1,5 +1,5 @@
-use rapport_model::{Change, Value};
-use rapport_store::{Database, Store, StoreConfig, StoreError};
+use rapport_model::{Change, Timestamp, Value};
+use rapport_store::{Database, KeyPlace, Store, StoreConfig, StoreError};
 
 use crate::world::*;
 
@@ -13,6 +13,8 @@ on_both!(
     units_handed_over_before_close_are_committed,
     a_damaged_registry_is_named,
     a_workspace_from_before_there_were_tags_gets_them,
+    keys_of_customers_from_before_are_made_from_where_it_stopped,
+    a_change_of_other_fields_writes_no_keys,
 );
 
 async fn a_new_workspace_has_the_standard_objects(world: World) {
@@ -130,7 +132,7 @@ async fn a_workspace_from_before_there_were_tags_gets_them(world: World) {
         .tamper(
             "delete from field_def where name = 'tags' and object in ('customer', 'task'); \
              alter table o_customer drop column tags; alter table o_task drop column tags; drop table record_tag; \
-             drop table segment_stay; drop table segment_progress; \
+             drop table segment_stay; drop table segment_progress; drop table match_key; \
              update meta set value = '9' where key = 'schema_version'",
         )
         .await;
@@ -199,4 +201,38 @@ async fn a_full_disk_refuses_and_reads_go_on() {
     let store = world.open().await;
     assert_eq!(store.head(), head);
     store.commit(big(2_000)).await.unwrap();
+}
+
+async fn keys_of_customers_from_before_are_made_from_where_it_stopped(world: World) {
+    let store = world.open().await;
+    let mut ids = Vec::new();
+    for number in ["1", "2", "3"] {
+        let id = customer(&store, number).await;
+        store.commit(puts(vec![update("customer", id, vec![set("phone", "0170 1234567")])])).await.unwrap();
+        ids.push(id);
+    }
+    store.close().await.unwrap();
+    let mark = format!("update meta set value = '{}' where key = 'match_keys'", ids[1]);
+    world.tamper(&format!("delete from match_key; {mark}")).await;
+    let store = world.open().await;
+    let kept = store.match_keys(&KeyPlace::First, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|(_, id)| *id).collect::<Vec<_>>(), ids[2..]);
+    assert!(store.match_keys_filled().await.unwrap());
+    let (looked_at, last, wrong) = store.prove_match_keys((None, 2, Timestamp::EPOCH)).await.unwrap();
+    assert_eq!((looked_at, last, wrong), (2, Some(ids[1]), ids[..2].to_vec()));
+}
+
+async fn a_change_of_other_fields_writes_no_keys(world: World) {
+    let store = world.open().await;
+    let ada = customer(&store, "1").await;
+    let rows = async |field: &str, value: &str| {
+        let before = store.stats().rows;
+        store.commit(puts(vec![update("customer", ada, vec![set(field, value)])])).await.unwrap();
+        store.stats().rows - before
+    };
+    let plain = rows("city", "Ulm").await;
+    assert_eq!(rows("phone", "0170 1234567").await, plain + 1);
+    assert_eq!(rows("phone", "+49 170 1234567").await, plain, "it is the same number");
+    assert_eq!(rows("phone", "0171 1234567").await, plain + 2);
+    assert_eq!(rows("phone", "110").await, plain + 1);
 }
