@@ -8,6 +8,7 @@
 
 mod automations;
 mod checks;
+mod match_keys;
 mod rollups;
 mod runs;
 mod tags;

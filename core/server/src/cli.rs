@@ -100,7 +100,7 @@ enum Command {
     /// Reads and writes records.
     #[command(subcommand)]
     Record(record::RecordCommand),
-    /// Shows a customer whole: fields, tags, relations, consent, timeline.
+    /// Shows a customer whole: fields, tags, relations, consent, timeline; tells which customers may be one.
     #[command(subcommand)]
     Customer(customer::CustomerCommand),
     /// Tells who has to do with whom.

@@ -33,6 +33,8 @@ mod customer360;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod duplicates;
+#[cfg(test)]
 mod effects;
 #[cfg(test)]
 mod events;

@@ -1,6 +1,6 @@
 //! The list of checks.
 
-use super::{Check, automations, rollups, runs, tags, words};
+use super::{Check, automations, match_keys, rollups, runs, tags, words};
 
 /// All checks, in the order in which they are reported.
 pub(super) const CHECKS: &[Check] = &[
@@ -55,6 +55,12 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check { name: "search_terms", about: "records are found by the words that they have", every: 12, look: words::own },
     Check { name: "record_tags", about: "records are found by the tags that they have", every: 12, look: tags::own },
+    Check {
+        name: "match_keys",
+        about: "customers are found by the e-mail addresses, phone numbers and postcodes that they have",
+        every: 12,
+        look: match_keys::own,
+    },
     Check { name: "rollups", about: "roll-ups are what their children say", every: 12, look: rollups::right },
     Check {
         name: "run_counts",

@@ -1,4 +1,6 @@
-//! `rapport customer`: the whole customer in the terminal.
+//! `rapport customer`: the whole customer in the terminal, and who may be there twice.
+
+mod duplicates;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -16,6 +18,10 @@ use crate::output::{cell, plain, table};
 pub(super) enum CustomerCommand {
     /// Shows a customer whole: fields with who set them, tags, relations, consent, segments, and the timeline.
     Show(ShowArgs),
+    /// Lists customers that may be one, with a score and what speaks for it.
+    Duplicates(duplicates::DuplicatesArgs),
+    /// Says that two customers are not one, so that they are no longer listed as duplicates.
+    Distinct(duplicates::DistinctArgs),
 }
 
 /// What `customer show` takes.
@@ -35,7 +41,14 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(common: &Common, command: &CustomerCommand) -> Outcome {
-    let CustomerCommand::Show(args) = command;
+    match command {
+        CustomerCommand::Show(args) => show(common, args),
+        CustomerCommand::Duplicates(args) => duplicates::list(common, args),
+        CustomerCommand::Distinct(args) => duplicates::tell_apart(common, args),
+    }
+}
+
+fn show(common: &Common, args: &ShowArgs) -> Outcome {
     let path = Address::of(&["v1", "customers", &args.key, "360"])
         .query("kinds", args.kinds.as_deref())
         .query("limit", Some(&args.limit.to_string()))
