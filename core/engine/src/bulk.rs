@@ -216,7 +216,7 @@ impl Engine {
         outcomes: &mut [RowOutcome],
         attempt: u32,
     ) -> Result<Vec<&'r Row>, EngineError> {
-        let mut planner = Planner::new(&*self.inner.entropy);
+        let mut planner = Planner::new(&*self.inner.entropy, &self.inner.merged);
         for row in rows {
             planner.want(&batch.object, &row.target, &row.draft);
         }

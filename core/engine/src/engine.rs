@@ -30,6 +30,7 @@ use crate::lanes::{Fetched, Item, Lanes};
 use crate::load::OpenLoad;
 use crate::locks::LockTable;
 use crate::lookup::Lookup;
+use crate::merged::Merged;
 use crate::plugins::{Plugins, keep_migrating};
 use crate::recent::Recent;
 use crate::registry::{Snapshot, Version};
@@ -41,7 +42,7 @@ use crate::usage::Usages;
 use crate::waits::Waits;
 use crate::watchdog::Watchdog;
 use crate::whole::Origins;
-use crate::{invoked, undo, undos, watchdog};
+use crate::{invoked, merge, undo, undos, watchdog};
 
 /// Runs held in memory at one time; more wait in the database.
 const RUNS_QUEUED_MAX: usize = 50_000;
@@ -107,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) files: Arc<FileRules>,
     pub(crate) lookup: Arc<Lookup>,
+    pub(crate) merged: Arc<Merged>,
     pub(crate) lanes: Lanes,
     pub(crate) waits: Waits,
     pub(crate) recent: Recent,
@@ -169,6 +171,7 @@ impl Engine {
             limits: config.limits,
             files: Arc::new(config.files),
             lookup: Arc::new(Lookup::new()),
+            merged: Arc::default(),
             lanes: Lanes::new(RUNS_QUEUED_MAX),
             waits: Waits::default(),
             recent: Recent::default(),
@@ -197,6 +200,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         });
+        inner.load_merged().await?;
         inner.load_plugins().await?;
         inner.load_active().await?;
         inner.reopen_load().await?;
@@ -389,10 +393,10 @@ async fn run_one(inner: Arc<Inner>, item: Item) {
         }
     }
     let free = Free(inner.clone(), item.run.clone());
-    if item.run.automation.as_str() == undo::UNDO {
-        undo::work(&inner, item).await;
-    } else {
-        execute::work(&inner, item).await;
+    match item.run.automation.as_str() {
+        undo::UNDO => undo::work(&inner, item).await,
+        merge::MERGE => merge::work(&inner, item).await,
+        _ => execute::work(&inner, item).await,
     }
     drop(free);
 }
@@ -451,7 +455,9 @@ struct EngineHooks(std::sync::Weak<Inner>);
 
 impl Hooks for EngineHooks {
     fn matches(&self, event: &Event, record: Option<&Record>) -> Vec<Match> {
-        if let Some(own) = undo::started_by(event).or_else(|| invoked::started_by(event)) {
+        if let Some(own) =
+            undo::started_by(event).or_else(|| merge::started_by(event)).or_else(|| invoked::started_by(event))
+        {
             return vec![own];
         }
         self.0.upgrade().map(|inner| inner.snapshot.load().matches(event, record)).unwrap_or_default()
@@ -461,6 +467,10 @@ impl Hooks for EngineHooks {
         let Some(inner) = self.0.upgrade() else { return };
         inner.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         inner.counters.runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
+        for (merged, survivor) in inner.merged.note(events) {
+            inner.lanes.lead(merged, survivor);
+            inner.store.join_histories(!inner.merged.is_empty());
+        }
         inner.recent.note(events);
         inner.segments.note(inner.snapshot.load().segments(), events, quiet);
         match inner.replay.get() {

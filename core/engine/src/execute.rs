@@ -268,6 +268,7 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
     SliceHost {
         store: inner.store.clone(),
         lookup: inner.lookup.clone(),
+        merged: inner.merged.clone(),
         schema: inner.store.schema(),
         time,
         random: crate::entropy::of_run(id),
@@ -308,6 +309,13 @@ fn time_of(inner: &Inner, run: &Run, event: &Event) -> Timestamp {
 pub(crate) async fn subject_record(inner: &Inner, event: &Event) -> Result<(Option<Arc<Record>>, bool), EngineError> {
     let Some(subject) = &event.subject else { return Ok((None, false)) };
     if let Some(record) = inner.store.record(&subject.object, subject.id).await? {
+        return Ok((Some(record), true));
+    }
+    // A record that was merged into another is that one by now; but that it was deleted is told of itself.
+    let survivor = inner.merged.survivor(subject.id).filter(|_| !event.kind.as_str().ends_with(".deleted"));
+    if let Some(id) = survivor
+        && let Some(record) = inner.store.record(&subject.object, id).await?
+    {
         return Ok((Some(record), true));
     }
     let schema = inner.store.schema();

@@ -46,10 +46,10 @@ impl Engine {
         }
         let parsed = key::parse(&object, key)?;
         let missing = || EngineError::not_found(format!("{} `{key}`", object.name));
-        let id = match (&parsed, self.locate(&object, &parsed).await?) {
-            (_, Some(record)) => record.id,
-            (Key::Id(id), None) => *id,
-            (Key::Field(..), None) => return Err(missing()),
+        // An id names the record that had it, also one that is gone.
+        let id = match &parsed {
+            Key::Id(id) => *id,
+            Key::Field(..) => self.locate(&object, &parsed).await?.ok_or_else(missing)?.id,
         };
         let limit = page_rows(page.limit)? as usize;
         let mut events = self.changes_of(&object.name, id, page, limit).await?;

@@ -100,7 +100,7 @@ impl Engine {
         let schema = self.inner.store.schema();
         let now = self.inner.clock.now();
         let mut kinds = HashMap::new();
-        let mut planner = Planner::new(&*self.inner.entropy);
+        let mut planner = Planner::new(&*self.inner.entropy, &self.inner.merged);
         let mut outcomes: Vec<Option<Intake>> = Vec::with_capacity(events.len());
         let mut read = Vec::with_capacity(events.len());
         for event in events {
@@ -184,7 +184,10 @@ impl Engine {
         let mut data: Fields = Vec::with_capacity(event.draft.len());
         for (name, change) in event.draft {
             let value = match change {
-                DraftChange::Plain(Change::Set(value)) => value,
+                DraftChange::Plain(Change::Set(mut value)) => {
+                    self.inner.merged.follow_reference(&mut value);
+                    value
+                }
                 DraftChange::Lookup(object, field, value) => {
                     let found = planner.find(&object.name, &Key::Field(field, value));
                     let missing = || EngineError::invalid(format!("/data/{name}"), format!("names no {}", object.name));
@@ -232,8 +235,8 @@ impl Engine {
                 let object = caller.object(&schema, object, Act::Read)?;
                 let key = key::parse(&object, key)?;
                 match (&key, self.locate(&object, &key).await?) {
+                    (Key::Id(id), _) => Some(*id),
                     (_, Some(record)) => Some(record.id),
-                    (Key::Id(id), None) => Some(*id),
                     _ => return Err(EngineError::not_found(format!("`{text}`"))),
                 }
             }

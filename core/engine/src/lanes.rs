@@ -9,6 +9,7 @@
 //! have to be fetched once there is room. The database is the truth; losing everything here loses nothing.
 
 mod asleep;
+mod led;
 mod line;
 
 use std::cmp::Reverse;
@@ -84,6 +85,8 @@ struct State {
     /// The automations that have fan-outs: their runs whose event is not at hand count as such.
     fanning: HashSet<AutomationId>,
     known: HashSet<RunId>,
+    /// Lanes of records that were merged into others: their runs queue there.
+    led: HashMap<Uuid, Uuid>,
     /// Runs to be queued once more when they leave their lane: they were started again while they did.
     again: HashMap<RunId, Item>,
     timers: BinaryHeap<Reverse<(Timestamp, u64)>>,
@@ -214,7 +217,9 @@ impl Lanes {
         for sequence in asleep {
             state.sleeping.remove(&sequence);
         }
-        if let Some(lane) = state.lanes.get_mut(&lane_of(run)) {
+        let ids = [Some(lane_of(run)), state.led.get(&lane_of(run)).copied()];
+        for id in ids.into_iter().flatten() {
+            let Some(lane) = state.lanes.get_mut(&id) else { continue };
             let before = lane.queue.len();
             let mut of_fan_outs = 0;
             lane.queue.retain(|(share, item)| {
@@ -409,10 +414,11 @@ impl Drop for Held<'_> {
 }
 
 impl State {
-    fn enqueue(&mut self, item: Item) {
+    fn enqueue(&mut self, mut item: Item) {
         if !self.known.insert(item.run.id) {
             return;
         }
+        self.follow(&mut item);
         let (id, share) = (lane_of(&item.run), self.share_of(&item));
         let lane = self.lanes.entry(id).or_default();
         lane.queue.push_back((share, item));

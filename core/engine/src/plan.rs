@@ -15,6 +15,7 @@ use crate::draft::{Draft, DraftChange};
 use crate::entropy::{self, Entropy};
 use crate::error::EngineError;
 use crate::key::Key;
+use crate::merged::Merged;
 
 /// One value of one unique field of one object.
 type Named = (Name, Name, String);
@@ -47,9 +48,12 @@ pub(crate) struct Planned {
 #[derive(Debug)]
 pub(crate) struct Planner<'a> {
     entropy: &'a dyn Entropy,
+    merged: &'a Merged,
     wanted: HashMap<(Name, Name), HashMap<String, Value>>,
     wanted_ids: HashMap<Name, HashSet<RecordId>>,
     named: HashMap<Named, RecordId>,
+    /// Values that no record has any more, of records that were merged into others.
+    led: HashMap<Named, RecordId>,
     images: HashMap<RecordId, Arc<Record>>,
     /// What the row that was planned last has replaced among them.
     last: Vec<(RecordId, Option<Arc<Record>>)>,
@@ -60,12 +64,14 @@ fn canonical(value: &Value) -> String {
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) fn new(entropy: &'a dyn Entropy) -> Self {
+    pub(crate) fn new(entropy: &'a dyn Entropy, merged: &'a Merged) -> Self {
         Self {
             entropy,
+            merged,
             wanted: HashMap::new(),
             wanted_ids: HashMap::new(),
             named: HashMap::new(),
+            led: HashMap::new(),
             images: HashMap::new(),
             last: Vec::new(),
         }
@@ -120,13 +126,19 @@ impl<'a> Planner<'a> {
             let values: Vec<Value> = values.into_values().collect();
             let found = store.resolve(&object, &field, &values).await?;
             for (value, record) in values.iter().zip(found) {
-                let Some(record) = record else { continue };
+                let Some(record) = record else {
+                    if let Some(survivor) = self.merged.by_key(&object, &field, value) {
+                        self.led.insert((object.clone(), field.clone(), canonical(value)), survivor);
+                        self.want_id(&object, survivor);
+                    }
+                    continue;
+                };
                 self.named.insert((object.clone(), field.clone(), canonical(value)), record.id);
                 self.images.entry(record.id).or_insert(record);
             }
         }
         for (object, ids) in std::mem::take(&mut self.wanted_ids) {
-            let ids: Vec<RecordId> = ids.into_iter().collect();
+            let ids: Vec<RecordId> = ids.into_iter().map(|id| self.merged.survivor(id).unwrap_or(id)).collect();
             for record in store.records(&object, &ids).await?.into_iter().flatten() {
                 self.images.entry(record.id).or_insert(record);
             }
@@ -137,11 +149,13 @@ impl<'a> Planner<'a> {
     /// The record that `key` names, as the rows so far leave it.
     pub(crate) fn find(&self, object: &Name, key: &Key) -> Option<Arc<Record>> {
         let record = match key {
-            Key::Id(id) => self.images.get(id),
+            Key::Id(id) => self.images.get(&self.merged.survivor(*id).unwrap_or(*id)),
             Key::Field(field, value) => {
-                let id = self.named.get(&(object.clone(), field.clone(), canonical(value)))?;
+                let key = (object.clone(), field.clone(), canonical(value));
+                let named = self.named.get(&key).and_then(|id| self.images.get(id));
                 // A row before may have given it another value since.
-                self.images.get(id).filter(|r| r.get(field.as_str()) == value)
+                let named = named.filter(|r| r.get(field.as_str()) == value);
+                named.or_else(|| self.images.get(self.led.get(&key)?))
             }
         };
         record.filter(|r| r.object.name == *object).cloned()
@@ -176,6 +190,7 @@ impl<'a> Planner<'a> {
             Target::Update(key) => Some(self.find(&object.name, key).ok_or_else(|| missing(object, key))?),
             Target::Upsert(field, value) => {
                 let found = self.find(&object.name, &Key::Field(field.clone(), value.clone()));
+                by_its_own_name(found.as_ref(), (field, value), &mut changes);
                 if found.is_none() && !changes.iter().any(|(name, _)| name == field) {
                     changes.push((field.clone(), Change::Set(value.clone())));
                 }
@@ -199,7 +214,13 @@ impl<'a> Planner<'a> {
         (puts, nested): (&mut Vec<Put>, &mut Vec<Arc<Record>>),
     ) -> Result<Change, EngineError> {
         match change {
-            DraftChange::Plain(change) => Ok(change.clone()),
+            DraftChange::Plain(change) => {
+                let mut change = change.clone();
+                if let Change::Set(value) = &mut change {
+                    self.merged.follow_reference(value);
+                }
+                Ok(change)
+            }
             DraftChange::Lookup(target, by, value) => {
                 let found = self.find(&target.name, &Key::Field(by.clone(), value.clone()));
                 let found = found.ok_or_else(|| {
@@ -214,6 +235,7 @@ impl<'a> Planner<'a> {
                 for (field, change) in inner {
                     changes.push((field.clone(), self.change(field, change, time, (&mut *puts, &mut *nested))?));
                 }
+                by_its_own_name(before.as_ref(), (by, value), &mut changes);
                 let (record, _) = self.put(target, before, changes, time, puts)?;
                 nested.push(record.clone());
                 Ok(Change::Set(Value::Ref(record.id)))
@@ -233,15 +255,28 @@ impl<'a> Planner<'a> {
         let put = |id, kind, changes| Put { object: object.name.clone(), id, kind, changes };
         let Some(before) = before else {
             let record = image::created(object, entropy::record_id(self.entropy, time), time, &changes)?;
+            self.must_be_free(None, &record)?;
             puts.push(put(record.id, PutKind::Create, changes));
             return Ok((Arc::new(record), None));
         };
         match image::changed(&before, time, &changes)? {
             None => Ok((before.clone(), Some(before))),
             Some(after) => {
+                self.must_be_free(Some(&before), &after)?;
                 puts.push(put(before.id, PutKind::Update, changes));
                 Ok((Arc::new(after), Some(before)))
             }
+        }
+    }
+
+    /// A value that leads to a record into which another was merged is no other's.
+    fn must_be_free(&self, before: Option<&Record>, after: &Record) -> Result<(), EngineError> {
+        match self.merged.taken(before, after) {
+            Some((field, value)) => {
+                let (object, value) = (after.object.name.to_string(), canonical(&value));
+                Err(EngineError::Unique { object, field: field.to_string(), value })
+            }
+            None => Ok(()),
         }
     }
 
@@ -260,6 +295,13 @@ impl<'a> Planner<'a> {
             }
         }
         self.images.insert(record.id, record);
+    }
+}
+
+/// A record that was found by a name of one that was merged into it keeps its own name.
+fn by_its_own_name(found: Option<&Arc<Record>>, (field, value): (&Name, &Value), changes: &mut Vec<(Name, Change)>) {
+    if found.is_some_and(|record| record.get(field.as_str()) != value) {
+        changes.retain(|(name, _)| name != field);
     }
 }
 

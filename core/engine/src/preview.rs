@@ -49,7 +49,7 @@ impl Engine {
         rows: &[Row],
         outcomes: &mut [RowOutcome],
     ) -> Result<Vec<PreviewLine>, EngineError> {
-        let mut planner = Planner::new(&*self.inner.entropy);
+        let mut planner = Planner::new(&*self.inner.entropy, &self.inner.merged);
         for row in rows {
             planner.want(&batch.object, &row.target, &row.draft);
         }

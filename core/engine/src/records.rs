@@ -155,6 +155,18 @@ impl Engine {
     }
 
     pub(crate) async fn locate(&self, object: &ObjectDef, key: &Key) -> Result<Option<Arc<Record>>, EngineError> {
+        match self.locate_itself(object, key).await? {
+            Some(record) => Ok(Some(record)),
+            None => self.inner.survivor(object, key).await,
+        }
+    }
+
+    /// The record that has this key itself: none of one that was merged into another.
+    pub(crate) async fn locate_itself(
+        &self,
+        object: &ObjectDef,
+        key: &Key,
+    ) -> Result<Option<Arc<Record>>, EngineError> {
         match key {
             Key::Id(id) => Ok(self.inner.store.record(&object.name, *id).await?),
             Key::Field(field, value) => self.inner.lookup.by_key(&self.inner.store, &object.name, field, value).await,
@@ -253,7 +265,7 @@ impl Engine {
             return replay(&kept.fingerprint, &kept.response, fingerprint);
         }
         let now = self.inner.clock.now();
-        let mut planner = Planner::new(&*self.inner.entropy);
+        let mut planner = Planner::new(&*self.inner.entropy, &self.inner.merged);
         planner.want(object, target, draft);
         planner.load(&self.inner.store).await?;
         let planned = planner.plan(object, target, draft, now)?;
@@ -316,8 +328,16 @@ impl Engine {
         key: &str,
         options: &WriteOptions,
     ) -> Result<(), EngineError> {
-        let found = self.locate(object, &key::parse(object, key)?).await?;
-        let record = found.ok_or_else(|| EngineError::not_found(format!("{} `{key}`", object.name)))?;
+        let parsed = key::parse(object, key)?;
+        let Some(record) = self.locate_itself(object, &parsed).await? else {
+            if let Some(survivor) = self.inner.survivor(object, &parsed).await? {
+                let name = &object.name;
+                let why =
+                    format!("{name} `{key}` was merged into {name}/{0}: to delete that one, name it so", survivor.id);
+                return Err(EngineError::Conflict(why));
+            }
+            return Err(EngineError::not_found(format!("{} `{key}`", object.name)));
+        };
         let mut unit = UnitOfWork::new(self.inner.clock.now(), caller.actor.clone());
         if let Some(expected) = options.if_match {
             if record.version != expected {

@@ -282,7 +282,7 @@ fn add_event_type(schema: &mut Schema, kind: &EventTypeDef) -> Result<(), String
 pub(crate) fn is_record_event(schema: &Schema, kind: &EventType) -> bool {
     match kind.as_str().rsplit_once('.') {
         Some((object, "created" | "updated" | "deleted")) => schema.object(object).is_some(),
-        Some(("schema", "changed") | ("segment", "entered" | "left")) => true,
+        Some(("schema", "changed") | ("segment", "entered" | "left") | ("record", "merging" | "merged")) => true,
         _ => false,
     }
 }

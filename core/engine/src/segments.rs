@@ -232,6 +232,11 @@ impl Inner {
         (work.in_load, work.next_turn) = (false, NextTurn::Unknown);
     }
 
+    /// Keeps who is in which segment as it is until the answer is dropped.
+    pub(crate) async fn hold_segments(&self) -> impl Drop + Send + '_ {
+        self.segments.turn.lock().await
+    }
+
     /// Where no segment is live, the log goes by.
     fn pass(&self, work: &mut Work) {
         let mut queue = self.segments.queue();

@@ -45,19 +45,19 @@ use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
 use crate::locks::SliceLocks;
 use crate::lookup::Lookup;
+use crate::merged::Merged;
 use crate::plugins::Installed;
 use crate::query::SliceQuery;
 use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
 use crate::usage::Usages;
 
-use self::refusal::{limit, refusal, store_failure};
-use self::shown::{about, listed, named, outcome};
-
 pub(crate) use self::files::FileUse;
 pub(crate) use self::kv::Kept;
 pub(crate) use self::order::read_order;
 pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
+use self::refusal::{limit, refusal, store_failure};
+use self::shown::{about, listed, named, outcome};
 
 /// What one slice may do at most, beside what the sandbox limits.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +75,7 @@ pub(crate) struct SliceLimits {
 pub(crate) struct SliceHost {
     pub(crate) store: Store,
     pub(crate) lookup: Arc<Lookup>,
+    pub(crate) merged: Arc<Merged>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) version: Arc<Version>,
     pub(crate) time: Timestamp,
@@ -161,7 +162,9 @@ impl SliceHost {
                 }
                 (kind, value) => {
                     let wrong = |why| HostError::permanent("invalid", format!("`{name}`: {why}"));
-                    fit_value(kind, value).map_err(wrong)?
+                    let mut value = fit_value(kind, value).map_err(wrong)?;
+                    self.merged.follow_reference(&mut value);
+                    value
                 }
             };
             changes.push((field.name.clone(), Change::Set(value)));
@@ -175,6 +178,7 @@ impl SliceHost {
 
     fn new_record(&mut self, object: &Arc<ObjectDef>, changes: Vec<(Name, Change)>) -> Answer<RecordData> {
         self.count_writes()?;
+        self.must_be_free(object, None, &changes)?;
         let id = self.random.record_id(self.time);
         let made = self.buffer.create(object, id, self.time, changes).map_err(|e| refusal(e.into()))?;
         Ok(rapport_model::formula::shown(&made, self.time))
@@ -193,7 +197,7 @@ impl SliceHost {
     fn query(&self, request: FindRequest) -> Answer<SliceQuery> {
         self.allow(Need::Read(&request.object))?;
         let object = self.object(&request.object)?;
-        let params: Params = request.params.into_iter().collect();
+        let params = self.merged.followed(request.params);
         let rule = self.rule(&object, &request.filter, &params)?;
         let order = read_order(&object, &request.order).map_err(refusal)?;
         let after = match request.after.as_str() {
@@ -486,8 +490,8 @@ fn setting_of(version: &Version, name: &str) -> Answer<Value> {
     if let Some(value) = version.settings.get(name) {
         return Ok(value.clone());
     }
-    let hint = nearest(name, version.settings.keys().map(String::as_str));
-    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    let near = nearest(name, version.settings.keys().map(String::as_str));
+    let hint = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
     Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
 }
 

@@ -37,9 +37,10 @@ use crate::error::EngineError;
 use crate::gate::{Act, Caller};
 use crate::judges::{Author, Bench, NotJudged};
 use crate::lanes::lane_of;
+use crate::merge;
 
 pub(crate) use since::Targets;
-pub(crate) use work::work;
+pub(crate) use work::{ended as ended_run, fail as fail_run, work};
 
 /// The automation that undoes.
 pub(crate) const UNDO: &str = "rapport/undo";
@@ -123,6 +124,7 @@ impl Engine {
         } else {
             vec![standing]
         };
+        let runs = merge::with_what_was_moved(&self.inner, runs).await?;
         let (runs, open): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.status.has_ended());
         if options.dry_run {
             let mut told = self.inner.dry_run(caller, &runs, options).await?;
@@ -344,7 +346,7 @@ impl Inner {
             }
             planner.buffer.start_slice();
             let mut json = run_json(run);
-            merge(&mut json, report.to_json());
+            join(&mut json, report.to_json());
             shown.push(json);
         }
         refused.extend(more);
@@ -391,11 +393,11 @@ fn undone_json(run: &Run, undo: &Run) -> Json {
     }
     let trace = undo.trace.as_deref().and_then(|text| serde_json::from_str::<Json>(text).ok());
     let report = trace.unwrap_or_else(|| plan::Report::default().to_json());
-    merge(&mut json, report);
+    join(&mut json, report);
     json
 }
 
-fn merge(into: &mut Json, from: Json) {
+fn join(into: &mut Json, from: Json) {
     if let (Json::Object(into), Json::Object(from)) = (into, from) {
         into.extend(from.into_iter().filter(|(name, _)| name != "undoes"));
     }

@@ -273,6 +273,7 @@ fn system_objects() -> Vec<ObjectDef> {
         blocked_package(),
         plugin_kv(),
         stored_file(),
+        merged_record(),
         object(
             "history_load",
             Origin::System,
@@ -382,6 +383,17 @@ fn stored_file() -> ObjectDef {
         indexed(text("attached")),
     ];
     object(file::OBJECT, Origin::System, None, fields)
+}
+
+/// To which record the names of another lead that was merged into it. Ids are 32 hexadecimal digits.
+fn merged_record() -> ObjectDef {
+    let fields = vec![
+        required(text("object")),
+        required(unique(text("merged"))),
+        required(indexed(text("survivor"))),
+        required(field("keys", FieldKind::Json)),
+    ];
+    object(merge::OBJECT, Origin::System, None, fields)
 }
 
 /// Where each segment stands.

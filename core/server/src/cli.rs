@@ -29,6 +29,7 @@ mod file;
 mod graph;
 mod import;
 mod key;
+mod merge;
 mod plugin;
 mod record;
 mod relation;

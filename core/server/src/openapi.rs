@@ -199,6 +199,15 @@ fn schemas() -> Json {
 /// What scripts and segments take, and what is no JSON.
 fn more_schemas() -> Json {
     json!({
+        "Merge": closed("Which record is merged, and where values come from", &["merged"], &[
+            ("merged", text()),
+            ("fields", json!({
+                "type": "object",
+                "description": "Where the value of a field comes from. A field that is not named keeps the survivor's, or takes the other's if that is null",
+                "additionalProperties": {"enum": ["survivor", "merged", "sum"]},
+            })),
+            ("dry_run", json!({"type": "boolean"})),
+        ]),
         "Script": closed("A script", &["source"], &[("path", text()), ("source", text())]),
         "Formula": closed("A formula", &["name", "expression"], &[("name", text()), ("expression", text())]),
         "Settings": {"type": "object", "description": "Values by the names of settings, each of the kind of its default"},

@@ -89,7 +89,7 @@ impl Shared {
     pub(crate) async fn find(&self, query: &RecordQuery) -> Result<Vec<Arc<Record>>, StoreError> {
         let ticket = self.cache.ticket();
         let object = self.object(&query.object)?;
-        let mut select = Select::new(&object, self.pool.dialect());
+        let mut select = Select::new(&object, self.target());
         select.filter(query)?;
         let text = select.page(query)?;
         let statement = Query::new(&text, select.cells).into();
@@ -109,7 +109,7 @@ impl Shared {
     /// How many records `query` means, its page aside.
     pub(crate) async fn count(&self, query: &RecordQuery) -> Result<u64, StoreError> {
         let object = self.object(&query.object)?;
-        let mut select = Select::new(&object, self.pool.dialect());
+        let mut select = Select::new(&object, self.target());
         select.filter(query)?;
         let text = format!("select count(*) from \"o_{}\" as t{}{}", object.name, select.joins, select.conditions);
         let rows = self.pool.fetch(Query::new(&text, select.cells)).await?;
@@ -122,6 +122,7 @@ impl Shared {
 pub(crate) struct Select<'a> {
     object: &'a ObjectDef,
     dialect: Dialect,
+    joined: bool,
     pub(crate) joins: String,
     /// Empty, or ` where …`.
     pub(crate) conditions: String,
@@ -129,8 +130,9 @@ pub(crate) struct Select<'a> {
 }
 
 impl<'a> Select<'a> {
-    pub(crate) const fn new(object: &'a ObjectDef, dialect: Dialect) -> Self {
-        Self { object, dialect, joins: String::new(), conditions: String::new(), cells: Vec::new() }
+    /// Whose SQL is written, and whether histories are joined: as [`Shared::target`] has it.
+    pub(crate) const fn new(object: &'a ObjectDef, (dialect, joined): (Dialect, bool)) -> Self {
+        Self { object, dialect, joined, joins: String::new(), conditions: String::new(), cells: Vec::new() }
     }
 
     pub(crate) fn and(&mut self, condition: &str) {
@@ -143,6 +145,7 @@ impl<'a> Select<'a> {
         let Some(rule) = &query.rule else { return Ok(()) };
         let target = rule_sql::Target {
             dialect: self.dialect,
+            joined: self.joined,
             now: query.now,
             params: &query.params,
             first_placeholder: self.cells.len() + 1,

@@ -55,7 +55,7 @@ pub use hooks::{Hooks, Match, NoHooks};
 pub use invariants::{CountOff, Kept, WatchedRun};
 pub use listing::{DamagedRun, ListedRun};
 pub use match_keys::KeyPlace;
-pub use payload::{UNDO_REQUESTED, body_text, read as read_body};
+pub use payload::{MERGE_REQUESTED, UNDO_REQUESTED, body_text, read as read_body};
 pub use query::{Direction, EventQuery, GroupQuery, Measure, RecordQuery, RunCount, RunQuery};
 pub use rollups::RollupFault;
 pub use search::{IndexFault, SearchHit, SearchQuery};

@@ -63,6 +63,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
         head: watch::channel(head.position).0,
         fatal: watch::channel(None).0,
         run_counts: Mutex::new(head.run_counts.clone()),
+        joined: std::sync::atomic::AtomicBool::new(false),
     });
     let committer = Committer {
         shared: shared.clone(),

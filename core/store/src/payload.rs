@@ -23,8 +23,10 @@ pub(crate) const AUTOMATION_ACTIVATED: &str = "automation.activated";
 pub(crate) const AUTOMATION_DEACTIVATED: &str = "automation.deactivated";
 /// The type of the event that says that a run shall be undone, and starts the run that does so. The engine appends it.
 pub const UNDO_REQUESTED: &str = "undo.requested";
+/// The type of the event that says that a record shall be merged into another, and starts the run that does so. The engine appends it.
+pub const MERGE_REQUESTED: &str = "merge.requested";
 /// The types of events that come from the core alone, beside those of record changes.
-pub(crate) const CORE_TYPES: [&str; 9] = [
+pub(crate) const CORE_TYPES: [&str; 10] = [
     SCHEMA_CHANGED,
     AUTOMATION_PUSHED,
     AUTOMATION_ACTIVATED,
@@ -32,6 +34,7 @@ pub(crate) const CORE_TYPES: [&str; 9] = [
     rapport_model::schedule::DUE,
     rapport_model::fan_out::EACH,
     UNDO_REQUESTED,
+    MERGE_REQUESTED,
     INVOKED,
     ENDED,
 ];
@@ -194,6 +197,12 @@ fn core_fields(kind: &EventType) -> Vec<FieldDef> {
             ("error", FieldKind::Text),
         ],
         UNDO_REQUESTED => &[("run", FieldKind::Text), ("automation", FieldKind::Text), ("reaction", FieldKind::Text)],
+        MERGE_REQUESTED => &[
+            ("object", FieldKind::Text),
+            ("survivor", FieldKind::Text),
+            ("merged", FieldKind::Text),
+            ("fields", FieldKind::Json),
+        ],
         _ => &[],
     };
     fields.iter().filter_map(|(name, kind)| Some(FieldDef::new(Name::new(name).ok()?, kind.clone()))).collect()

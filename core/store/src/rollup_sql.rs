@@ -68,7 +68,13 @@ fn gathered(kept: &Kept, dialect: Dialect, which: &Which<'_>, cells: &mut Vec<Ce
     if let Some(rule) = &kept.condition {
         let params = Params::none();
         // It does not read the clock.
-        let target = Target { dialect, now: Timestamp::EPOCH, params: &params, first_placeholder: cells.len() + 1 };
+        let target = Target {
+            dialect,
+            joined: false,
+            now: Timestamp::EPOCH,
+            params: &params,
+            first_placeholder: cells.len() + 1,
+        };
         let compiled = rule_sql::compile(rule, &target).map_err(|e| StoreError::Invalid(e.to_string()))?;
         conditions.push(format!("({})", compiled.text));
         cells.extend(compiled.binds.into_iter().map(Cell::from));

@@ -101,6 +101,8 @@ const SQL_BINDS_MAX: usize = 10_000;
 pub struct Target<'a> {
     /// Whose SQL is written.
     pub dialect: Dialect,
+    /// Whether the history of a record is also that of the records that were merged into it.
+    pub joined: bool,
     /// The present instant.
     pub now: Timestamp,
     /// The values of the parameters.

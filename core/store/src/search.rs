@@ -143,7 +143,7 @@ impl Store {
     async fn candidates(&self, query: &SearchQuery) -> Result<Vec<RecordId>, StoreError> {
         let shared = self.shared();
         let object = shared.object(&query.object)?;
-        let mut select = Select::new(&object, shared.pool.dialect());
+        let mut select = Select::new(&object, shared.target());
         let records = RecordQuery {
             rule: query.rule.clone(),
             params: query.params.clone(),

@@ -181,7 +181,7 @@ impl Store {
     /// As for [`Store::find`].
     pub async fn ids_where(&self, query: &RecordQuery) -> Result<Vec<RecordId>, StoreError> {
         let (object, shared) = (self.shared().object(&query.object)?, self.shared());
-        let mut select = Select::new(&object, shared.pool.dialect());
+        let mut select = Select::new(&object, shared.target());
         select.filter(query)?;
         let Select { joins, conditions, cells, .. } = select;
         let text = format!("select t.\"id\" from \"o_{}\" as t{joins}{conditions} order by t.\"id\"", object.name);
@@ -222,7 +222,7 @@ impl Store {
     /// The queries for those who are missing and those who are surplus.
     fn differing(&self, segment: &SegmentName, query: &RecordQuery, what: Differing) -> Result<[Query; 2], StoreError> {
         let (object, shared) = (self.shared().object(&query.object)?, self.shared());
-        let mut select = Select::new(&object, shared.pool.dialect());
+        let mut select = Select::new(&object, shared.target());
         select.filter(query)?;
         select.cells.push(Cell::text(segment.as_str()));
         let Select { joins, conditions, cells, .. } = select;

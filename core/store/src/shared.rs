@@ -1,5 +1,6 @@
 //! What the handles of a store and its committer share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use crate::config::StoreConfig;
 use crate::db::Pool;
 use crate::head::{Head, RunCounts};
 use crate::hooks::Hooks;
+use crate::rule_sql::Dialect;
 use crate::stats::Counters;
 
 /// What the handles of a store and its committer share.
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) head: watch::Sender<i64>,
     pub(crate) fatal: watch::Sender<Option<String>>,
     pub(crate) run_counts: Mutex<RunCounts>,
+    /// Whether some record's history is also that of others, which were merged into it.
+    pub(crate) joined: AtomicBool,
 }
 
 impl Shared {
@@ -43,6 +47,11 @@ impl Shared {
         let made = Arc::new(Rollups::new(schema));
         self.rollups.store(Arc::new((schema.epoch, made.clone())));
         made
+    }
+
+    /// Whose SQL is written, and whether histories are joined.
+    pub(crate) fn target(&self) -> (Dialect, bool) {
+        (self.pool.dialect(), self.joined.load(Ordering::Acquire))
     }
 
     /// Waits until memory shows what the database showed before this call: who has read there that a run is done finds the

@@ -76,6 +76,11 @@ impl Store {
         self.0.shared.hooks.store(Arc::new(hooks));
     }
 
+    /// Says whether some record's history is also that of others, which were merged into it: rules that ask of the log look for both then.
+    pub fn join_histories(&self, joined: bool) {
+        self.0.shared.joined.store(joined, std::sync::atomic::Ordering::Release);
+    }
+
     /// What is declared at present.
     #[must_use]
     pub fn schema(&self) -> Arc<Schema> {

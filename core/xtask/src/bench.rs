@@ -18,6 +18,7 @@ mod postgres;
 mod replay;
 mod rollups;
 mod scale;
+mod segments;
 mod single;
 mod sleepers;
 mod slices;
@@ -40,7 +41,7 @@ struct Bench {
     run: fn(&Path) -> Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 14] = [
+const BENCHES: [Bench; 15] = [
     Bench { name: "bulk", about: "events as lines over HTTP, against plain sqlx", run: bulk::run },
     Bench { name: "single", about: "one event a request, against HTTP and SQLite by hand", run: single::run },
     Bench { name: "postgres", about: "the same on PostgreSQL, against pgbench", run: postgres::run },
@@ -57,6 +58,11 @@ const BENCHES: [Bench; 14] = [
     Bench { name: "backtest", about: "the demo's year, and a long log, played again", run: backtest::run },
     Bench { name: "plugins", about: "a plugin's test, install and start", run: plugins::run },
     Bench { name: "rollups", about: "an import with five roll-ups kept, against one without", run: rollups::run },
+    Bench {
+        name: "segments",
+        about: "a segment of a million customers, against SQL by hand; 200 live ones",
+        run: segments::run,
+    },
     Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
     Bench { name: "page360", about: "the whole customer with 50,000 events, first page", run: page360::run },
 ];

@@ -69,6 +69,8 @@ mod locks;
 #[cfg(test)]
 mod loyalty;
 #[cfg(test)]
+mod merges;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod migrations;
@@ -110,6 +112,8 @@ mod searching;
 mod segments;
 #[cfg(test)]
 mod segments_agree;
+#[cfg(test)]
+mod segments_hostile;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]

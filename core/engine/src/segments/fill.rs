@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rapport_model::rule::Rule;
 use rapport_model::{RecordId, SegmentKind, SegmentName, Timestamp, Value};
@@ -17,6 +18,8 @@ use crate::schedules::set as change;
 
 /// Records of one page.
 const PAGE_ROWS: u32 = 10_000;
+/// For how long one step goes on to the next segment: with very many, to look for each anew would take longer than to fill it.
+const STEP: Duration = Duration::from_millis(50);
 
 /// How far the filling of a segment has come.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +37,7 @@ impl Work {
 }
 
 impl Inner {
-    /// Works at one page of what is to be filled or emptied, if anything is.
+    /// Works at one page of what is to be filled or emptied, if anything is, or at several segments that have no more than one.
     pub(super) async fn fill_next(
         &self,
         work: &mut Work,
@@ -49,6 +52,7 @@ impl Inner {
                 return Ok(true);
             }
         }
+        let (began, mut any) = (Instant::now(), false);
         for (place, segment) in set.all().iter().enumerate() {
             let Some(state) = states.get(&segment.def.name) else { continue };
             // One that was activated a moment ago may not be what is live yet.
@@ -61,8 +65,12 @@ impl Inner {
                     let name = &segment.def.name;
                     tracing::error!(segment.name = %name, "the segment {name} cannot be filled: {why:?}");
                 }
-                done => return done.map(|()| true),
+                Ok(done) if done && began.elapsed() < STEP => any = true,
+                done => return done.map(|_| true),
             }
+        }
+        if any {
+            return Ok(true);
         }
         match states.values().find(|state| state.standing == Standing::Retiring) {
             Some(state) if set.find(&state.def.name).is_none() => self.empty(work, state, now).await.map(|()| true),
@@ -76,13 +84,14 @@ impl Inner {
         load.as_ref().and_then(|open| open.load.last_time).unwrap_or(now)
     }
 
+    /// Works at one page of a segment; says whether that was the last.
     async fn fill_one(
         &self,
         (work, set): (&mut Work, &SegmentSet),
         (place, segment): (usize, &Segment),
         state: &State,
         now: Timestamp,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         let name = &segment.def.name;
         if work.pages_of(state).is_none() {
             work.aside.remove(name);
@@ -96,7 +105,7 @@ impl Inner {
         if done {
             self.filled((work, set), (place, segment), state, now).await?;
         }
-        Ok(())
+        Ok(done)
     }
 
     /// The segment is what its rule says: who was touched meanwhile is judged, and so are those who ask for it, and then it is ready. What

@@ -142,7 +142,7 @@ impl Inner {
         for did in rule.dids() {
             let name = SegmentName::new(&format!("did-{}", known.len())).expect("letters and digits");
             known.insert(name.clone());
-            let ids = self.store.lanes_that_did(did, at).await?;
+            let ids = self.store.lanes_that_did(did, at, &self.merged_at(at).await?).await?;
             furnish_stays(past, &name, ids, at).await?;
             answers.push((did.clone(), name));
         }

@@ -27,6 +27,13 @@ pub(crate) struct Segment {
     pub(crate) rank: usize,
 }
 
+impl Segment {
+    /// Whether its rule asks what has happened.
+    pub(crate) fn asks_the_log(&self) -> bool {
+        self.rule.as_ref().is_some_and(|rule| !rule.dids().is_empty())
+    }
+}
+
 /// What a change can touch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Touched {
@@ -232,7 +239,7 @@ impl SegmentSet {
 
     /// Whether `event` can change any. Asked in each commit.
     pub(crate) fn is_touched_by(&self, event: &Event) -> bool {
-        if self.of_event.contains_key(&event.kind) {
+        if self.of_event.contains_key(&event.kind) || is_merge(event) {
             return true;
         }
         let (Some(change), Some(subject)) = (event.change(), &event.subject) else { return false };
@@ -265,6 +272,15 @@ impl SegmentSet {
             found.extend(id.map(|id| (*place, Touched::Record(id))));
         }
         let (Some(change), Some(subject)) = (event.change(), &event.subject) else { return found };
+        if is_merge(event) {
+            let named = change.after.iter().chain(&change.before).filter(|(field, _)| field.as_str() == "survivor");
+            // Its history is another one from now on. Who was merged on is named by what was before.
+            for id in named.filter_map(|(_, value)| value.as_text()?.parse().ok()) {
+                let all = self.all.iter().enumerate().filter(|(_, s)| s.asks_the_log());
+                found.extend(all.map(|(place, _)| (place, Touched::Record(id))));
+            }
+            return found;
+        }
         for over in self.of_child.get(&subject.object).into_iter().flatten() {
             let named = change.after.iter().chain(&change.before).filter(|(name, _)| *name == over.via);
             let mut parents: Vec<Touched> = named
@@ -291,6 +307,11 @@ impl SegmentSet {
         }
         found
     }
+}
+
+/// Whether it says that a record was merged into another, or is no longer.
+fn is_merge(event: &Event) -> bool {
+    event.subject.as_ref().is_some_and(|subject| subject.object.as_str() == rapport_model::merge::OBJECT)
 }
 
 /// Whether a record came or went: that is a matter of all segments of its object, since one that is no more is in none.

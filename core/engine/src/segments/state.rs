@@ -180,6 +180,18 @@ impl Inner {
         Ok(())
     }
 
+    /// Takes note of where segments stand now, and leaves the others as they are known.
+    fn know_segment(&self, records: impl Iterator<Item = Arc<Record>>) {
+        let mut known = self.segments.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            if let Ok(state) = State::of_record(&record) {
+                Arc::make_mut(&mut known).insert(state.def.name.clone(), Arc::new(state));
+            }
+        }
+        drop(known);
+        self.segments.look();
+    }
+
     /// What of the segments of `version` stands against what is live: a name that another automation has, a segment that nothing
     /// declares, a circle.
     pub(crate) fn segment_obstacles(&self, version: &Version) -> Vec<String> {
@@ -265,12 +277,16 @@ impl Inner {
         let mut unit = UnitOfWork::new(self.clock.now(), Actor::System);
         unit.reads.push(ReadVersion { object: field(OBJECT), id: state.record, version: state.version });
         unit.puts.push(state.put(changes));
-        let done = match self.store.commit(unit).await {
-            Ok(_) => true,
-            Err(rapport_store::StoreError::Conflict { .. }) => false,
-            Err(error) => return Err(error.into()),
-        };
-        self.load_segments().await?;
-        Ok(done)
+        match self.store.commit(unit).await {
+            Ok(committed) => {
+                self.know_segment(committed.records.into_iter().filter_map(|(_, record)| record));
+                Ok(true)
+            }
+            Err(rapport_store::StoreError::Conflict { .. }) => {
+                self.load_segments().await?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

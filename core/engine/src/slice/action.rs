@@ -88,6 +88,7 @@ impl SliceHost {
         Self {
             store: self.store.clone(),
             lookup: self.lookup.clone(),
+            merged: self.merged.clone(),
             schema: self.schema.clone(),
             version: callee.version.clone(),
             time: self.time,

@@ -12,6 +12,7 @@ use rapport_sandbox::{FindRequest, GuestFields, HostError, RecordData};
 use super::{Answer, SliceHost, refusal};
 use crate::draft::known_field;
 use crate::error::EngineError;
+use crate::key;
 use crate::query;
 use crate::schema::is_record_event;
 
@@ -57,6 +58,7 @@ impl SliceHost {
         self.allow_writes(&object, &changes)?;
         self.count_writes()?;
         let before = self.must_locate(&object, key).await?;
+        self.must_be_free(&object, Some(before.id), &changes)?;
         self.guard_question(&before, Some(&changes)).await?;
         self.buffer.update(&before, self.time, changes).map_err(|e| refusal(e.into()))?;
         Ok(())
@@ -109,7 +111,13 @@ impl SliceHost {
         self.allow(Need::Delete(object))?;
         let object = self.object(object)?;
         self.count_writes()?;
-        let Some(record) = self.locate(&object, key).await? else { return Ok(false) };
+        let named = key::parse(&object, key).map_err(refusal)?;
+        let Some(record) = self.find_record(&object, named.clone()).await? else { return Ok(false) };
+        if !Self::is_its_own(&record, &named) {
+            let name = &object.name;
+            let why = format!("{name} `{key}` was merged into {name}/{}: to delete that one, name it so", record.id);
+            return Err(refusal(EngineError::Conflict(why)));
+        }
         self.guard_question(&record, None).await?;
         self.buffer.delete(&record);
         Ok(true)
@@ -132,7 +140,9 @@ impl SliceHost {
             let field =
                 field.ok_or_else(|| HostError::permanent("invalid", format!("`{kind}` has no field `{name}`")))?;
             let wrong = |why| HostError::permanent("invalid", format!("`{name}`: {why}"));
-            typed.push((field.name.clone(), fit_value(&field.kind, value).map_err(wrong)?));
+            let mut value = fit_value(&field.kind, value).map_err(wrong)?;
+            self.merged.follow_reference(&mut value);
+            typed.push((field.name.clone(), value));
         }
         if let Some(field) =
             def.fields.iter().find(|f| f.required && !typed.iter().any(|(n, v)| *n == f.name && !v.is_null()))

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use rapport_model::json::to_json;
+use rapport_model::record::Change;
 use rapport_model::rule::Rule;
-use rapport_model::{Name, ObjectDef, Record, Value};
+use rapport_model::{Name, ObjectDef, Record, RecordId, Value};
 use rapport_sandbox::HostError;
 
 use super::{Answer, SliceHost, refusal, store_failure};
+use crate::error::EngineError;
 use crate::key::{self, Key};
 
 impl SliceHost {
@@ -30,12 +33,54 @@ impl SliceHost {
     /// The record of that key, as the slice sees it.
     pub(crate) async fn find_record(&self, object: &ObjectDef, key: Key) -> Answer<Option<Arc<Record>>> {
         match key {
-            Key::Id(id) => match self.buffer.get(&object.name, id) {
-                Some(known) => Ok(known),
-                None => self.store.record(&object.name, id).await.map_err(store_failure),
+            Key::Id(id) => match self.with_id(object, id).await? {
+                Some(record) => Ok(Some(record)),
+                None => self.survivor(object, self.merged.survivor(id)).await,
             },
             Key::Field(field, value) => self.locate_by(object, &field, &value).await,
         }
+    }
+
+    async fn with_id(&self, object: &ObjectDef, id: RecordId) -> Answer<Option<Arc<Record>>> {
+        match self.buffer.get(&object.name, id) {
+            Some(known) => Ok(known),
+            None => self.store.record(&object.name, id).await.map_err(store_failure),
+        }
+    }
+
+    /// The record into which another was merged.
+    async fn survivor(&self, object: &ObjectDef, id: Option<RecordId>) -> Answer<Option<Arc<Record>>> {
+        match id {
+            Some(id) => self.with_id(object, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whether `record` has the name `key` itself, and not since another was merged into it.
+    pub(super) fn is_its_own(record: &Record, key: &Key) -> bool {
+        match key {
+            Key::Id(id) => record.id == *id,
+            Key::Field(field, value) => record.get(field.as_str()) == value,
+        }
+    }
+
+    /// A value that leads to a record into which another was merged is no other's.
+    pub(super) fn must_be_free(
+        &self,
+        object: &ObjectDef,
+        id: Option<RecordId>,
+        changes: &[(Name, Change)],
+    ) -> Answer<()> {
+        for (name, change) in changes {
+            let Change::Set(value) = change else { continue };
+            let is_unique = !self.merged.is_empty() && object.field(name.as_str()).is_some_and(|field| field.unique);
+            let leads = is_unique.then(|| self.merged.by_key(&object.name, name, value)).flatten();
+            if leads.is_some_and(|leads| Some(leads) != id) {
+                let (object, field, value) = (object.name.to_string(), name.to_string(), to_json(value).to_string());
+                return Err(refusal(EngineError::Unique { object, field, value }));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn locate_by(
@@ -49,7 +94,10 @@ impl SliceHost {
         }
         let found = self.lookup.by_key(&self.store, &object.name, field, value).await.map_err(refusal)?;
         // The slice may have deleted it or given it another value since.
-        Ok(found.filter(|record| !self.buffer.is_touched(record.id)))
+        match found.filter(|record| !self.buffer.is_touched(record.id)) {
+            Some(record) => Ok(Some(record)),
+            None => self.survivor(object, self.merged.by_key(&object.name, field, value)).await,
+        }
     }
 
     pub(super) async fn must_locate(&self, object: &ObjectDef, key: &str) -> Answer<Arc<Record>> {

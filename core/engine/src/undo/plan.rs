@@ -27,6 +27,7 @@ use super::tags;
 use crate::buffer::Buffer;
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::merge;
 
 /// Events read in one go.
 const PAGE_ROWS: u32 = 1_000;
@@ -154,6 +155,7 @@ impl<'a> Planner<'a> {
 
     /// Plans the undoing of `run` into the buffer. Its changes are taken back in the opposite order.
     pub(super) async fn plan(&mut self, run: &Run) -> Result<Report, EngineError> {
+        merge::must_stand(self.inner, run).await?;
         let events = events_of(self.store, run.id).await?;
         let mut report = Report::default();
         for event in &events {

@@ -27,6 +27,7 @@ use crate::execute::{sent, settle};
 use crate::judges::NotJudged;
 use crate::lanes::{Held, Item};
 use crate::locks::SliceLocks;
+use crate::merge;
 
 /// Tries after which an undo holds the lanes of all that it touches, and leaves alone what a commit was refused for.
 const TRIES_UNTIL_HOLD: u32 = 3;
@@ -130,6 +131,11 @@ async fn attempt(
     let Beside { events, effects, locks, by } = planner.beside;
     (unit.reads, unit.puts, unit.blobs) = planner.buffer.into_parts();
     (unit.events, unit.locks) = (events, locks.taken());
+    if target.automation.as_str() == merge::MERGE {
+        let (stays, told) = merge::given_back(inner, &target, now).await?;
+        unit.stays = stays;
+        unit.events.extend(told);
+    }
     unit.triggers = triggers(&request);
     unit.effects = report.called_off.iter().map(|effect| called_off(effect, now, "its run was undone")).collect();
     unit.effects.extend(effects.into_iter().map(|effect| EffectStep::Add(Box::new(effect))));
@@ -152,7 +158,8 @@ fn trace(target: &Run, report: &Report) -> String {
     json.to_string()
 }
 
-fn ended(inner: &Inner, run: &Run, status: RunStatus, trace: Option<String>) -> RunUpdate {
+/// The step of a run of the host's own that ends it.
+pub(crate) fn ended(inner: &Inner, run: &Run, status: RunStatus, trace: Option<String>) -> RunUpdate {
     RunUpdate {
         id: run.id,
         status,
@@ -197,11 +204,11 @@ fn leave_alone(refused: &mut Refused, error: &StoreError, puts: &[Put]) {
 }
 
 /// Sends the run to the dead letters. Nothing of it happened.
-async fn fail(inner: &Arc<Inner>, item: Item, code: &str, why: &str) {
+pub(crate) async fn fail(inner: &Arc<Inner>, item: Item, code: &str, why: &str) {
     loop {
         let mut state = ended(inner, &item.run, RunStatus::Dead, None);
         state.error = Some(format!("{code} {why}"));
-        let mut unit = UnitOfWork::new(inner.clock.now(), Actor::Automation(undo_id()));
+        let mut unit = UnitOfWork::new(inner.clock.now(), Actor::Automation(item.run.automation.clone()));
         unit.run_state = Some(state);
         match inner.store.commit(unit).await {
             Ok(_) => return settle(inner, item, (RunStatus::Dead, 0), None),

@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rapport_model::rule::{ParamTypes, Params, Rule};
-use rapport_model::{Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp};
+use rapport_model::rule::{ParamTypes, Rule};
+use rapport_model::{Event, EventType, Name, Record, Run, RunId, RunStatus, Timestamp, Value};
 use rapport_store::{EventQuery, StoreError};
 
 use super::{Awaited, BATCH, Kind, Wanted, text_of, value_in};
@@ -101,9 +101,13 @@ impl Inner {
         let mut found: Vec<(RunId, i64)> = Vec::new();
         for field in fields {
             let Some(value) = value_in(event, record.as_deref(), field) else { continue };
-            for (run, index, after) in self.store.waiting_for(&event.kind, field, &text_of(&value)).await? {
-                if event.position > after && self.is_awaited((run, index), event, record.as_deref()).await? {
-                    found.push((run, index));
+            // Runs wait for a record also by the ids of those that were merged into it.
+            let merged = value.as_ref_id().map(|id| self.merged.of(id)).unwrap_or_default();
+            for value in std::iter::once(value).chain(merged.into_iter().map(Value::Ref)) {
+                for (run, index, after) in self.store.waiting_for(&event.kind, field, &text_of(&value)).await? {
+                    if event.position > after && self.is_awaited((run, index), event, record.as_deref()).await? {
+                        found.push((run, index));
+                    }
                 }
             }
         }
@@ -154,7 +158,7 @@ impl Inner {
         if wanted.filter.trim().is_empty() {
             return Ok(true);
         }
-        let params: Params = wanted.params.into_iter().collect();
+        let params = self.merged.followed(wanted.params);
         let schema = self.store.schema();
         let Some(scope) = registry::scope_of(&schema, &event.kind) else { return Ok(false) };
         let rule = Rule::parse(&wanted.filter, &scope, &schema, &ParamTypes::of(&params));

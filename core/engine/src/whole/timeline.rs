@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rapport_model::{Effect, Event, Record, Run, RunId, Value, effect};
+use rapport_model::{Effect, Event, Record, RecordId, Run, RunId, Value, effect};
 use rapport_store::{Direction, EventQuery};
 use serde_json::{Value as Json, json};
 
@@ -86,18 +86,28 @@ impl Engine {
         Ok(Page { items, next })
     }
 
+    /// The record, and those that were merged into it.
+    fn lives(&self, record: &Record) -> Vec<RecordId> {
+        let mut all = self.inner.merged.of(record.id);
+        all.push(record.id);
+        all
+    }
+
     /// The events of the record and its lane before a position, newest first.
     async fn events_before(&self, record: &Record, before: i64, limit: usize) -> Result<Vec<Arc<Event>>, EngineError> {
         let rows = u32::try_from(limit).unwrap_or(u32::MAX);
-        let own = EventQuery {
-            subject: Some(record.id),
-            before: Some(before),
-            direction: Direction::Descending,
-            limit: rows,
-            ..EventQuery::default()
-        };
-        let mut events = self.inner.store.events(&own).await?;
-        events.extend(self.inner.store.lane_events(record.id, before, rows).await?);
+        let mut events = Vec::new();
+        for id in self.lives(record) {
+            let own = EventQuery {
+                subject: Some(id),
+                before: Some(before),
+                direction: Direction::Descending,
+                limit: rows,
+                ..EventQuery::default()
+            };
+            events.extend(self.inner.store.events(&own).await?);
+            events.extend(self.inner.store.lane_events(id, before, rows).await?);
+        }
         events.sort_by_key(|event| std::cmp::Reverse(event.position));
         events.dedup_by_key(|event| event.position);
         events.truncate(limit);
@@ -117,7 +127,8 @@ impl Engine {
         }
         let positions: Vec<i64> = events.iter().map(|event| event.position).collect();
         let mut runs = self.inner.store.runs_of_events(&positions).await?;
-        runs.retain(|run| run.lane == Some(record.id));
+        let lives = self.lives(record);
+        runs.retain(|run| run.lane.is_some_and(|lane| lives.contains(&lane)));
         if view.wants("message") {
             let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
             for effect in self.inner.store.effects_of_runs(&ids).await? {

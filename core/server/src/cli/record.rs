@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json};
 use ureq::http::Method;
 
+use super::merge::{self, MergeArgs};
 use super::{Common, Failure, Outcome, explain};
 use crate::client::{Address, Call};
 use crate::strict_json;
@@ -49,6 +50,8 @@ pub(super) enum RecordCommand {
         #[arg(value_name = "FIELD=VALUE")]
         fields: Vec<String>,
     },
+    /// Merges a record into another: references, tags and lists go over, its names lead to the other from then on. A run that can be undone.
+    Merge(MergeArgs),
     /// Sets fields of a record; one named by a unique field is created if it is missing.
     Set {
         /// The object, such as `customer`.
@@ -86,6 +89,7 @@ pub(super) struct ListArgs {
 pub(super) fn run(common: &Common, command: RecordCommand) -> Outcome {
     match command {
         RecordCommand::List(args) => list(common, &args),
+        RecordCommand::Merge(args) => merge::run(common, &args),
         RecordCommand::Get { object, key, history } => {
             let client = common.client()?;
             if history {

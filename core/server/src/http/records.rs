@@ -6,12 +6,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
-use rapport_engine::{HistoryPage, ListRequest, SearchRequest, WriteOptions, Written};
+use rapport_engine::{HistoryPage, ListRequest, MergeRequest, SearchRequest, WriteOptions, Written};
 use rapport_model::json::record_to_json;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::extract::{Auth, Params, if_match, page_rows, read_json, version_in_quotes, write_options};
+use super::extract::{Auth, Params, if_match, page_rows, read_json, read_typed, version_in_quotes, write_options};
 use super::page::{list_response, page_response};
 use super::{Answer, Api, Route, json_response};
 use crate::problem::Problem;
@@ -70,6 +70,13 @@ pub(super) fn routes() -> Vec<Route> {
             .about("records", "Deletes a record; its last state stays in the log")
             .header("If-Match", matching)
             .answers(204, "It is gone"),
+        Route::new(MethodFilter::POST, "/v1/records/{object}/{key}/merge", "write", merge)
+            .about(
+                "records",
+                "Merges the record `merged` into this one, as a run that can be undone: references, tags, lists and files go over, and its names lead here from then on",
+            )
+            .takes("application/json", "Merge")
+            .answers(200, "What went over, or, in a dry run, what would; `run` is what to undo"),
         Route::new(MethodFilter::GET, "/v1/records/{object}/{key}/history", "read", history)
             .about(
                 "records",
@@ -114,6 +121,18 @@ async fn list_records(
 #[serde(deny_unknown_fields)]
 struct CountParams {
     r#where: Option<String>,
+}
+
+async fn merge(
+    State(api): State<Api>,
+    Auth(caller): Auth,
+    Path((object, key)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let wanted: MergeRequest = read_typed(&api, &headers, body).await?;
+    let done = api.engine.merge(&caller, (&object, &key), &wanted).await?;
+    Ok(json_response(StatusCode::OK, &done))
 }
 
 async fn count(

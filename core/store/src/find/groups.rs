@@ -27,7 +27,7 @@ impl Shared {
     /// The rows that `query` asks for.
     pub(crate) async fn groups(&self, query: &GroupQuery) -> Result<Vec<Vec<Value>>, StoreError> {
         let object = self.object(&query.object)?;
-        let mut select = Select::new(&object, self.pool.dialect());
+        let mut select = Select::new(&object, self.target());
         let mut filter = RecordQuery::new(query.object.clone(), query.now, query.limit);
         (filter.rule, filter.params) = (query.rule.clone(), query.params.clone());
         select.filter(&filter)?;

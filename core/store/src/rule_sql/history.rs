@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use rapport_model::merge::id_text;
 use rapport_model::rule::Params;
 use rapport_model::rule::history::{Did, HistoryOf};
 use rapport_model::rule::tree::{Base, FieldTerm};
@@ -38,29 +39,46 @@ impl Said {
 pub(crate) fn count_did(
     did: &Did,
     (id, now): (RecordId, Timestamp),
-    dialect: Dialect,
+    (dialect, joined): (Dialect, bool),
 ) -> Result<(String, Vec<SqlBind>), RuleSqlError> {
-    let target = Target { dialect, now, params: &Params::none(), first_placeholder: 1 };
+    let target = Target { dialect, joined, now, params: &Params::none(), first_placeholder: 1 };
     let mut compiler = Compiler { target: &target, rows: Rows::Records, binds: Vec::new(), joins: BTreeMap::new() };
     let record = compiler.bind(SqlBind::Id(id));
     let text = compiler.events_of(did, &record)?;
     Ok((format!("select count(*) from ({text} limit {}) as enough", did.at_least), compiler.binds))
 }
 
-/// A select of the records in whose history enough events count at `now`, with its values.
+/// A select of the records in whose history enough events count at `now`, with its values. Of each pair in `merged` the first had been merged
+/// into the second.
 pub(crate) fn all_that_did(
     did: &Did,
-    now: Timestamp,
+    (now, merged): (Timestamp, &[(RecordId, RecordId)]),
     dialect: Dialect,
 ) -> Result<(String, Vec<SqlBind>), RuleSqlError> {
-    let target = Target { dialect, now, params: &Params::none(), first_placeholder: 1 };
+    let target = Target { dialect, joined: false, now, params: &Params::none(), first_placeholder: 1 };
     let mut compiler = Compiler { target: &target, rows: Rows::Records, binds: Vec::new(), joins: BTreeMap::new() };
-    let (counts, whose) = (compiler.counting(did)?, whose(did));
+    let (counts, own) = (compiler.counting(did)?, whose(did));
+    let (with, whose) = if merged.is_empty() {
+        (String::new(), own.to_owned())
+    } else {
+        let pairs: Vec<String> = merged
+            .iter()
+            .map(|(id, into)| format!("({}, {})", literal(*id, dialect), literal(*into, dialect)))
+            .collect();
+        let with = format!("with merged_then (id, survivor) as (values {}) ", pairs.join(", "));
+        (with, format!("coalesce((select n.survivor from merged_then as n where n.id = {own}), {own})"))
+    };
     let text = format!(
-        "select {whose} from event as e where {whose} is not null and {counts} group by {whose} having count(*) >= {}",
+        "{with}select {whose} from event as e where {own} is not null and {counts} group by {whose} having count(*) >= {}",
         did.at_least
     );
     Ok((text, compiler.binds))
+}
+
+/// An id as it stands in the text of a statement.
+fn literal(id: RecordId, dialect: Dialect) -> String {
+    let hex = id_text(id);
+    if dialect == Dialect::Sqlite { format!("x'{hex}'") } else { format!("'{hex}'::uuid") }
 }
 
 /// The column that says whose history an event is of.
@@ -85,7 +103,23 @@ impl Compiler<'_> {
     /// A select over the events in the history of `record` that count.
     fn events_of(&mut self, did: &Did, record: &str) -> Compiled {
         let counts = self.counting(did)?;
-        Ok(format!("select 1 from event as e where {} = {record} and {counts}", whose(did)))
+        let whose = self.whose_is(whose(did), record);
+        Ok(format!("select 1 from event as e where {whose} and {counts}"))
+    }
+
+    /// The condition that `column` names `record`, or one that was merged into it. Both databases look the few ids up in the index.
+    fn whose_is(&self, column: &str, record: &str) -> String {
+        match (self.target.joined, self.is_sqlite()) {
+            (false, _) => format!("{column} = {record}"),
+            (true, true) => format!(
+                "{column} in (select {record} union all select unhex(m.\"merged\") from \"o_merged_record\" as m \
+                 where m.\"survivor\" = lower(hex({record})))"
+            ),
+            (true, false) => format!(
+                "{column} = any (array[{record}] || array(select m.\"merged\"::uuid from \"o_merged_record\" as m \
+                 where m.\"survivor\" = replace({record}::text, '-', '')))"
+            ),
+        }
     }
 
     /// The condition that an event counts.

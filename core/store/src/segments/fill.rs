@@ -92,7 +92,7 @@ impl Committer {
     /// One page of a segment, in a transaction of its own.
     pub(crate) async fn fill_segment(&mut self, fill: Fill) -> Result<Filled, StoreError> {
         let upto = self.page_end(&fill).await?;
-        let [leave, enter] = page(&fill, upto, self.conn.dialect())?;
+        let [leave, enter] = page(&fill, upto, self.shared.target())?;
         self.conn.raw(if self.conn.dialect() == Dialect::Sqlite { "begin immediate" } else { "begin" }).await?;
         match self.both(leave, enter).await {
             Ok((left, entered)) => Ok(Filled { entered, left, after: upto }),
@@ -129,7 +129,7 @@ impl Committer {
 
 /// What closes the stays of those in the page for whom the rule does not hold, and what opens one for each other who has none. Both are ranges
 /// of the primary keys.
-fn page(fill: &Filling, upto: Option<RecordId>, dialect: Dialect) -> Result<[Query; 2], StoreError> {
+fn page(fill: &Filling, upto: Option<RecordId>, (dialect, joined): (Dialect, bool)) -> Result<[Query; 2], StoreError> {
     let mut cells = vec![Cell::text(fill.segment.as_str()), Cell::Int(fill.now.micros())];
     // Both statements have all values: PostgreSQL refuses one without a placeholder.
     let mut bounds = Vec::new();
@@ -146,8 +146,13 @@ fn page(fill: &Filling, upto: Option<RecordId>, dialect: Dialect) -> Result<[Que
         })
     };
     let (stays, records) = (range("s.id"), range("t.\"id\""));
-    let target =
-        rule_sql::Target { dialect, now: fill.now, params: &Params::none(), first_placeholder: cells.len() + 1 };
+    let target = rule_sql::Target {
+        dialect,
+        joined,
+        now: fill.now,
+        params: &Params::none(),
+        first_placeholder: cells.len() + 1,
+    };
     let compiled = fill.rule.as_ref().map(|rule| rule_sql::compile(rule, &target)).transpose();
     let compiled = compiled.map_err(|e| StoreError::Invalid(e.to_string()))?;
     let (joins, holds, binds) =

@@ -136,7 +136,8 @@ impl Store {
         }
     }
 
-    /// The records in whose history there are as many events as `did` asks for at `now`. Set-based: one pass over an index.
+    /// The records in whose history there are as many events as `did` asks for at `now`; of each pair in `merged` the first had been merged
+    /// into the second. Set-based: one pass over an index.
     ///
     /// # Errors
     /// As for [`Store::find`].
@@ -144,10 +145,11 @@ impl Store {
         &self,
         did: &rapport_model::rule::history::Did,
         now: Timestamp,
+        merged: &[(RecordId, RecordId)],
     ) -> Result<Vec<RecordId>, StoreError> {
         let dialect = self.shared().pool.dialect();
-        let (text, binds) =
-            crate::rule_sql::all_that_did(did, now, dialect).map_err(|e| StoreError::Invalid(e.to_string()))?;
+        let (text, binds) = crate::rule_sql::all_that_did(did, (now, merged), dialect)
+            .map_err(|e| StoreError::Invalid(e.to_string()))?;
         let rows = self.fetch(Query::new(&text, binds.into_iter().map(Cell::from).collect())).await?;
         Ok(rows.iter().map(|row| row.record_id(0)).collect::<Result<_, _>>()?)
     }
@@ -162,9 +164,9 @@ impl Store {
         id: RecordId,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
-        let dialect = self.shared().pool.dialect();
+        let target = self.shared().target();
         let (text, binds) =
-            crate::rule_sql::count_did(did, (id, now), dialect).map_err(|e| StoreError::Invalid(e.to_string()))?;
+            crate::rule_sql::count_did(did, (id, now), target).map_err(|e| StoreError::Invalid(e.to_string()))?;
         let rows = self.fetch(Query::new(&text, binds.into_iter().map(Cell::from).collect())).await?;
         let count = rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0);
         Ok(u32::try_from(count).unwrap_or(u32::MAX))

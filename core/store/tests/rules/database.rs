@@ -129,7 +129,7 @@ impl Database {
     /// The things for which `rule` holds.
     pub(crate) async fn select(&mut self, rule: &Rule, params: &Params) -> BTreeSet<RecordId> {
         let now = Timestamp::from_micros(NOW);
-        let target = Target { dialect: self.dialect(), now, params, first_placeholder: 1 };
+        let target = Target { dialect: self.dialect(), joined: false, now, params, first_placeholder: 1 };
         let SqlRule { joins, text, binds } = compile(rule, &target).unwrap();
         self.run(format!("select t.\"id\" from \"o_thing\" as t{joins} where {text}"), binds)
             .await

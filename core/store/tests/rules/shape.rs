@@ -13,7 +13,7 @@ use crate::generate::{NOW, id, param_types, schema, thing};
 fn sql_with(dialect: Dialect, rule: &str, params: &Params) -> SqlRule {
     let rule = Rule::parse(rule, &Scope::Record(thing()), &schema(), &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
-    compile(&rule, &Target { dialect, now, params, first_placeholder: 1 }).unwrap()
+    compile(&rule, &Target { dialect, joined: false, now, params, first_placeholder: 1 }).unwrap()
 }
 
 fn sqlite(rule: &str) -> String {
@@ -103,7 +103,8 @@ fn a_step_to_another_record_is_one_join_however_often_it_is_taken() {
 fn placeholders_go_on_from_those_before() {
     let rule = Rule::parse("n > 1 && m < 2", &Scope::Record(thing()), &schema(), &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
-    let target = Target { dialect: Dialect::Postgres, now, params: &Params::none(), first_placeholder: 5 };
+    let target =
+        Target { dialect: Dialect::Postgres, joined: false, now, params: &Params::none(), first_placeholder: 5 };
     assert_eq!(compile(&rule, &target).unwrap().text, "(t.\"n\" > $5 and t.\"m\" < $6)");
 }
 
@@ -134,7 +135,7 @@ fn the_text_does_not_change_with_the_time() {
         let text = |micros| {
             let params = Params::none();
             let now = Timestamp::from_micros(micros);
-            compile(&rule, &Target { dialect, now, params: &params, first_placeholder: 1 }).unwrap().text
+            compile(&rule, &Target { dialect, joined: false, now, params: &params, first_placeholder: 1 }).unwrap().text
         };
         assert_eq!(text(NOW), text(NOW + 123_456_789));
     }
@@ -145,7 +146,7 @@ fn a_rule_about_an_event_is_no_search() {
     let schema: Schema = schema();
     let rule = Rule::parse("before.n > 1", &Scope::Change(thing()), &schema, &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
-    let target = Target { dialect: Dialect::Sqlite, now, params: &Params::none(), first_placeholder: 1 };
+    let target = Target { dialect: Dialect::Sqlite, joined: false, now, params: &Params::none(), first_placeholder: 1 };
     assert_eq!(compile(&rule, &target), Err(RuleSqlError::Event { field: "n".into() }));
 }
 
@@ -154,7 +155,7 @@ fn a_parameter_that_does_not_fit_is_an_error() {
     let rule = Rule::parse("n > p_number", &Scope::Record(thing()), &schema(), &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
     for params in [Params::none(), Params::none().with("p_number", Value::text("5"))] {
-        let target = Target { dialect: Dialect::Sqlite, now, params: &params, first_placeholder: 1 };
+        let target = Target { dialect: Dialect::Sqlite, joined: false, now, params: &params, first_placeholder: 1 };
         assert!(matches!(compile(&rule, &target), Err(RuleSqlError::Params(_))));
     }
 }
@@ -178,7 +179,7 @@ fn many_long_lists_are_refused_before_the_database_sees_them() {
     let text = ["n in p_numbers"; 11].join(" || ");
     let rule = Rule::parse(&text, &Scope::Record(thing()), &schema(), &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
-    let target = Target { dialect: Dialect::Sqlite, now, params: &params, first_placeholder: 1 };
+    let target = Target { dialect: Dialect::Sqlite, joined: false, now, params: &params, first_placeholder: 1 };
     assert!(matches!(compile(&rule, &target), Err(RuleSqlError::TooLarge { binds: 11_000, .. })));
 }
 

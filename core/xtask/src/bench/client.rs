@@ -39,6 +39,14 @@ impl Client {
         self.call("POST", path, body)
     }
 
+    /// Puts JSON.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub(crate) fn put(&mut self, path: &str, body: &str) -> Result<Value> {
+        self.call("PUT", path, body)
+    }
+
     fn call(&mut self, method: &str, path: &str, body: &str) -> Result<Value> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
