@@ -83,7 +83,7 @@ impl Merged {
         self.read(|state| state.of.get(&id).map(|ids| ids.iter().copied().collect())).flatten().unwrap_or_default()
     }
 
-    /// The values of unique fields that lead to `id`, as JSON text, by field.
+    /// The records of `merged_record` that lead to `id`, with what they say.
     pub(crate) fn entries_of(&self, id: RecordId) -> Vec<(RecordId, MergedRecord)> {
         let found = self.read(|state| {
             let of = state.entries.iter().filter(|(_, entry)| entry.survivor == id);

@@ -138,9 +138,14 @@ async fn look_again(inner: &Arc<Inner>, item: Item, before: &Run) {
     let mut unit = UnitOfWork::new(inner.clock.now(), Actor::Automation(merge_id()));
     let attempt = state.attempt;
     unit.run_state = Some(state);
-    match inner.store.commit(unit).await {
-        Ok(_) => settle(inner, item, (RunStatus::Retrying, attempt), Some(when)),
-        Err(error) => tracing::warn!(run.id = %item.run.id, "the merge {} could not wait: {error}", item.run.id),
+    loop {
+        match inner.store.commit(unit.clone()).await {
+            Ok(_) => return settle(inner, item, (RunStatus::Retrying, attempt), Some(when)),
+            Err(StoreError::Unavailable(_) | StoreError::Full) if !inner.is_stopping() => inner.pause(REST).await,
+            Err(error) => {
+                return tracing::warn!(run.id = %item.run.id, "the merge {} could not wait: {error}", item.run.id);
+            }
+        }
     }
 }
 
@@ -158,8 +163,9 @@ impl Inner {
         let query = RunQuery { position: Some(position), limit: RUNS_BEFORE_MAX, ..RunQuery::default() };
         for run in self.store.runs(&query).await? {
             match run.status {
-                RunStatus::Completed | RunStatus::Skipped => {}
-                RunStatus::Dead | RunStatus::Cancelled => return Ok(Before::Failed(run)),
+                // Who cancels one has the merge go on without it.
+                RunStatus::Completed | RunStatus::Skipped | RunStatus::Cancelled => {}
+                RunStatus::Dead => return Ok(Before::Failed(run)),
                 _ => return Ok(Before::Open(run)),
             }
         }

@@ -138,11 +138,12 @@ impl Inner {
         let schema = past.inner.store.schema();
         let rule = rule_of(&unnamed(object, text), &schema)?;
         let rule = rule.ok_or_else(|| EngineError::Internal("a rule has no text".into()))?;
+        let merged = if rule.dids().is_empty() { Vec::new() } else { self.merged_at(at).await? };
         let mut answers = Vec::new();
         for did in rule.dids() {
             let name = SegmentName::new(&format!("did-{}", known.len())).expect("letters and digits");
             known.insert(name.clone());
-            let ids = self.store.lanes_that_did(did, at, &self.merged_at(at).await?).await?;
+            let ids = self.store.lanes_that_did(did, at, &merged).await?;
             furnish_stays(past, &name, ids, at).await?;
             answers.push((did.clone(), name));
         }
