@@ -236,9 +236,28 @@ fn more_schemas() -> Json {
 fn field_schema() -> Json {
     let flag = || json!({"type": "boolean"});
     let kinds = ["text", "integer", "decimal", "boolean", "date", "timestamp", "choice", "reference", "json", "tags"];
+    let functions = ["count", "sum", "min", "max", "average", "first", "last"];
+    let rollup = closed(
+        "What is made of the records of another object that refer to this one; `type` is then left out, since it follows from them",
+        &["function", "object"],
+        &[
+            ("function", json!({"enum": functions})),
+            ("object", text()),
+            (
+                "via",
+                json!({"type": "string", "description": "Their field that names this record; may be left out where there is one alone"}),
+            ),
+            ("field", json!({"type": "string", "description": "The field that counts; none for `count`"})),
+            ("where", json!({"type": "string", "description": "A rule: only those for which it holds count"})),
+            (
+                "by",
+                json!({"type": "string", "description": "What `first` and `last` go by: `created_at` if it is not said"}),
+            ),
+        ],
+    );
     closed(
-        "A typed field",
-        &["name", "type"],
+        "A typed field, or a roll-up",
+        &["name"],
         &[
             ("name", text()),
             ("type", json!({"enum": kinds})),
@@ -250,6 +269,7 @@ fn field_schema() -> Json {
             ("scale", json!({"type": "integer", "minimum": 0, "maximum": 6})),
             ("options", json!({"type": "array", "items": text()})),
             ("object", text()),
+            ("rollup", rollup),
         ],
     )
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::client::Reply;
 use crate::harness::{Database, TestApp, event, eventually, on_both, order_paid};
 use crate::process::{ServerProcess, rapport};
+use crate::segments::{keeps, members};
 use crate::waiting::{clock, completed, later, waiting};
 
 on_both!(
@@ -26,6 +27,7 @@ on_both!(
     the_timeline_has_both_lives,
     a_merge_of_a_merged_record_goes_on,
     a_merge_waits_for_what_it_started,
+    a_merge_goes_on_without_a_run_that_was_cancelled,
     a_dry_run_changes_nothing,
     what_cannot_be_merged_is_refused,
     killed_before_a_merge_is_committed,
@@ -61,19 +63,6 @@ async fn undo(app: &TestApp, run: &str) -> Value {
     let done = app.post(&format!("/v1/runs/{run}/undo"), json!({})).await.expect(200).json();
     app.settle().await;
     done
-}
-
-async fn members(app: &TestApp, name: &str) -> Vec<String> {
-    app.settle().await;
-    let page = app.get(&format!("/v1/segments/{name}/members?limit=1000")).await.expect(200);
-    let mut numbers: Vec<String> =
-        page.items().iter().map(|item| item["customer_no"].as_str().unwrap().to_owned()).collect();
-    numbers.sort();
-    numbers
-}
-
-fn keeps(name: &str, rule: &str) -> String {
-    format!("//! Keeps a segment.\nsegment(\"{name}\", \"{rule}\");\n")
 }
 
 async fn paid(app: &TestApp, id: &str, customer: &str, amount: &str) {
@@ -432,6 +421,23 @@ async fn a_merge_waits_for_what_it_started(database: Database) {
     let refused = merge(&app, "1", "3", json!({})).await.expect(409);
     assert!(refused.text().contains("of fails, which `record.merging` started, is dead"), "{}", refused.text());
     assert_eq!(app.all("customer").await.len(), 2);
+}
+
+async fn a_merge_goes_on_without_a_run_that_was_cancelled(database: Database) {
+    let app = TestApp::on(database).script("fails", FAILS).configure(|c| c.limits.run_attempts_max = 1).start().await;
+    app.expect_dead(2);
+    add(&app, "1", json!({})).await;
+    add(&app, "2", json!({ "city": "Ulm" })).await;
+    merge(&app, "1", "2", json!({})).await.expect(409);
+    let dead = async |automation: &str| {
+        let found = app.get(&format!("/v1/runs?status=dead&automation={automation}")).await.expect(200).items();
+        found[0]["id"].as_str().unwrap().to_owned()
+    };
+    let (before, merging) = (dead("fails").await, dead("rapport/merge").await);
+    app.post(&format!("/v1/runs/{before}/cancel"), json!({})).await.expect(200);
+    app.post(&format!("/v1/runs/{merging}/retry"), json!({})).await.expect(200);
+    app.settle().await;
+    assert_eq!(app.all("customer").await.len(), 1);
 }
 
 async fn a_dry_run_changes_nothing(database: Database) {

@@ -37,7 +37,7 @@ on_both!(
 );
 
 /// A script that keeps one segment.
-fn keeps(name: &str, rule: &str) -> String {
+pub(crate) fn keeps(name: &str, rule: &str) -> String {
     format!("//! Keeps a segment.\nsegment(\"{name}\", \"{rule}\");\n")
 }
 
@@ -63,7 +63,7 @@ async fn order(app: &TestApp, number: &str, customer: &str, amount: &str) {
 }
 
 /// The numbers of the members of a segment, in order.
-async fn members(app: &TestApp, name: &str) -> Vec<String> {
+pub(crate) async fn members(app: &TestApp, name: &str) -> Vec<String> {
     app.settle().await;
     let page = app.get(&format!("/v1/segments/{name}/members?limit=1000")).await.expect(200);
     let mut numbers: Vec<String> =

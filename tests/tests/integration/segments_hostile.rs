@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Database, TestApp, event, on_both};
+use crate::segments::{keeps, members};
 use crate::waiting::{clock, later};
 
 on_both!(
@@ -15,19 +16,6 @@ on_both!(
     who_is_merged_deleted_and_undone_meanwhile_is_where_the_rule_says,
     nulls_in_every_place_and_divisions_by_nothing_are_no,
 );
-
-fn keeps(name: &str, rule: &str) -> String {
-    format!("//! Keeps a segment.\nsegment(\"{name}\", \"{rule}\");\n")
-}
-
-async fn members(app: &TestApp, name: &str) -> Vec<String> {
-    app.settle().await;
-    let page = app.get(&format!("/v1/segments/{name}/members?limit=1000")).await.expect(200);
-    let mut numbers: Vec<String> =
-        page.items().iter().map(|item| item["customer_no"].as_str().unwrap().to_owned()).collect();
-    numbers.sort();
-    numbers
-}
 
 /// The customers for which the rule holds, as the database is asked.
 async fn asked(app: &TestApp, rule: &str) -> Vec<String> {

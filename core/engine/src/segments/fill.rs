@@ -16,8 +16,12 @@ use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::schedules::set as change;
 
-/// Records of one page.
+/// Records of the first page; how many the next ones have goes by how long a page takes.
 const PAGE_ROWS: u32 = 10_000;
+/// A page has no fewer records, and no more.
+const PAGE_ROWS_RANGE: std::ops::RangeInclusive<u32> = 1_000..=100_000;
+/// How long a page is to take: for so long others wait for their commit.
+const PAGE_TIME: Duration = Duration::from_millis(50);
 /// For how long one step goes on to the next segment: with very many, to look for each anew would take longer than to fill it.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -27,6 +31,8 @@ pub(super) struct Pages {
     /// Of which version of its record: another rule begins anew.
     version: i64,
     after: Option<RecordId>,
+    /// How many records the next one has.
+    rows: u32,
 }
 
 impl Work {
@@ -34,6 +40,18 @@ impl Work {
     fn pages_of(&self, state: &State) -> Option<Pages> {
         self.fills.get(&state.def.name).copied().filter(|pages| pages.version == state.version())
     }
+}
+
+/// How many records the page after one of `rows` has that took so long.
+fn rows_after(rows: u32, took: Duration) -> u32 {
+    let rows = if took > PAGE_TIME * 2 {
+        rows / 2
+    } else if took < PAGE_TIME / 2 {
+        rows.saturating_mul(2)
+    } else {
+        rows
+    };
+    rows.clamp(*PAGE_ROWS_RANGE.start(), *PAGE_ROWS_RANGE.end())
 }
 
 impl Inner {
@@ -51,6 +69,9 @@ impl Inner {
             if self.begin_scheduled(&states, now).await? {
                 return Ok(true);
             }
+        }
+        if !states.values().any(|state| matches!(state.standing, Standing::Filling | Standing::Retiring)) {
+            return Ok(false);
         }
         let (began, mut any) = (Instant::now(), false);
         for (place, segment) in set.all().iter().enumerate() {
@@ -147,17 +168,21 @@ impl Inner {
         rule: Option<&Rule>,
         now: Timestamp,
     ) -> Result<bool, EngineError> {
+        let pages = work.pages_of(state);
+        let rows = pages.map_or(PAGE_ROWS, |pages| pages.rows);
         let filling = Filling {
             segment: state.def.name.clone(),
             object: state.def.object.clone(),
             rule: rule.cloned(),
             now,
-            after: work.pages_of(state).and_then(|pages| pages.after),
-            rows: PAGE_ROWS,
+            after: pages.and_then(|pages| pages.after),
+            rows,
         };
+        let began = Instant::now();
         let filled = self.store.fill_segment(filling).await?;
         crash_point("segments.page_filled");
-        work.fills.insert(state.def.name.clone(), Pages { version: state.version(), after: filled.after });
+        let pages = Pages { version: state.version(), after: filled.after, rows: rows_after(rows, began.elapsed()) };
+        work.fills.insert(state.def.name.clone(), pages);
         Ok(filled.after.is_none())
     }
 

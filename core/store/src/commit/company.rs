@@ -1,12 +1,13 @@
 //! When a group of runs' units waits for company.
 //!
 //! A sync to disk costs a fraction of a millisecond whatever it carries. Behind a caller's commit there come, a moment later, the commits of the
-//! runs that it started, for which nobody waits, and then the caller's next one. Committed apart, each caller's commit waits for
+//! runs that it started and of the segments that follow it, for which nobody waits, and then the caller's next one. Committed apart, each caller's commit waits for
 //! a sync that carries the runs of the one before; together they share one. So while callers come and go, a group that nobody
 //! waits for stays open for [`WAIT`]; the next caller's unit closes it at once.
 
 use std::time::Duration;
 
+use rapport_model::Actor;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -94,10 +95,15 @@ pub(super) fn group_size(waiting: &[Pending]) -> usize {
     waiting.len()
 }
 
-/// Whether somebody outside waits for it: not for what a run commits, nor for that it is woken.
+/// Whether somebody outside waits for it: not for what a run commits, nor for that it is woken, nor for who comes into segments and leaves them
+/// by their rules.
 fn is_awaited(work: &Work) -> bool {
     match work {
-        Work::Unit(pending) => pending.unit.run.is_none() && pending.unit.journal != JournalStep::Woken,
+        Work::Unit(pending) => {
+            let unit = &pending.unit;
+            let follows = unit.actor == Actor::System && !unit.stays.is_empty();
+            unit.run.is_none() && unit.journal != JournalStep::Woken && !follows
+        }
         Work::Together(_)
         | Work::Furnish { .. }
         | Work::Purge { .. }
@@ -112,11 +118,11 @@ fn is_awaited(work: &Work) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rapport_model::{Actor, RunId, Timestamp};
+    use rapport_model::{RecordId, RunId, SegmentName, Timestamp};
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::unit::UnitOfWork;
+    use crate::unit::{Stay, StayStep, UnitOfWork};
 
     fn of_caller() -> Work {
         Work::Unit(Box::new(Pending {
@@ -129,6 +135,18 @@ mod tests {
         let mut unit = UnitOfWork::new(Timestamp::EPOCH, Actor::System);
         unit.run = Some(RunId::from_parts(0, [1; 10]));
         Work::Unit(Box::new(Pending { unit, reply: oneshot::channel().0 }))
+    }
+
+    #[test]
+    fn only_who_is_put_into_a_list_by_hand_is_awaited() {
+        let by = |actor: Actor| {
+            let mut unit = UnitOfWork::new(Timestamp::EPOCH, actor);
+            let (segment, id) = (SegmentName::new("vip").unwrap(), RecordId::from_parts(0, [1; 10]));
+            unit.stays.push(Stay { segment, id, at: Timestamp::EPOCH, step: StayStep::Enter });
+            is_awaited(&Work::Unit(Box::new(Pending { unit, reply: oneshot::channel().0 })))
+        };
+        assert!(!by(Actor::System));
+        assert!(by(Actor::User(RecordId::from_parts(0, [2; 10]))));
     }
 
     /// How long a group of one run's unit stays open, and how many units it has then.

@@ -161,11 +161,11 @@ fn page(fill: &Filling, upto: Option<RecordId>, (dialect, joined): (Dialect, boo
     let table = &fill.object;
     let leave = format!(
         "update segment_stay as s set left_at = $2 where s.segment = $1 and s.left_at is null{stays} and not exists \
-         (select 1 from \"o_{table}\" as t{joins} where t.\"id\" = s.id and ({holds}))"
+         (select 1 from \"o_{table}\" as t{joins} where t.\"id\" = s.id{records} and ({holds}))"
     );
     let enter = format!(
         "insert into segment_stay (segment, id, entered_at) select $1, t.\"id\", $2 from \"o_{table}\" as t{joins} \
-         where ({holds}){records} and not exists (select 1 from segment_stay as s where s.segment = $1 and s.id = t.\"id\" \
+         where ({holds}){records} and not exists (select 1 from segment_stay as s where s.segment = $1 and s.id = t.\"id\"{stays} \
          and s.left_at is null) on conflict (segment, id, entered_at) do update set left_at = null"
     );
     Ok([Query::new(&leave, cells.clone()), Query::new(&enter, cells)])
