@@ -156,6 +156,11 @@ declare module 'rapport:plugin/search@0.1.0' {
   export function find(object: string, text: string, options: Options): Hit[];
 }
 
+declare module 'rapport:plugin/calendars@0.1.0' {
+  export function due(calendar: string, start: bigint, span: string): bigint;
+  export function elapsed(calendar: string, start: bigint, end: bigint): bigint;
+}
+
 declare module 'rapport:plugin/settings@0.1.0' {
   import type { Value } from 'rapport:plugin/types@0.1.0';
   export function get(name: string): Value;

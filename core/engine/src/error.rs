@@ -352,6 +352,7 @@ impl From<Unfit> for EngineError {
         match unfit {
             Unfit::UnknownField { object, field } => Self::UnknownField { object, field, nearest: None },
             Unfit::Relation(fault) => Self::invalid(format!("/{}", fault.field), fault.why),
+            Unfit::Calendar(fault) => Self::invalid(format!("/definition{}", fault.place), fault.message),
             Unfit::Required { ref field }
             | Unfit::Rollup { ref field, .. }
             | Unfit::Misfit { ref field, .. }

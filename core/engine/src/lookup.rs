@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use rapport_model::calendar::{self, InvalidCalendar};
 use rapport_model::rule::{ParamTypes, Rule, RuleError, Scope};
-use rapport_model::{Name, ObjectDef, Record, RecordId, Schema, Value};
+use rapport_model::{Calendar, Name, ObjectDef, Record, RecordId, Schema, Value};
 use rapport_store::Store;
 
 use crate::error::EngineError;
 
 /// Keys kept in memory.
 const KEYS_MAX: usize = 20_000;
+/// Calendars kept in memory, read.
+const CALENDARS_MAX: usize = 32;
 /// Rules kept in memory.
 const RULES_MAX: usize = 1_000;
 
@@ -25,11 +28,29 @@ pub(crate) struct Lookup {
     rules: Cache<RuleName, Rule>,
     /// Those that may ask of the log and of segments.
     asking: Cache<RuleName, Rule>,
+    /// By record and version.
+    calendars: Cache<(RecordId, i64), Arc<Calendar>>,
 }
 
 impl Lookup {
     pub(crate) fn new() -> Self {
-        Self { keys: Cache::new(KEYS_MAX), rules: Cache::new(RULES_MAX), asking: Cache::new(RULES_MAX) }
+        Self {
+            keys: Cache::new(KEYS_MAX),
+            rules: Cache::new(RULES_MAX),
+            asking: Cache::new(RULES_MAX),
+            calendars: Cache::new(CALENDARS_MAX),
+        }
+    }
+
+    /// The calendar that a committed record is.
+    pub(crate) fn calendar(&self, record: &Record) -> Result<Arc<Calendar>, InvalidCalendar> {
+        let key = (record.id, record.version);
+        if let Some(known) = self.calendars.get(&key) {
+            return Ok(known);
+        }
+        let read = Arc::new(calendar::of_record(record)?);
+        self.calendars.insert(key, read.clone());
+        Ok(read)
     }
 
     /// The record of `object` whose unique `field` has `value`.

@@ -3,6 +3,7 @@
 mod action;
 mod around;
 mod bulk;
+mod calendars;
 mod calls;
 mod files;
 mod kv;
@@ -26,7 +27,6 @@ use rapport_model::automation::Need;
 use rapport_model::event::NewEvent;
 use rapport_model::json::{fit_value, to_json};
 use rapport_model::limits::PAGE_ROWS_MAX;
-use rapport_model::nearest::nearest;
 use rapport_model::record::Change;
 use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
 use rapport_model::{AutomationId, Name, ObjectDef, RunId, Schema, Timestamp, Value};
@@ -52,6 +52,7 @@ use crate::registry::{AutomationKind, Snapshot, Version};
 use crate::trace::Trace;
 use crate::usage::Usages;
 
+use self::around::setting_of;
 pub(crate) use self::files::FileUse;
 pub(crate) use self::kv::Kept;
 pub(crate) use self::order::read_order;
@@ -340,6 +341,14 @@ impl Host for SliceHost {
         answer
     }
 
+    async fn business_due(&mut self, calendar: &str, start: Timestamp, span: &str) -> Answer<Timestamp> {
+        self.traced_due(calendar, start, span).await
+    }
+
+    async fn business_elapsed(&mut self, calendar: &str, start: Timestamp, end: Timestamp) -> Answer<i64> {
+        self.traced_elapsed(calendar, start, end).await
+    }
+
     async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
         let started = Instant::now();
         let answer = self.do_kv_get(key).await;
@@ -483,16 +492,6 @@ impl Host for SliceHost {
         self.trace.call("start_job", &about, &outcome(&answer, Clone::clone), started);
         answer
     }
-}
-
-/// The setting `name` as it is chosen for `version`.
-fn setting_of(version: &Version, name: &str) -> Answer<Value> {
-    if let Some(value) = version.settings.get(name) {
-        return Ok(value.clone());
-    }
-    let near = nearest(name, version.settings.keys().map(String::as_str));
-    let hint = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Err(HostError::permanent("unknown_setting", format!("there is no setting `{name}`{hint}")))
 }
 
 fn waits_here<T>() -> Answer<T> {

@@ -1,5 +1,6 @@
 //! What a script can call when it runs: the host's functions, and the properties of what they return.
 
+mod calendars;
 mod flow;
 mod outbound;
 mod records;
@@ -29,6 +30,7 @@ pub(crate) fn register(engine: &mut Engine) {
     flow::register(engine);
     outbound::register(engine);
     several::register(engine);
+    calendars::register(engine);
     register_events(engine);
     register_log(engine);
     register_time(engine);

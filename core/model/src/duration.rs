@@ -45,6 +45,33 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     if sum > MICROS_MAX { Err(wrong("; a hundred years at most".into())) } else { Ok(sum) }
 }
 
+/// The short names of the units.
+const SHORT: [(&str, &str); 6] =
+    [("ms", "milliseconds"), ("s", "seconds"), ("m", "minutes"), ("h", "hours"), ("d", "days"), ("w", "weeks")];
+
+/// The microseconds of `text` as [`parse`] reads it, or in short, as commands take it: `4h`, `1h30m`, `90s`.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_short(text: &str) -> Result<i64, InvalidDuration> {
+    parse(&in_words(text).unwrap_or_else(|| text.to_owned()))
+        .map_err(|wrong| InvalidDuration { text: text.chars().take(60).collect(), ..wrong })
+}
+
+/// A short span with its units in words; none if it is not a short one.
+fn in_words(text: &str) -> Option<String> {
+    let (mut rest, mut words) = (text.trim(), Vec::new());
+    while !rest.is_empty() && words.len() < 2 * SHORT.len() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        words.extend([number, SHORT.iter().find(|(short, _)| *short == unit)?.1]);
+        rest = behind.trim_start();
+    }
+    rest.is_empty().then(|| words.join(" "))
+}
+
 /// The words for a span, which [`parse`] reads back: days, hours, minutes, seconds and milliseconds, those that are not none.
 #[must_use]
 pub fn words(micros: i64) -> String {
@@ -98,6 +125,19 @@ mod tests {
         }
         assert!(parse("3 dais").unwrap_err().to_string().ends_with("did you mean `days`?"));
         assert!(parse("200000 weeks").unwrap_err().to_string().ends_with("a hundred years at most"));
+    }
+
+    #[test]
+    fn a_short_span_is_read_where_it_is_taken() {
+        for (text, micros) in
+            [("4h", 14_400_000_000), ("1h30m", 5_400_000_000), (" 1h 30m ", 5_400_000_000), ("250ms", 250_000)]
+        {
+            assert_eq!(parse_short(text), Ok(micros), "{text}");
+        }
+        assert_eq!(parse_short("4 hours"), Ok(14_400_000_000));
+        for text in ["h", "4", "4x", "4h30", "-4h", "4H", "", "1h1h1h1h1h1h1h"] {
+            assert!(parse_short(text).unwrap_err().to_string().starts_with(&format!("`{text}` is no span")), "{text}");
+        }
     }
 
     #[test]

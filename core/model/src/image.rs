@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::calendar::{self, InvalidCalendar};
 use crate::event::{Fields, RecordChange};
 use crate::id::RecordId;
 use crate::json::{Misfit, fit_value, value_from_json};
@@ -52,6 +53,9 @@ pub enum Unfit {
     /// A relation would not lead from one record to one other.
     #[error("`{}`: {}", .0.field, .0.why)]
     Relation(relation::Fault),
+    /// A calendar's definition is none.
+    #[error("`definition`: {0}")]
+    Calendar(InvalidCalendar),
     /// Only integers and decimals can be incremented, by a number, within their range.
     #[error("`{field}` cannot be incremented by {by}: {why}")]
     Increment {
@@ -108,7 +112,10 @@ pub fn changed(before: &Record, time: Timestamp, changes: &[(Name, Change)]) -> 
 
 /// A record whose fields fit each other, not only their kinds.
 fn whole(record: Record) -> Result<Record, Unfit> {
-    relation::fault(&record).map_or(Ok(record), |fault| Err(Unfit::Relation(fault)))
+    if let Some(fault) = relation::fault(&record) {
+        return Err(Unfit::Relation(fault));
+    }
+    calendar::fault(&record).map_or(Ok(record), |fault| Err(Unfit::Calendar(fault)))
 }
 
 fn apply(record: &mut Record, changes: &[(Name, Change)]) -> Result<(), Unfit> {

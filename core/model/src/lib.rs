@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod automation;
+pub mod calendar;
 pub mod cron;
 pub mod duplicate;
 pub mod duration;
@@ -40,6 +41,7 @@ pub mod zone;
 
 pub use actor::Actor;
 pub use automation::{AutomationId, Capability, Declaration, Trigger};
+pub use calendar::Calendar;
 pub use cron::Cron;
 pub use effect::{Effect, EffectStatus};
 pub use event::Event;

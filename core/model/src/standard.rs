@@ -2,6 +2,7 @@
 //!
 //! The core knows no loyalty, no survey, no segment: those come from scripts and plugins.
 
+use crate::calendar;
 use crate::fan_out;
 use crate::file;
 use crate::merge;
@@ -187,6 +188,7 @@ fn contact_objects() -> Vec<ObjectDef> {
             ],
         ),
         template(),
+        calendar(),
         relation(),
         object(
             "task",
@@ -233,6 +235,17 @@ fn template() -> ObjectDef {
         None,
         vec![required(unique(text("name"))), text("subject"), text("text"), text("html"), text("notes")],
     )
+}
+
+/// When the business is open: `definition` is a [`crate::Calendar`].
+fn calendar() -> ObjectDef {
+    let fields = vec![
+        required(unique(text("name"))),
+        text("title"),
+        required(field("definition", FieldKind::Json)),
+        text("notes"),
+    ];
+    object(calendar::OBJECT, Origin::Standard, None, fields)
 }
 
 fn system_objects() -> Vec<ObjectDef> {

@@ -361,6 +361,19 @@ pub trait Host: Any + Send {
     async fn search(&mut self, _asked: SearchAsked) -> Result<Vec<SearchFound>, HostError> {
         unsupported("search")
     }
+    /// The first instant at which `span` of the calendar's open time has gone by since `start`.
+    async fn business_due(&mut self, _calendar: &str, _start: Timestamp, _span: &str) -> Result<Timestamp, HostError> {
+        unsupported("calendars")
+    }
+    /// Seconds of the calendar's open time between two instants.
+    async fn business_elapsed(
+        &mut self,
+        _calendar: &str,
+        _start: Timestamp,
+        _end: Timestamp,
+    ) -> Result<i64, HostError> {
+        unsupported("calendars")
+    }
     /// What the plugin keeps under `key`.
     async fn kv_get(&mut self, _key: &str) -> Result<Option<Vec<u8>>, HostError> {
         unsupported("kv")

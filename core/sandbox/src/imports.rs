@@ -1,6 +1,7 @@
 //! The interfaces of `rapport:plugin`, linked to the [`Host`](crate::Host) of the slice.
 
 mod around;
+mod calendars;
 mod files;
 mod flow;
 mod kv;
@@ -47,6 +48,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     kv::link(&mut linker.instance("rapport:plugin/kv@0.1.0")?)?;
     search::link(&mut linker.instance("rapport:plugin/search@0.1.0")?)?;
     files::link(&mut linker.instance("rapport:plugin/files@0.1.0")?)?;
+    calendars::link(&mut linker.instance("rapport:plugin/calendars@0.1.0")?)?;
     around::link(linker)?;
     link_surroundings(linker)
 }

@@ -142,7 +142,7 @@ pub(crate) fn from_message(path: &str, message: &str) -> Diagnostic {
 /// The rights that a host call needs beyond those declared.
 fn missing(uses: &[Capability], call: &str, object: &str, fields: &[String]) -> Vec<String> {
     let mut needs = match call {
-        "get" | "find" | "count" => vec![Need::Read(object)],
+        "get" | "find" | "count" | "within_business" | "business_seconds" => vec![Need::Read(object)],
         "delete" => vec![Need::Delete(object)],
         "emit" => vec![Need::Emit(object)],
         // What `upsert` sets it may have to create; the fields of a new record need no right of their own.

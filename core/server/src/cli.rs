@@ -15,6 +15,7 @@ mod audit;
 mod automation;
 mod backtest;
 mod backup;
+mod calendar;
 mod check;
 mod config_command;
 mod cron;
@@ -136,6 +137,9 @@ enum Command {
     /// Tells when a cron expression comes, and what it says. Needs no server.
     #[command(subcommand)]
     Cron(cron::CronCommand),
+    /// Tells when a span of business time is over, and how much of it has gone by.
+    #[command(subcommand)]
+    Calendar(calendar::CalendarCommand),
     /// Shows messages and HTTP calls of automations, and has them carried out again.
     #[command(subcommand)]
     Effect(effect::EffectCommand),
@@ -234,6 +238,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Schedule(command) => schedule::run(&common, &command),
         Command::Segment(command) => segment::run(&common, &command),
         Command::Cron(command) => Ok(cron::run(&common, &command)),
+        Command::Calendar(command) => calendar::run(&common, &command),
         Command::Effect(command) => effect::run(&common, &command),
         Command::Message(command) => effect::messages(&common, &command),
         Command::Template(command) => effect::template(&common, &command),

@@ -1,7 +1,9 @@
 //! A plugin that needs one right: it makes the one call that the notes of a new customer name.
 
 use rapport_sdk::flow::Question;
-use rapport_sdk::{Error, Event, Fields, OnEvent, Reference, events, flow, http, messages, records, secrets};
+use rapport_sdk::{
+    Error, Event, Fields, OnEvent, Reference, Timestamp, calendars, events, flow, http, messages, records, secrets,
+};
 use serde_json::json;
 
 /// Claims what it may not have.
@@ -30,6 +32,8 @@ impl OnEvent for Claimant {
                 drop(flow::ask(Question { who: "role:shop-manager".to_owned(), title, ..Question::default() })?);
             }
             "secret" => drop(secrets::hmac_sha256("till", b"x")?),
+            "due" => drop(calendars::due("till", Timestamp(0), "4 hours")?),
+            "elapsed" => drop(calendars::elapsed("till", Timestamp(0), Timestamp(9))?),
             "invoke" => drop(flow::invoke("echo", &json!(1))?),
             other => return Err(Error::new("unknown", other)),
         }

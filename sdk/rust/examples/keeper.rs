@@ -2,7 +2,8 @@
 
 use rapport_sdk::query::{Page, Row};
 use rapport_sdk::{
-    Error, Event, Fields, Json, OnEvent, Reference, context, files, flow, kv, query, records, scripts, search, secrets,
+    Error, Event, Fields, Json, OnEvent, Reference, Timestamp, calendars, context, files, flow, kv, query, records,
+    scripts, search, secrets,
 };
 use serde_json::json;
 
@@ -80,6 +81,8 @@ fn done(call: &[Json]) -> Result<Json, Error> {
             found.into_iter().map(|file| json!([file.id, file.name])).collect()
         }
         "search" => search(call).run()?.into_iter().map(|hit| json!([hit.id, hit.field, hit.text])).collect(),
+        "due" => json!(calendars::due(text(1), Timestamp(number(2)), text(3))?.0),
+        "elapsed" => json!(calendars::elapsed(text(1), Timestamp(number(2)), Timestamp(number(3)))?),
         "remove" => json!(files::delete(text(1))?),
         "create" => json!(records::create(text(1), &Fields::new().with("customer_no", text(2)))?.id),
         other => return Err(Error::new("unknown", other)),

@@ -2,12 +2,12 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::rapport::plugin::{
-    clock, context, events, files, flow, http, jobs, kv, log, messages, query, random, records, scripts, search,
-    secrets, settings,
+    calendars, clock, context, events, files, flow, http, jobs, kv, log, messages, query, random, records, scripts,
+    search, secrets, settings,
 };
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::fake::door::{
-    clock, context, events, files, flow, http, jobs, kv, log, messages, query, random, records, scripts, search,
-    secrets, settings,
+    calendars, clock, context, events, files, flow, http, jobs, kv, log, messages, query, random, records, scripts,
+    search, secrets, settings,
 };

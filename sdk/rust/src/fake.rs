@@ -91,6 +91,7 @@ impl Default for Context {
 
 type Answers = Box<dyn Fn(&Asked) -> Vec<Record>>;
 type ScriptAnswers = Box<dyn Fn(&ScriptCall) -> Result<Json, Error>>;
+type CalendarAnswers = (Rc<dyn Fn(Timestamp, i64) -> Timestamp>, Rc<dyn Fn(Timestamp, Timestamp) -> i64>);
 type FunctionAnswers = Rc<dyn Fn(&[Json]) -> Result<Json, Error>>;
 
 #[derive(Default)]
@@ -122,6 +123,7 @@ struct World {
     secrets: BTreeMap<String, Vec<u8>>,
     scripts: Option<ScriptAnswers>,
     functions: BTreeMap<(String, String), FunctionAnswers>,
+    calendars: BTreeMap<String, CalendarAnswers>,
     jobs: Vec<Job>,
     context: Context,
 }
@@ -297,6 +299,15 @@ pub fn script(script: &str, function: &str, answers: impl Fn(&[Json]) -> Result<
 /// Says what all those functions of scripts answer of which nothing is said by [`script`].
 pub fn answer_scripts(answers: impl Fn(&ScriptCall) -> Result<Json, Error> + 'static) {
     world(|w| w.scripts = Some(Box::new(answers)));
+}
+
+/// Gives a calendar: when so many seconds of open time have gone by since an instant, and how many seconds lie between two.
+pub fn calendar(
+    name: &str,
+    due: impl Fn(Timestamp, i64) -> Timestamp + 'static,
+    elapsed: impl Fn(Timestamp, Timestamp) -> i64 + 'static,
+) {
+    world(|w| w.calendars.insert(name.into(), (Rc::new(due), Rc::new(elapsed))));
 }
 
 /// The work for later that the plugin has started so far.

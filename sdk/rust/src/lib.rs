@@ -3,7 +3,7 @@
 //! A plugin is a type that implements one trait for each role that it has ([`OnEvent`], [`OnSchedule`], [`OnAction`], [`OnRequest`],
 //! [`Validator`], [`Compensator`], [`Migrator`]), a library compiled for `wasm32-wasip2`, and a `plugin.toml` that says what starts
 //! it and what it may do. It asks the host for everything else: [`records`], [`query`], [`events`], [`flow`], [`http`], [`messages`],
-//! [`kv`], [`files`], [`search`], [`settings`], [`secrets`], [`scripts`], [`jobs`], [`context`], [`log`], [`clock`], [`random`]; [`route`] and [`html`] answer requests. What it writes is kept if it
+//! [`kv`], [`files`], [`search`], [`calendars`], [`settings`], [`secrets`], [`scripts`], [`jobs`], [`context`], [`log`], [`clock`], [`random`]; [`route`] and [`html`] answer requests. What it writes is kept if it
 //! returns `Ok`, all of it or nothing.
 //!
 //! ```
@@ -27,6 +27,7 @@
 //! Logic is tested natively, with plain `cargo test`, against [`fake`].
 
 pub mod bindings;
+pub mod calendars;
 pub mod clock;
 pub mod context;
 mod door;

@@ -14,7 +14,7 @@ on_both!(
 );
 
 /// What the claimant does, and the right that it needs.
-const CALLS: [(&str, &str); 13] = [
+const CALLS: [(&str, &str); 15] = [
     ("read", "order:read"),
     ("find", "order:read"),
     ("count", "order:read"),
@@ -27,11 +27,13 @@ const CALLS: [(&str, &str); 13] = [
     ("http", "http:partner.example"),
     ("ask", "task:create"),
     ("secret", "secret:till"),
+    ("due", "calendar:read"),
+    ("elapsed", "calendar:read"),
     ("invoke", "invoke:echo"),
 ];
 
 /// Rights beside those: the same of something else.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "order_line:read",
     "order_line:create",
     "order.currency:write",
@@ -39,6 +41,7 @@ const OTHERS: [&str; 10] = [
     "emit:order.shipped",
     "message:email",
     "http:other.example",
+    "calendar.title:write",
     "secret:other",
     "invoke:other",
     "customer:create",
@@ -52,6 +55,8 @@ async fn workspace(database: Database, declared: &[&str], granted: &[&str]) -> T
     let app = setup.secret("till", "a secret of the till").start().await;
     let order = json!({ "order_no": "there", "customer": { "customer_no": "0" }, "amount": "5", "line_count": 1 });
     app.post("/v1/records/order", order).await.expect(201);
+    let hours = json!({ "tz": "UTC", "hours": { "1": [["09:00", "17:00"]] } });
+    app.post("/v1/records/calendar", json!({ "name": "till", "definition": hours })).await.expect(201);
     let archive = package(declared);
     app.send(Request::new("POST", "/v1/plugins").body("application/octet-stream", archive)).await.expect(201);
     let shown = app.get("/v1/plugins/claimant").await.expect(200).json();

@@ -21,6 +21,8 @@ mod budgets;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod calendars;
+#[cfg(test)]
 mod capabilities;
 #[cfg(test)]
 mod client;

@@ -69,6 +69,14 @@ impl Host for ReadingHost {
         self.inner.search(asked).await
     }
 
+    async fn business_due(&mut self, calendar: &str, start: Timestamp, span: &str) -> Answer<Timestamp> {
+        self.inner.business_due(calendar, start, span).await
+    }
+
+    async fn business_elapsed(&mut self, calendar: &str, start: Timestamp, end: Timestamp) -> Answer<i64> {
+        self.inner.business_elapsed(calendar, start, end).await
+    }
+
     async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
         self.inner.kv_get(key).await
     }

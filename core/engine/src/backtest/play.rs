@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use rapport_model::calendar;
 use rapport_model::event::{Body, NewEvent};
 use rapport_model::fan_out::EACH;
 use rapport_model::record::{Change, Put, PutKind};
@@ -149,7 +150,9 @@ impl<'a> Player<'a> {
     pub(super) async fn give(&mut self, event: Arc<Event>) -> Result<(), EngineError> {
         let Some(event) = self.called(event) else { return Ok(()) };
         let follows = !self.released.is_empty() && (self.unlaned || event.lane.is_none());
-        if follows || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
+        // Runs on any lane read calendars: those before a change of hours go by the old ones.
+        let is_calendar = event.subject.as_ref().is_some_and(|subject| subject.object.as_str() == calendar::OBJECT);
+        if follows || is_calendar || self.given.len() >= BATCH_MAX || self.lanes.contains(&event.lane) {
             self.flush().await?;
         }
         if self.may_start(&event) {

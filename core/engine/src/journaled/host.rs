@@ -302,6 +302,28 @@ impl Host for JournaledHost {
         )
     }
 
+    async fn business_due(&mut self, calendar: &str, start: Timestamp, span: &str) -> Answer<Timestamp> {
+        journaled!(
+            self,
+            "calendars.due",
+            json!([calendar, start.micros(), span]),
+            self.inner.business_due(calendar, start, span).await,
+            |due: &Timestamp| json!(due.micros()),
+            |_: &Self, json: &Json| Timestamp::from_micros(json.as_i64().unwrap_or(0))
+        )
+    }
+
+    async fn business_elapsed(&mut self, calendar: &str, start: Timestamp, end: Timestamp) -> Answer<i64> {
+        journaled!(
+            self,
+            "calendars.elapsed",
+            json!([calendar, start.micros(), end.micros()]),
+            self.inner.business_elapsed(calendar, start, end).await,
+            |seconds: &i64| json!(seconds),
+            |_: &Self, json: &Json| json.as_i64().unwrap_or(0)
+        )
+    }
+
     async fn kv_get(&mut self, key: &str) -> Answer<Option<Vec<u8>>> {
         journaled!(
             self,

@@ -91,6 +91,14 @@ impl Host for PureHost {
         refused("emit")
     }
 
+    async fn business_due(&mut self, _: &str, _: Timestamp, _: &str) -> Answer<Timestamp> {
+        refused("within_business")
+    }
+
+    async fn business_elapsed(&mut self, _: &str, _: Timestamp, _: Timestamp) -> Answer<i64> {
+        refused("business_seconds")
+    }
+
     async fn send(&mut self, _: Outgoing) -> Answer<String> {
         refused("send")
     }

@@ -16,6 +16,9 @@ const HOST_CALLS: [&str; 10] =
 /// The field that `tag` and `untag` write.
 const TAGS: &str = "tags";
 
+/// The host's functions that read a calendar.
+const CALENDAR_CALLS: [&str; 2] = ["within_business", "business_seconds"];
+
 /// The host's functions that wait.
 const WAITING_CALLS: [&str; 4] = ["sleep", "wait_for", "ask", "invoke"];
 
@@ -157,6 +160,9 @@ fn host_call(call: &FnCallExpr, position: Position) -> Option<Json> {
     let name = call.name.as_str();
     if name == "wait_any" {
         return Some(placed(position, json!({ "call": name, "object": "", "fields": event_types(call) })));
+    }
+    if CALENDAR_CALLS.contains(&name) {
+        return Some(placed(position, json!({ "call": name, "object": "calendar", "fields": [] })));
     }
     if WAITING_CALLS.contains(&name) {
         let first = call.args.first().and_then(text).unwrap_or_default();

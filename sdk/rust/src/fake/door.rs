@@ -1,6 +1,7 @@
 //! The host's functions over the world of the thread, with the signatures that the contract gives them.
 
 mod around;
+pub(crate) mod calendars;
 pub(crate) mod files;
 pub(crate) mod query;
 pub(crate) mod search;
