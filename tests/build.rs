@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const TARGET: &str = "wasm32-wasip2";
+/// The first-party plugins.
+const PLUGINS: [&str; 4] = ["desk", "loyalty", "survey", "tiers"];
 
 fn main() -> ExitCode {
     match build() {
         Ok(built) => {
             println!("cargo::rustc-env=TIERS_COMPONENT={}", built.join("rapport_plugin_tiers.wasm").display());
             println!("cargo::rustc-env=LOYALTY_COMPONENT={}", built.join("rapport_plugin_loyalty.wasm").display());
+            println!("cargo::rustc-env=DESK_COMPONENT={}", built.join("rapport_plugin_desk.wasm").display());
+            println!("cargo::rustc-env=SURVEY_COMPONENT={}", built.join("rapport_plugin_survey.wasm").display());
             println!("cargo::rustc-env=PATIENT_COMPONENT={}", built.join("examples/patient.wasm").display());
             println!("cargo::rustc-env=CLAIMANT_COMPONENT={}", built.join("examples/claimant.wasm").display());
             println!("cargo::rustc-env=CALLER_COMPONENT={}", built.join("examples/caller.wasm").display());
@@ -35,9 +39,12 @@ fn build() -> Result<PathBuf, String> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
     let root = here.parent().ok_or("tests/ lies in the workspace")?;
     println!("cargo::rerun-if-changed=build.rs");
-    let plugins =
-        ["plugins/loyalty/src", "plugins/loyalty/Cargo.toml", "plugins/tiers/src", "plugins/tiers/Cargo.toml"];
-    for watched in plugins.into_iter().chain(["sdk/rust", "sdk/wit"]) {
+    for plugin in PLUGINS {
+        for watched in ["src", "Cargo.toml"] {
+            println!("cargo::rerun-if-changed={}", root.join("plugins").join(plugin).join(watched).display());
+        }
+    }
+    for watched in ["sdk/rust", "sdk/wit"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     // A target folder of its own: this cargo runs while the outer one holds the lock of the usual folder.
@@ -46,9 +53,10 @@ fn build() -> Result<PathBuf, String> {
         .into_iter()
         .flat_map(|name| ["--example", name]);
     let sdk: Vec<&str> = std::iter::once("rapport-sdk").chain(examples).collect();
-    for package in [&["rapport-plugin-loyalty"][..], &["rapport-plugin-tiers"], &sdk] {
-        build_guest(root, &target, package)?;
+    for plugin in PLUGINS {
+        build_guest(root, &target, &[&format!("rapport-plugin-{plugin}")])?;
     }
+    build_guest(root, &target, &sdk)?;
     Ok(target.join(TARGET).join("guest"))
 }
 

@@ -263,8 +263,7 @@ impl Setup {
 
     /// Puts the script of the demo there.
     pub(crate) fn points_script(self) -> Self {
-        let source = std::fs::read_to_string(project().join("scripts/loyalty/points.rhai")).unwrap();
-        self.script("loyalty/points", &source)
+        self.own_script("loyalty/points")
     }
 
     /// Installs the plugin of the demo.
@@ -284,8 +283,18 @@ impl Setup {
 
     /// Installs the points program, with settings of its own.
     pub(crate) fn loyalty_plugin(self, settings: &str) -> Self {
-        let folder = self.folder.path().join("plugins/loyalty");
-        copy_loyalty(&folder);
+        self.own_plugin("loyalty", settings)
+    }
+
+    /// Installs the surveys, with settings of its own.
+    pub(crate) fn survey_plugin(self, settings: &str) -> Self {
+        self.own_plugin("survey", settings)
+    }
+
+    /// Installs one of the project's plugins, with these settings in place of its own.
+    pub(crate) fn own_plugin(self, name: &str, settings: &str) -> Self {
+        let folder = self.folder.path().join("plugins").join(name);
+        copy_plugin(name, &folder);
         let manifest = std::fs::read_to_string(folder.join("plugin.toml")).unwrap();
         let (before, own) = manifest.split_once("[settings]\n").unwrap();
         let named = |line: &&str| settings.lines().all(|set| line.split(" = ").next() != set.split(" = ").next());
@@ -293,6 +302,12 @@ impl Setup {
         std::fs::write(folder.join("plugin.toml"), format!("{before}[settings]\n{settings}\n{}\n", kept.join("\n")))
             .unwrap();
         self
+    }
+
+    /// Puts a script of the project there.
+    pub(crate) fn own_script(self, id: &str) -> Self {
+        let source = std::fs::read_to_string(project().join("scripts").join(format!("{id}.rhai"))).unwrap();
+        self.script(id, &source)
     }
 
     /// Installs the SDK's example of a plugin that schedules start; `rest` is what its manifest says beside its head.
@@ -460,12 +475,23 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Puts the points program, built, into `folder`.
-pub(crate) fn copy_loyalty(folder: &Path) {
-    let source = project().join("plugins/loyalty");
-    copy(&source.join("loyalty.test"), &folder.join("loyalty.test"));
+/// Puts a plugin of the project, built, into `folder`.
+pub(crate) fn copy_plugin(name: &str, folder: &Path) {
+    let component = match name {
+        "desk" => env!("DESK_COMPONENT"),
+        "loyalty" => env!("LOYALTY_COMPONENT"),
+        "survey" => env!("SURVEY_COMPONENT"),
+        other => panic!("{other} is not built for the tests"),
+    };
+    let source = project().join("plugins").join(name);
+    std::fs::create_dir_all(folder).unwrap();
+    for part in [format!("{name}.test"), "templates".to_owned()] {
+        if source.join(&part).is_dir() {
+            copy(&source.join(&part), &folder.join(&part));
+        }
+    }
     std::fs::copy(source.join("plugin.toml"), folder.join("plugin.toml")).unwrap();
-    std::fs::copy(env!("LOYALTY_COMPONENT"), folder.join("loyalty.wasm")).unwrap();
+    std::fs::copy(component, folder.join(format!("{name}.wasm"))).unwrap();
 }
 
 /// The root folder of the project; asked when it runs, since a clone that shares the target folder shares this program, too.

@@ -17,6 +17,8 @@ mod backtest_waits;
 #[cfg(test)]
 mod backtests;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod bulk;
@@ -122,6 +124,8 @@ mod settings;
 mod slow;
 #[cfg(test)]
 mod steering;
+#[cfg(test)]
+mod surveys;
 #[cfg(test)]
 mod tags;
 #[cfg(test)]

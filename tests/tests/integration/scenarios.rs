@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{copy, copy_loyalty, project, share_compiled_code};
+use crate::harness::{copy, copy_plugin, project, share_compiled_code};
 use crate::process::{Outcome, rapport};
 
 /// A folder with the project's scripts and plugins, the built component among them.
@@ -23,7 +23,9 @@ impl Bench {
             std::fs::copy(project().join("plugins/tiers").join(name), plugin.join(name)).unwrap();
         }
         std::fs::copy(env!("TIERS_COMPONENT"), plugin.join("tiers.wasm")).unwrap();
-        copy_loyalty(&folder.path().join("plugins/loyalty"));
+        for name in ["desk", "loyalty", "survey"] {
+            copy_plugin(name, &folder.path().join("plugins").join(name));
+        }
         Self(folder)
     }
 
@@ -104,6 +106,15 @@ fn the_points_program_keeps_what_its_scenarios_say() {
         used.starts_with("loyalty: ") && used.contains(" of 50.00 million fuel, ") && used.contains(" of 32.0 MiB, "),
         "{used}"
     );
+}
+
+#[test]
+fn surveys_and_the_service_desk_keep_what_their_scenarios_say() {
+    let bench = Bench::new();
+    for plugin in ["plugins/desk", "plugins/survey"] {
+        let outcome = bench.run(&["plugin", "test", plugin]).expect(0);
+        assert!(outcome.output.contains(".json: ok, "), "{}", outcome.output);
+    }
 }
 
 #[test]

@@ -37,9 +37,13 @@ async fn moves(app: &TestApp) -> usize {
     app.log().await.iter().filter(|event| event["type"].as_str().unwrap().starts_with("segment.")).count()
 }
 
-/// Ten thousand where it may take long.
+/// Ten thousand where it may take long, fewer on PostgreSQL, where it takes longer.
 async fn thousands_of_segments_are_followed(database: Database) {
-    let all = if std::env::var("RAPPORT_SLOW").is_ok_and(|v| v == "1") { 10_000 } else { 2_000 };
+    let all = match std::env::var("RAPPORT_SLOW").as_deref() {
+        Ok("1") if matches!(database, Database::Sqlite) => 10_000,
+        Ok("1") => 4_000,
+        _ => 2_000,
+    };
     let mut setup = TestApp::on(database);
     for first in (0..all).step_by(500) {
         let mut source = "//! Five hundred segments.\n".to_owned();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Request};
 use crate::customer360::{grow, slowest};
-use crate::harness::{Database, copy_loyalty, eventually, on_both, order_paid};
+use crate::harness::{Database, copy_plugin, eventually, on_both, order_paid};
 use crate::process::ServerProcess;
 
 on_both!(
@@ -157,7 +157,7 @@ async fn killed_at_random_while_points_are_earned_and_spent_the_books_agree(data
     let folder = tempfile::tempdir().unwrap();
     let (data, plugins, url) = (folder.path().join("data"), folder.path().join("plugins"), database.url());
     std::fs::create_dir_all(plugins.join("loyalty")).unwrap();
-    copy_loyalty(&plugins.join("loyalty"));
+    copy_plugin("loyalty", &plugins.join("loyalty"));
     let manifest = plugins.join("loyalty/plugin.toml");
     let text = std::fs::read_to_string(&manifest).unwrap().replace("redeem_block = 1000", "redeem_block = 100");
     std::fs::write(&manifest, text).unwrap();
