@@ -5,6 +5,7 @@
 
 mod customers;
 pub(crate) mod expected;
+mod listen;
 mod program;
 mod report;
 mod story;
@@ -74,8 +75,9 @@ impl Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     tools::ensure_guest_target()?;
     let binary = server::build()?;
-    server::build_plugin(&binary, "plugins/tiers")?;
-    server::build_plugin(&binary, "plugins/loyalty")?;
+    for plugin in ["tiers", "loyalty", "survey", "desk"] {
+        server::build_plugin(&binary, &format!("plugins/{plugin}"))?;
+    }
     let arguments = ["--scripts", "scripts", "--plugins", "plugins"].map(ToOwned::to_owned).to_vec();
     let server = Server::start(&binary, &Start { data: &options.data, arguments, core: None })?;
     println!("\nserving on http://{} (data in {})", server.address, options.data.display());
@@ -93,6 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let teller = story::Teller { binary: &binary, server: &server };
     customers::tell(&teller, &server, &root().join(ORDERS))?;
     teller.tell(&options.data)?;
+    listen::tell(&teller, &server)?;
     if options.once {
         return server.stop();
     }

@@ -214,7 +214,7 @@ fn line(entry: &Value) -> String {
     format!("{day}  {:<7} {:>+7}{debt}{order}", text("kind"), points[0])
 }
 
-fn action(binary: &Path, server: &Server, name: &str, input: &Value) -> Result<Value> {
+pub(super) fn action(binary: &Path, server: &Server, name: &str, input: &Value) -> Result<Value> {
     let told = ask(binary, server, &["action", name, "--input", &input.to_string(), "--json"])?;
     serde_json::from_str(&told).with_context(|| format!("{name} told `{told}`"))
 }
