@@ -50,6 +50,10 @@ const INDEXES: [&str; 2] = [
     "create index if not exists event_did_time on event (type, time)",
 ];
 
+/// Whether a table was never looked at, or a fifth of its rows has changed since.
+const STALE: &str = "select case when c.reltuples < 0 or coalesce(s.n_mod_since_analyze, 0) > 1000 + c.reltuples / 5 then 1 else 0 end::bigint \
+     from pg_class as c left join pg_stat_all_tables as s on s.relid = c.oid where c.oid = to_regclass($1)";
+
 impl Store {
     /// Brings the next page of a segment to what its rule says, in a commit of its own, without events.
     ///
@@ -91,6 +95,9 @@ impl Committer {
 
     /// One page of a segment, in a transaction of its own.
     pub(crate) async fn fill_segment(&mut self, fill: Fill) -> Result<Filled, StoreError> {
+        if fill.after.is_none() && self.conn.dialect() == Dialect::Postgres {
+            self.know_tables(&[&format!("o_{}", fill.object), "segment_stay"]).await?;
+        }
         let upto = self.page_end(&fill).await?;
         let [leave, enter] = page(&fill, upto, self.shared.target())?;
         self.conn.raw(if self.conn.dialect() == Dialect::Sqlite { "begin immediate" } else { "begin" }).await?;
@@ -109,6 +116,18 @@ impl Committer {
         let entered = self.conn.execute(enter).await?;
         self.conn.raw("commit").await?;
         Ok((left, entered))
+    }
+
+    /// Has PostgreSQL look at tables of which it knows little, after an import say: without that it may choose to compare each row of a page with
+    /// each other one, and what looks at tables by itself comes only once a minute.
+    async fn know_tables(&mut self, tables: &[&str]) -> Result<(), StoreError> {
+        for table in tables {
+            let known = self.conn.fetch(Query::new(STALE, vec![Cell::text(table)])).await?;
+            if known.first().map(|row| row.int(0)).transpose()? == Some(1) {
+                self.conn.raw(&format!("analyze \"{table}\"")).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The last record of the page; none: it goes to the end.
