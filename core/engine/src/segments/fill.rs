@@ -21,7 +21,7 @@ const PAGE_ROWS: u32 = 10_000;
 /// A page has no fewer records, and no more.
 const PAGE_ROWS_RANGE: std::ops::RangeInclusive<u32> = 1_000..=100_000;
 /// How long a page is to take: for so long others wait for their commit.
-const PAGE_TIME: Duration = Duration::from_millis(50);
+const PAGE_TIME: Duration = Duration::from_millis(80);
 /// For how long one step goes on to the next segment: with very many, to look for each anew would take longer than to fill it.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -44,13 +44,15 @@ impl Work {
 
 /// How many records the page after one of `rows` has that took so long.
 fn rows_after(rows: u32, took: Duration) -> u32 {
-    let rows = if took > PAGE_TIME * 2 {
-        rows / 2
-    } else if took < PAGE_TIME / 2 {
-        rows.saturating_mul(2)
-    } else {
-        rows
-    };
+    let fit = f64::from(rows) * PAGE_TIME.as_secs_f64() / took.as_secs_f64().max(1e-6);
+    // One page that was held up, or found all in memory, does not say how the next will fare.
+    let (least, most) = (f64::from(rows) / 2.0, f64::from(rows) * 2.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it stands within a factor of two of rows"
+    )]
+    let rows = fit.clamp(least, most) as u32;
     rows.clamp(*PAGE_ROWS_RANGE.start(), *PAGE_ROWS_RANGE.end())
 }
 

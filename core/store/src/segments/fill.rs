@@ -1,4 +1,5 @@
-//! Brings a segment to what its rule says, page by page of its object's records: two statements for a page, whatever it holds.
+//! Brings a segment to what its rule says, page by page of its object's records: two statements for a page, or one on PostgreSQL, whatever it
+//! holds.
 
 use std::fmt::Write as _;
 
@@ -50,9 +51,10 @@ const INDEXES: [&str; 2] = [
     "create index if not exists event_did_time on event (type, time)",
 ];
 
-/// Whether a table was never looked at, or a fifth of its rows has changed since.
-const STALE: &str = "select case when c.reltuples < 0 or coalesce(s.n_mod_since_analyze, 0) > 1000 + c.reltuples / 5 then 1 else 0 end::bigint \
-     from pg_class as c left join pg_stat_all_tables as s on s.relid = c.oid where c.oid = to_regclass($1)";
+/// Which of the tables were never looked at, or have changed by a fifth of their rows since.
+const STALE: &str = "select c.relname::text from pg_class as c left join pg_stat_all_tables as s on s.relid = c.oid \
+     where c.oid in (to_regclass($1), to_regclass($2)) \
+     and (c.reltuples < 0 or coalesce(s.n_mod_since_analyze, 0) > 1000 + c.reltuples / 5)";
 
 impl Store {
     /// Brings the next page of a segment to what its rule says, in a commit of its own, without events.
@@ -96,12 +98,17 @@ impl Committer {
     /// One page of a segment, in a transaction of its own.
     pub(crate) async fn fill_segment(&mut self, fill: Fill) -> Result<Filled, StoreError> {
         if fill.after.is_none() && self.conn.dialect() == Dialect::Postgres {
-            self.know_tables(&[&format!("o_{}", fill.object), "segment_stay"]).await?;
+            self.know_tables([&format!("o_{}", fill.object), "segment_stay"]).await?;
         }
         let upto = self.page_end(&fill).await?;
-        let [leave, enter] = page(&fill, upto, self.shared.target())?;
-        self.conn.raw(if self.conn.dialect() == Dialect::Sqlite { "begin immediate" } else { "begin" }).await?;
-        match self.both(leave, enter).await {
+        let page = Page::of(&fill, upto, self.shared.target())?;
+        let begin = match self.conn.dialect() {
+            Dialect::Sqlite => "begin immediate",
+            // A plan for whatever values there may be is one for few rows.
+            Dialect::Postgres => "begin; set local plan_cache_mode = force_custom_plan",
+        };
+        self.conn.raw(begin).await?;
+        match self.turn(page).await {
             Ok((left, entered)) => Ok(Filled { entered, left, after: upto }),
             Err(error) => {
                 // The first error says more than a failed rollback would.
@@ -111,21 +118,28 @@ impl Committer {
         }
     }
 
-    async fn both(&mut self, leave: Query, enter: Query) -> Result<(u64, u64), DbError> {
-        let left = self.conn.execute(leave).await?;
-        let entered = self.conn.execute(enter).await?;
+    /// How many left, and how many came.
+    async fn turn(&mut self, page: Page) -> Result<(u64, u64), DbError> {
+        let done = match self.conn.dialect() {
+            Dialect::Sqlite => {
+                let [leave, enter] = page.leave_then_enter();
+                (self.conn.execute(leave).await?, self.conn.execute(enter).await?)
+            }
+            Dialect::Postgres => {
+                let rows = self.conn.fetch(page.at_once()).await?;
+                let count = |place| rows.first().map_or(Ok(0), |row| row.int(place)).map(i64::unsigned_abs);
+                (count(0)?, count(1)?)
+            }
+        };
         self.conn.raw("commit").await?;
-        Ok((left, entered))
+        Ok(done)
     }
 
     /// Has PostgreSQL look at tables of which it knows little, after an import say: without that it may choose to compare each row of a page with
     /// each other one, and what looks at tables by itself comes only once a minute.
-    async fn know_tables(&mut self, tables: &[&str]) -> Result<(), StoreError> {
-        for table in tables {
-            let known = self.conn.fetch(Query::new(STALE, vec![Cell::text(table)])).await?;
-            if known.first().map(|row| row.int(0)).transpose()? == Some(1) {
-                self.conn.raw(&format!("analyze \"{table}\"")).await?;
-            }
+    async fn know_tables(&mut self, tables: [&str; 2]) -> Result<(), StoreError> {
+        for row in self.conn.fetch(Query::new(STALE, tables.map(Cell::text).to_vec())).await? {
+            self.conn.raw(&format!("analyze \"{}\"", row.text(0)?)).await?;
         }
         Ok(())
     }
@@ -146,46 +160,78 @@ impl Committer {
     }
 }
 
-/// What closes the stays of those in the page for whom the rule does not hold, and what opens one for each other who has none. Both are ranges
-/// of the primary keys.
-fn page(fill: &Filling, upto: Option<RecordId>, (dialect, joined): (Dialect, bool)) -> Result<[Query; 2], StoreError> {
-    let mut cells = vec![Cell::text(fill.segment.as_str()), Cell::Int(fill.now.micros())];
-    // Both statements have all values: PostgreSQL refuses one without a placeholder.
-    let mut bounds = Vec::new();
-    for (sign, bound) in [(">", fill.after), ("<=", upto)] {
-        if let Some(id) = bound {
-            cells.push(Cell::id(id));
-            bounds.push((sign, cells.len()));
+/// The parts of the statements for a page. Records and stays are ranges of the primary keys.
+struct Page {
+    /// The stays of the page.
+    stays: String,
+    /// Its records, behind what the rule joins: for whom it holds.
+    held: String,
+    cells: Vec<Cell>,
+}
+
+impl Page {
+    fn of(fill: &Filling, upto: Option<RecordId>, (dialect, joined): (Dialect, bool)) -> Result<Self, StoreError> {
+        let mut cells = vec![Cell::text(fill.segment.as_str()), Cell::Int(fill.now.micros())];
+        // Each statement has all values: PostgreSQL refuses one without a placeholder.
+        let mut bounds = Vec::new();
+        for (sign, bound) in [(">", fill.after), ("<=", upto)] {
+            if let Some(id) = bound {
+                cells.push(Cell::id(id));
+                bounds.push((sign, cells.len()));
+            }
         }
+        let range = |column: &str| -> String {
+            bounds.iter().fold(String::new(), |mut text, (sign, place)| {
+                write!(text, " and {column} {sign} ${place}").expect("a text takes any text");
+                text
+            })
+        };
+        let target = rule_sql::Target {
+            dialect,
+            joined,
+            now: fill.now,
+            params: &Params::none(),
+            first_placeholder: cells.len() + 1,
+        };
+        let compiled = fill.rule.as_ref().map(|rule| rule_sql::compile(rule, &target)).transpose();
+        let compiled = compiled.map_err(|e| StoreError::Invalid(e.to_string()))?;
+        let (joins, holds, binds) =
+            compiled.map_or_else(|| (String::new(), "false".to_owned(), Vec::new()), |c| (c.joins, c.text, c.binds));
+        cells.extend(binds.into_iter().map(Cell::from));
+        let held = format!("\"o_{}\" as t{joins} where ({holds}){}", fill.object, range("t.\"id\""));
+        Ok(Self { stays: range("s.id"), held, cells })
     }
-    let range = |column: &str| -> String {
-        bounds.iter().fold(String::new(), |mut text, (sign, place)| {
-            write!(text, " and {column} {sign} ${place}").expect("a text takes any text");
-            text
-        })
-    };
-    let (stays, records) = (range("s.id"), range("t.\"id\""));
-    let target = rule_sql::Target {
-        dialect,
-        joined,
-        now: fill.now,
-        params: &Params::none(),
-        first_placeholder: cells.len() + 1,
-    };
-    let compiled = fill.rule.as_ref().map(|rule| rule_sql::compile(rule, &target)).transpose();
-    let compiled = compiled.map_err(|e| StoreError::Invalid(e.to_string()))?;
-    let (joins, holds, binds) =
-        compiled.map_or_else(|| (String::new(), "false".to_owned(), Vec::new()), |c| (c.joins, c.text, c.binds));
-    cells.extend(binds.into_iter().map(Cell::from));
-    let table = &fill.object;
-    let leave = format!(
-        "update segment_stay as s set left_at = $2 where s.segment = $1 and s.left_at is null{stays} and not exists \
-         (select 1 from \"o_{table}\" as t{joins} where t.\"id\" = s.id{records} and ({holds}))"
-    );
-    let enter = format!(
-        "insert into segment_stay (segment, id, entered_at) select $1, t.\"id\", $2 from \"o_{table}\" as t{joins} \
-         where ({holds}){records} and not exists (select 1 from segment_stay as s where s.segment = $1 and s.id = t.\"id\"{stays} \
-         and s.left_at is null) on conflict (segment, id, entered_at) do update set left_at = null"
-    );
-    Ok([Query::new(&leave, cells.clone()), Query::new(&enter, cells)])
+
+    /// For SQLite: what closes the stays of those for whom the rule does not hold, and what opens one for each other who has none. The inner
+    /// selections are by id alone: with a range beside it, SQLite would go through the range.
+    fn leave_then_enter(self) -> [Query; 2] {
+        let Self { stays, held, cells } = self;
+        let leave = format!(
+            "update segment_stay as s set left_at = $2 where s.segment = $1 and s.left_at is null{stays} and not exists \
+             (select 1 from {held} and t.\"id\" = s.id)"
+        );
+        let enter = format!(
+            "insert into segment_stay (segment, id, entered_at) select $1, t.\"id\", $2 from {held} \
+             and not exists (select 1 from segment_stay as s where s.segment = $1 and s.id = t.\"id\" and s.left_at is null) \
+             on conflict (segment, id, entered_at) do update set left_at = null"
+        );
+        [Query::new(&leave, cells.clone()), Query::new(&enter, cells)]
+    }
+
+    /// For PostgreSQL: both in one statement that asks the rule once, and answers how many left and how many came. Those for whom the rule holds
+    /// and those who are in are counted together, not joined: however wrong its guesses of how many they are, no plan compares each with each.
+    fn at_once(self) -> Query {
+        let Self { stays, held, cells } = self;
+        let text = format!(
+            "with differing as materialized (select u.id, bool_or(u.held) as held from (select t.\"id\", true as held from {held} \
+             union all select s.id, false from segment_stay as s where s.segment = $1 and s.left_at is null{stays}) as u \
+             group by u.id having count(*) = 1), \
+             gone as (update segment_stay as s set left_at = $2 where s.segment = $1 and s.left_at is null \
+             and s.id = any(array(select d.id from differing as d where not d.held)) returning 1), \
+             come as (insert into segment_stay (segment, id, entered_at) select $1, d.id, $2 from differing as d where d.held order by d.id \
+             on conflict (segment, id, entered_at) do update set left_at = null returning 1) \
+             select (select count(*) from gone), (select count(*) from come)"
+        );
+        Query::new(&text, cells)
+    }
 }
