@@ -18,9 +18,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::backtest::Backtests;
-use crate::effects::transport::{Capture, Transport};
+use crate::config::EngineConfig;
+use crate::effects::transport::Transport;
 use crate::effects::{self, Effects};
-use crate::entropy::{Entropy, SystemEntropy};
+use crate::entropy::{Entropy, RunSecret};
 use crate::error::EngineError;
 use crate::execute;
 use crate::fan_out::{self, FanOuts};
@@ -60,30 +61,6 @@ const PANIC_REST: Duration = Duration::from_secs(5);
 /// How often the store forgets what has expired.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 
-/// How an engine is set up.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// What slices may use.
-    pub limits: Limits,
-    /// Where ids come from.
-    pub entropy: Arc<dyn Entropy>,
-    /// What carries effects out.
-    pub transport: Arc<dyn Transport>,
-    /// Which files may come in.
-    pub files: FileRules,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            entropy: Arc::new(SystemEntropy),
-            transport: Arc::new(Capture),
-            files: FileRules::default(),
-        }
-    }
-}
-
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -104,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) secret: RunSecret,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) limits: Limits,
     pub(crate) files: Arc<FileRules>,
@@ -161,45 +139,7 @@ impl Engine {
         sandbox: Sandbox,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
-        let usages = Arc::new(Usages::new(clock.clone(), config.limits.clone()));
-        let inner = Arc::new(Inner {
-            store,
-            sandbox,
-            clock,
-            entropy: config.entropy,
-            transport: config.transport,
-            limits: config.limits,
-            files: Arc::new(config.files),
-            lookup: Arc::new(Lookup::new()),
-            merged: Arc::default(),
-            lanes: Lanes::new(RUNS_QUEUED_MAX),
-            waits: Waits::default(),
-            recent: Recent::default(),
-            effects: Effects::default(),
-            locks: Arc::default(),
-            turns: Turns::default(),
-            counters: Counters::default(),
-            usages,
-            judged: JudgeCounters::default(),
-            keys: KeyRing::default(),
-            load: RwLock::default(),
-            schedules: Schedules::default(),
-            fan_outs: FanOuts::default(),
-            segments: Segments::default(),
-            plugins: Plugins::default(),
-            snapshot: ArcSwap::default(),
-            versions: Mutex::default(),
-            replay: OnceLock::new(),
-            backtests: Backtests::default(),
-            activating: tokio::sync::Mutex::default(),
-            undo_asked: Notify::new(),
-            undo_targets: undo::Targets::new(),
-            watchdog: Watchdog::default(),
-            origins: Origins::new(),
-            steering: tokio::sync::Mutex::default(),
-            stopping: AtomicBool::new(false),
-            stop: Notify::new(),
-        });
+        let inner = Arc::new(Inner::of(config, store, sandbox, clock));
         inner.load_merged().await?;
         inner.load_plugins().await?;
         inner.load_active().await?;
@@ -282,6 +222,51 @@ impl Engine {
 }
 
 impl Inner {
+    /// The parts, with nothing in them.
+    fn of(config: EngineConfig, store: Store, sandbox: Sandbox, clock: Arc<dyn Clock>) -> Self {
+        let secret = config.secret.unwrap_or_else(|| RunSecret::new(*store.secret()));
+        let usages = Arc::new(Usages::new(clock.clone(), config.limits.clone()));
+        Self {
+            store,
+            sandbox,
+            clock,
+            entropy: config.entropy,
+            secret,
+            transport: config.transport,
+            limits: config.limits,
+            files: Arc::new(config.files),
+            lookup: Arc::new(Lookup::new()),
+            merged: Arc::default(),
+            lanes: Lanes::new(RUNS_QUEUED_MAX),
+            waits: Waits::default(),
+            recent: Recent::default(),
+            effects: Effects::default(),
+            locks: Arc::default(),
+            turns: Turns::default(),
+            counters: Counters::default(),
+            usages,
+            judged: JudgeCounters::default(),
+            keys: KeyRing::default(),
+            load: RwLock::default(),
+            schedules: Schedules::default(),
+            fan_outs: FanOuts::default(),
+            segments: Segments::default(),
+            plugins: Plugins::default(),
+            snapshot: ArcSwap::default(),
+            versions: Mutex::default(),
+            replay: OnceLock::new(),
+            backtests: Backtests::default(),
+            activating: tokio::sync::Mutex::default(),
+            undo_asked: Notify::new(),
+            undo_targets: undo::Targets::new(),
+            watchdog: Watchdog::default(),
+            origins: Origins::new(),
+            steering: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+        }
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }

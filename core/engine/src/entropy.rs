@@ -77,9 +77,45 @@ impl Stream {
     }
 }
 
-/// Where a run's random numbers and ids come from: it follows from the run alone, so that a slice tried again draws the same.
-pub(crate) fn of_run(run: RunId) -> Stream {
-    Stream::new(run.0.as_bytes())
+/// The secret of a workspace: random numbers and ids of runs follow from it and from the run, so that a slice tried again draws the same, and
+/// who sees the id of a run cannot tell what it drew.
+#[derive(Clone, Copy)]
+pub struct RunSecret(Option<[u8; 32]>);
+
+impl fmt::Debug for RunSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RunSecret(…)")
+    }
+}
+
+impl RunSecret {
+    /// None: what is drawn follows from the run alone. For workspaces that are thrown away and show nobody anything, such as those of
+    /// scenarios, whose tokens are known beforehand.
+    pub(crate) const NONE: Self = Self(None);
+
+    /// The secret with these bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(Some(bytes))
+    }
+
+    /// A random one.
+    pub(crate) fn drawn(entropy: &dyn Entropy) -> Self {
+        let mut bytes = [0; 32];
+        entropy.fill(&mut bytes);
+        Self(Some(bytes))
+    }
+
+    /// Where the numbers and ids of the first slice of a run come from.
+    pub(crate) fn of_run(&self, run: RunId) -> Stream {
+        self.stream(&[run.0.as_bytes()])
+    }
+
+    /// A stream that follows from this secret and from `parts`.
+    pub(crate) fn stream(&self, parts: &[&[u8]]) -> Stream {
+        let secret = self.0.as_ref().map_or(&[][..], |secret| secret);
+        Stream::new(&[&[secret], parts].concat().concat())
+    }
 }
 
 /// A new record id at `time`.
@@ -92,6 +128,24 @@ pub(crate) fn record_id(entropy: &dyn Entropy, time: Timestamp) -> RecordId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_run_draws_follows_from_the_secret_and_from_the_run() {
+        let draw = |secret: u8, run: u8| {
+            let mut bytes = [0; 16];
+            RunSecret::new([secret; 32]).of_run(RunId::from_parts(0, [run; 10])).fill(&mut bytes);
+            bytes
+        };
+        assert_eq!(draw(1, 1), draw(1, 1));
+        assert_ne!(draw(1, 1), draw(2, 1));
+        assert_ne!(draw(1, 1), draw(1, 2));
+        assert_ne!(draw(1, 1), {
+            let mut bytes = [0; 16];
+            RunSecret::NONE.of_run(RunId::from_parts(0, [1; 10])).fill(&mut bytes);
+            bytes
+        });
+        assert_eq!(format!("{:?}", RunSecret::new([7; 32])), "RunSecret(…)");
+    }
 
     #[test]
     fn a_seed_gives_the_same_bytes_however_they_are_taken() {

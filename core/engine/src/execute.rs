@@ -271,7 +271,8 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
         merged: inner.merged.clone(),
         schema: inner.store.schema(),
         time,
-        random: crate::entropy::of_run(id),
+        random: inner.secret.of_run(id),
+        secret: inner.secret,
         limits: SliceLimits {
             rows_read_max: limits.slice_rows_read_max,
             writes_max: limits.slice_writes_max,

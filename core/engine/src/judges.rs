@@ -366,7 +366,7 @@ impl Inner {
         let rests =
             |until| (RESTING.to_owned(), format!("it broke down again and again and is left alone until {until}"));
         let admission = self.admit(&version.id).map_err(rests)?;
-        let host = PureHost::new(version.clone(), author.time, change.id);
+        let host = PureHost::new(version.clone(), author.time, (&self.secret, change.id));
         let (report, _) = self.sandbox.judge(&version.program, change.proposed(author.actor), host).await;
         self.count(version, &report, (&Trace::new(0, 0), &admission));
         match (report.outcome, report.output) {

@@ -14,9 +14,10 @@ use rapport_model::{Clock, FileRules, Limits};
 use rapport_sandbox::Sandbox;
 use rapport_store::{Database, Durability, Store, StoreConfig};
 
+use crate::config::EngineConfig;
 use crate::effects::transport::{Capture, Transport};
-use crate::engine::{Engine, EngineConfig, Inner};
-use crate::entropy::{Entropy, SeededEntropy};
+use crate::engine::{Engine, Inner};
+use crate::entropy::{Entropy, RunSecret, SeededEntropy};
 use crate::error::EngineError;
 
 /// The file of a scratch workspace in its folder.
@@ -69,6 +70,7 @@ pub(crate) struct Ground {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<SetClock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) secret: RunSecret,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) files: FileRules,
 }
@@ -87,6 +89,7 @@ impl Ground {
         let config = EngineConfig {
             limits,
             entropy: self.entropy.clone(),
+            secret: Some(self.secret),
             transport: self.transport.clone(),
             files: self.files.clone(),
         };
@@ -108,6 +111,8 @@ impl Ground {
             limits: live.limits.clone(),
             clock,
             entropy: Arc::new(SeededEntropy::new(seed)),
+            // A run that is played again draws what it drew.
+            secret: live.secret,
             transport: Arc::new(Capture),
             files: (*live.files).clone(),
         };

@@ -40,7 +40,7 @@ use serde_json::Value as Json;
 
 use crate::buffer::Buffer;
 use crate::draft::known_field;
-use crate::entropy::Stream;
+use crate::entropy::{RunSecret, Stream};
 use crate::gate::{allows, visible_object};
 use crate::journaled::WAITING;
 use crate::locks::SliceLocks;
@@ -81,6 +81,8 @@ pub(crate) struct SliceHost {
     pub(crate) version: Arc<Version>,
     pub(crate) time: Timestamp,
     pub(crate) random: Stream,
+    /// What random numbers follow from, beside the run.
+    pub(crate) secret: RunSecret,
     pub(crate) limits: SliceLimits,
     pub(crate) buffer: Buffer,
     pub(crate) events: Vec<NewEvent>,

@@ -12,6 +12,7 @@ use rapport_model::{Actor, Clock, standard};
 use tokio::sync::{RwLock, mpsc, watch};
 use uuid::Uuid;
 
+use crate::audit::{hex, unhex};
 use crate::cache::RecordCache;
 use crate::commit::{Committer, lock_workspace};
 use crate::config::{Database, StoreConfig};
@@ -31,6 +32,9 @@ use crate::unit::UnitOfWork;
 /// SQLite before this can lose commits when a checkpoint on one connection races a commit on another.
 const SQLITE_LEAST: &str = "3.51.3";
 
+/// Where the secret stands in the table `meta`.
+const SECRET: &str = "secret";
+
 /// The lock that keeps a second process from an SQLite file. Held until it is dropped, or the process ends.
 pub(crate) type FileLock = Option<File>;
 
@@ -45,6 +49,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
     }
     migrate::migrate(&mut conn).await?;
     let workspace = found_workspace(&mut conn, &clock).await?;
+    let secret = found_secret(&mut conn).await?;
     let schema = registry::load(&mut conn).await?;
     let head = head::load(&mut conn).await?;
     let hooks: Arc<dyn Hooks> = Arc::new(NoHooks);
@@ -56,6 +61,7 @@ pub(crate) async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<S
         config,
         clock,
         workspace,
+        secret,
         rollups: ArcSwap::from_pointee((schema.epoch, Arc::new(Rollups::new(&schema)))),
         schema: ArcSwap::from_pointee(schema),
         hooks: ArcSwap::from_pointee(hooks),
@@ -146,6 +152,18 @@ async fn name_workspace(conn: &mut Conn, clock: &Arc<dyn Clock>) -> Result<Strin
     migrate::set_meta(conn, "created_at", &clock.now().to_string()).await?;
     migrate::set_meta(conn, "workspace", &workspace).await?;
     Ok(workspace)
+}
+
+/// The secret of the workspace; one that has none yet gets it.
+async fn found_secret(conn: &mut Conn) -> Result<[u8; 32], StoreError> {
+    let corrupt = |why: &str| StoreError::Corrupt { what: "meta".into(), why: format!("secret: {why}") };
+    if let Some(known) = migrate::meta(conn, SECRET).await? {
+        return unhex(&known).ok_or_else(|| corrupt("it is no 64 hexadecimal digits"));
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|e| StoreError::Unavailable(format!("no random bytes: {e}")))?;
+    migrate::set_meta(conn, SECRET, &hex(&secret)).await?;
+    Ok(secret)
 }
 
 /// Declares the objects and event types that every workspace has. What is there already is left alone.

@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) config: StoreConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) workspace: String,
+    pub(crate) secret: [u8; 32],
     pub(crate) schema: ArcSwap<Schema>,
     /// The roll-ups of a schema, and its epoch.
     pub(crate) rollups: ArcSwap<(i64, Arc<Rollups>)>,

@@ -445,4 +445,10 @@ impl Store {
     pub fn workspace(&self) -> &str {
         &self.0.shared.workspace
     }
+
+    /// The workspace's secret: drawn when it was first opened, kept with its data, in no answer and no log.
+    #[must_use]
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.0.shared.secret
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::{ActionAnswer, ActionOptions};
 use crate::effects::transport::Capture;
 use crate::engine::Engine;
-use crate::entropy::SystemEntropy;
+use crate::entropy::{RunSecret, SystemEntropy};
 use crate::error::EngineError;
 use crate::gate::Caller;
 use crate::scenario::Stage;
@@ -30,6 +30,7 @@ pub async fn call_alone(stage: &Stage, plugin: &Path, name: &str, input: Json) -
         limits: stage.limits.clone(),
         clock: Arc::new(SetClock::at(WallClock.now())),
         entropy: Arc::new(SystemEntropy),
+        secret: RunSecret::drawn(&SystemEntropy),
         files: FileRules::default(),
     };
     let engine = ground.open(&scratch).await?;

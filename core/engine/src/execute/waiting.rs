@@ -21,7 +21,6 @@ use super::{
 };
 use crate::actions;
 use crate::engine::Inner;
-use crate::entropy::Stream;
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::journaled::{DIFFERS, JournaledHost, Suspension, WAITING, Woken};
@@ -81,8 +80,7 @@ pub(crate) fn begun(
     slice_host.actor = event.actor.to_string();
     if slices > 0 {
         // A slice draws ids and random numbers of its own: those of the slices before are taken.
-        let seed = [run.id.0.as_bytes().as_slice(), &slices.to_be_bytes()].concat();
-        slice_host.random = Stream::new(&seed);
+        slice_host.random = slice_host.secret.stream(&[run.id.0.as_bytes(), &slices.to_be_bytes()]);
         slice_host.begins_slice(slices);
     }
     let anew = journal.is_empty();

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rapport_model::{RecordId, Timestamp, Value};
 use rapport_sandbox::{Host, HostError, LogLevel, RunContext};
 
-use crate::entropy::Stream;
+use crate::entropy::{RunSecret, Stream};
 use crate::registry::Version;
 
 /// The host of one judgement.
@@ -19,8 +19,9 @@ pub(super) struct PureHost {
 }
 
 impl PureHost {
-    pub(super) fn new(version: Arc<Version>, time: Timestamp, record: RecordId) -> Self {
-        Self { version, time, random: Stream::new(record.0.as_bytes()) }
+    /// Random numbers follow from `secret` and the record: a commit that is tried again is judged alike.
+    pub(super) fn new(version: Arc<Version>, time: Timestamp, (secret, record): (&RunSecret, RecordId)) -> Self {
+        Self { version, time, random: secret.stream(&[record.0.as_bytes()]) }
     }
 }
 

@@ -17,7 +17,7 @@ use super::stubs::Stubs;
 use super::{Cast, Operation, Person, Scenario, ScriptFile, Step, What, Write, below};
 use crate::bulk::{BulkOptions, Reaction, RowOutcome};
 use crate::engine::Engine;
-use crate::entropy::SeededEntropy;
+use crate::entropy::{RunSecret, SeededEntropy};
 use crate::error::EngineError;
 use crate::gate::{Caller, Scopes};
 use crate::ingest::{Incoming, Intake};
@@ -71,6 +71,7 @@ impl Scenario {
             limits: stage.limits.clone(),
             clock: Arc::new(SetClock::at(first.unwrap_or_else(|| Timestamp::from_micros(BEGIN_MICROS)))),
             entropy: Arc::new(SeededEntropy::new(self.seed.as_bytes())),
+            secret: RunSecret::NONE,
             files: FileRules::default(),
         };
         let engine = ground.open(&scratch).await?;

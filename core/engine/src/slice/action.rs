@@ -7,7 +7,7 @@ use rapport_sandbox::{GuestFailure, HostError, JobRequest, Output, SliceReport, 
 use serde_json::Value as Json;
 use std::sync::Arc;
 
-use super::{Answer, Kept, Outbound, SliceHost, SliceLocks, Stream, Trace};
+use super::{Answer, Kept, Outbound, SliceHost, SliceLocks, Trace};
 use crate::actions::{self, Callee, Reader, ReadingHost};
 use crate::error::FieldProblem;
 use crate::invoked;
@@ -84,7 +84,6 @@ impl SliceHost {
 
     /// The host of what `callee` reads for this slice.
     fn twin(&self, callee: &Callee, call: u64) -> Self {
-        let seed = [self.run.0.as_bytes().as_slice(), b"read", &call.to_be_bytes()].concat();
         Self {
             store: self.store.clone(),
             lookup: self.lookup.clone(),
@@ -92,7 +91,8 @@ impl SliceHost {
             schema: self.schema.clone(),
             version: callee.version.clone(),
             time: self.time,
-            random: Stream::new(&seed),
+            random: self.secret.stream(&[self.run.0.as_bytes(), b"read", &call.to_be_bytes()]),
+            secret: self.secret,
             limits: self.limits,
             buffer: self.buffer.clone(),
             events: Vec::new(),

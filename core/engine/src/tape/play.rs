@@ -15,7 +15,7 @@ use crate::backtest::furnish;
 use crate::bundle::Bundle;
 use crate::effects::transport::Capture;
 use crate::engine::Engine;
-use crate::entropy::SeededEntropy;
+use crate::entropy::{RunSecret, SeededEntropy};
 use crate::error::EngineError;
 use crate::execute::{begun, host_at};
 use crate::journal::Journal;
@@ -64,6 +64,8 @@ pub async fn play_tape(stage: &Stage, candidate: &Candidate, tape: &Json) -> Res
         files: FileRules::default(),
         clock: Arc::new(SetClock::at(tape.run.finished_at.unwrap_or(tape.run.created_at))),
         entropy: Arc::new(SeededEntropy::new(tape.run.id.0.as_bytes())),
+        // What the run drew is on the tape.
+        secret: RunSecret::NONE,
     };
     let engine = ground.open(&scratch).await?;
     let played = played(&engine, candidate, &tape).await;

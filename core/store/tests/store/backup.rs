@@ -48,6 +48,8 @@ async fn a_backup_taken_under_load_restores_whole(world: World) {
     assert_eq!(restored, report);
     let copy = target.open().await;
     assert_eq!((copy.head(), copy.workspace()), (report.head_position, store.workspace()));
+    // Runs that wait draw what they would have drawn.
+    assert_eq!(copy.secret(), store.secret());
     let found = record(&copy, "customer", ada).await.unwrap();
     let events =
         copy.events(&rapport_store::EventQuery { subject: Some(ada), limit: 1_000, ..Default::default() }).await;

@@ -15,6 +15,7 @@ on_both!(
     a_workspace_from_before_there_were_tags_gets_them,
     keys_of_customers_from_before_are_made_from_where_it_stopped,
     a_change_of_other_fields_writes_no_keys,
+    a_workspace_keeps_a_secret_of_its_own,
 );
 
 async fn a_new_workspace_has_the_standard_objects(world: World) {
@@ -34,6 +35,25 @@ async fn opening_again_changes_nothing(world: World) {
     store.close().await.unwrap();
     let store = world.open().await;
     assert_eq!((store.head(), store.workspace(), store.schema().epoch), (head, workspace.as_str(), epoch));
+}
+
+async fn a_workspace_keeps_a_secret_of_its_own(world: World) {
+    let store = world.open().await;
+    let secret = *store.secret();
+    store.close().await.unwrap();
+    let store = world.open().await;
+    assert_eq!(*store.secret(), secret);
+    assert!(!format!("{store:?}").contains(&format!("{secret:?}")));
+    store.close().await.unwrap();
+    // One from before there were secrets gets one, and a damaged one is not passed over.
+    world.tamper("delete from meta where key = 'secret'").await;
+    let store = world.open().await;
+    assert_ne!(*store.secret(), secret);
+    store.close().await.unwrap();
+    world.tamper("update meta set value = 'short' where key = 'secret'").await;
+    let config = StoreConfig::new(world.database.clone());
+    let error = Store::open(config, world.clock.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("secret"), "{error}");
 }
 
 async fn what_was_acknowledged_is_there_after_a_kill(world: World) {
