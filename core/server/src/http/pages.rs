@@ -28,8 +28,9 @@ use crate::problem::Problem;
 
 /// How long a stranger waits for the end of a run.
 const WAIT: Duration = Duration::from_secs(10);
-/// What a page may do in a browser: show itself and its pictures, and send its forms here. No script, no frame.
-const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
+/// What a page may do in a browser: show itself with the styles and pictures of this server, and send its forms here. No script, no frame,
+/// no style in the page itself.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
 /// The address at the other end of a connection.

@@ -70,6 +70,9 @@ fn words(language: &str) -> &'static Words {
     if language == "zh" { &CHINESE } else { &ENGLISH }
 }
 
+/// The style of the pages.
+const STYLE: &str = "body{max-width:44rem;margin:2rem auto;padding:0 1rem;font:1rem/1.6 sans-serif}";
+
 /// Answers a request to the knowledge base.
 ///
 /// # Errors
@@ -77,6 +80,10 @@ fn words(language: &str) -> &'static Words {
 pub(crate) fn answer(request: &Request) -> Result<Response, Error> {
     match request.route.as_str() {
         "/kb" => front(request),
+        "/style.css" => {
+            let style = Response::new(200).header("content-type", "text/css; charset=utf-8");
+            Ok(style.header("cache-control", "public, max-age=300").body(STYLE))
+        }
         "/kb/{slug}" => show(request),
         "/kb/{slug}/vote" => vote(request),
         _ => Ok(Response::text(404, "there is no such page")),
@@ -84,8 +91,7 @@ pub(crate) fn answer(request: &Request) -> Result<Response, Error> {
 }
 
 fn page(status: u16, title: &str, body: &Html) -> Response {
-    let style = Html::new()
-        .raw("<style>body{max-width:44rem;margin:2rem auto;padding:0 1rem;font:1rem/1.6 sans-serif}</style>");
+    let style = Html::new().raw("<link rel=\"stylesheet\" href=\"/x/desk/style.css\">");
     Response::html(status, Html::page(title, &style.html(body)))
 }
 
