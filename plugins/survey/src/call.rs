@@ -2,10 +2,12 @@
 
 use rapport_sdk::{Error, Json, Record, Timestamp, records};
 
-/// The input of an action.
+/// The input of an action, and who calls it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) input: &'a Json,
+    /// Who calls: `user:mei`, `automation:textsense`.
+    pub(crate) caller: &'a str,
 }
 
 impl<'a> Call<'a> {

@@ -29,7 +29,7 @@ pub struct Survey;
 
 impl OnAction for Survey {
     fn on_action(called: rapport_sdk::Call) -> Result<Json, Error> {
-        let call = call::Call { input: &called.input };
+        let call = call::Call { input: &called.input, caller: &called.caller };
         match called.action.as_str() {
             "score" => score::score(call.input),
             "publish" => publish::publish(call),
@@ -41,6 +41,7 @@ impl OnAction for Survey {
             "compare" => report::compare(call),
             "themes" => report::themes(call),
             "texts" => report::texts(call),
+            "judge" => report::judge(call),
             name => Err(Error::new("invalid", format!("there is no action `{name}`"))),
         }
     }

@@ -1,5 +1,6 @@
 //! What came of surveys: counts by value from the database, scores from the counts. No answer is read by itself.
 
+mod judged;
 mod period;
 mod themes;
 
@@ -14,6 +15,7 @@ use crate::call::Call;
 use crate::flow::{Definition, Kind, Question};
 use crate::scores::{self, Counts, Estimate, Interval, Item};
 
+pub(crate) use judged::judge;
 use period::{Part, Period};
 pub(crate) use themes::{texts, themes};
 

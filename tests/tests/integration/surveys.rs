@@ -14,6 +14,7 @@ on_both!(
     a_flood_at_an_open_link_waits,
     many_answers_at_once_are_all_counted,
     answers_that_are_taken_back_leave_the_counts,
+    what_somebody_judges_counts_in_place_of_the_lists,
 );
 
 fn flow(name: &str) -> String {
@@ -60,7 +61,8 @@ async fn a_visitor_answers_page_by_page(database: Database) {
         assert_eq!(shown.header(name), Some(value));
     }
     let policy = shown.header("content-security-policy").unwrap().to_owned();
-    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
     send(&anybody, &page, "page=0&asked=score&q_score=").await.expect(422);
     send(&anybody, &page, "page=0&asked=score&q_score=9").await.expect(303);
     assert_eq!(app.all("survey_answer").await.len(), 1);
@@ -169,4 +171,34 @@ async fn answers_that_are_taken_back_leave_the_counts(database: Database) {
     app.post(&format!("/v1/runs/{newest}/undo"), json!({})).await.expect(200);
     let total = report(&app).await;
     assert_eq!((&total["n"], &total["score"]), (&json!(0), &Value::Null), "{total}");
+}
+
+async fn what_somebody_judges_counts_in_place_of_the_lists(database: Database) {
+    let app = surveys(database, "").await;
+    for said in ["Great, again broken. Love it.", "It came late."] {
+        let page = invited(&app, json!({})).await;
+        send(&app.without_key(), &page, "page=0&asked=score&q_score=2").await.expect(303);
+        let wrong = format!("page=1&asked=wrong+call&q_wrong={}", said.replace(' ', "+"));
+        send(&app.without_key(), &page, &wrong).await.expect(303);
+    }
+    let asked = json!({ "survey": "nps", "question": "wrong" });
+    let themes = call(&app, "survey.themes", asked.clone()).await.expect(200).json();
+    assert_eq!((&themes["mood"]["positive"], &themes["judged"]), (&json!(1), &json!([])), "{themes}");
+    let texts = call(&app, "survey.texts", asked.clone()).await.expect(200).json();
+    let texts = texts["texts"].as_array().unwrap();
+    let ironic = texts.iter().find(|text| text["text"].as_str().unwrap().starts_with("Great")).unwrap();
+    let judge = json!({ "answer": ironic["id"], "mood": "negative", "themes": ["irony", "quality", "irony"] });
+    assert_eq!(call(&app, "survey.judge", judge).await.expect(200).json(), json!({ "result": "ok" }));
+    let themes = call(&app, "survey.themes", asked).await.expect(200).json();
+    assert_eq!(themes["mood"], json!({ "positive": 0, "neutral": 0, "negative": 2 }), "{themes}");
+    assert_eq!(themes["judged"][0]["n"], 1, "{themes}");
+    let found = |name: &str| themes["themes"].as_array().unwrap().iter().find(|t| t["theme"] == name).cloned();
+    assert_eq!(found("irony").unwrap()["n"], 1, "{themes}");
+    assert_eq!(found("delivery").unwrap()["n"], 1, "{themes}");
+    let answers = app.all("survey_answer").await;
+    let number = answers.iter().find(|answer| answer["item"] == "nps/score").unwrap();
+    let judged = call(&app, "survey.judge", json!({ "answer": number["id"], "mood": "neutral" })).await.expect(200);
+    assert_eq!(judged.json()["result"], "not_a_text");
+    let unknown = json!({ "answer": "019500d6-7c64-7000-8000-000000000001", "mood": "neutral" });
+    assert_eq!(call(&app, "survey.judge", unknown).await.expect(200).json()["result"], "unknown_answer");
 }

@@ -1,4 +1,4 @@
-//! What texts speak of, and in which mood, by lists of words: counted, not understood.
+//! What texts speak of, and in which mood: as somebody has judged them (`survey.judge`), or by lists of words: counted, not understood.
 //!
 //! Irony, comparisons, and whatever is not in a list are beyond it. It orders a pile of texts; it judges nobody.
 
@@ -10,6 +10,7 @@ use rapport_sdk::query::{self, Row};
 use rapport_sdk::{Error, Json, Value, WrongKind, scripts, settings};
 use serde_json::json;
 
+use super::judged::Judged;
 use super::{Choice, Period, text_question, text_rule};
 use crate::books::{self, ANSWER};
 use crate::call::Call;
@@ -24,6 +25,23 @@ const PAGE: u32 = 200;
 /// Words that are told.
 const WORDS_MAX: usize = 20;
 
+/// What is read of each answer.
+const COLUMNS: [&str; 7] = ["id", "body", "language", "answered_at", "mood", "themes", "read_by"];
+
+/// An answer in words, and what somebody said of it.
+struct Said {
+    text: String,
+    judged: Option<Judged>,
+}
+
+impl Said {
+    fn of(row: &Row) -> Result<Self, Error> {
+        let (mood, by) = (row.text(4)?, row.text(6)?);
+        let judged = Judged::read(mood.as_deref(), row.value(5), by);
+        Ok(Self { text: row.text(1)?.unwrap_or_default(), judged })
+    }
+}
+
 /// A page of texts, the newest first.
 struct Pile {
     rows: Vec<Row>,
@@ -32,7 +50,7 @@ struct Pile {
 
 fn page(choice: &Choice<'_>, question: &crate::flow::Question, cursor: &str) -> Result<Pile, Error> {
     let (rule, params) = text_rule(choice, question);
-    let select = query::select(ANSWER, &["id", "body", "language", "answered_at"]).filter(&rule).order("-answered_at");
+    let select = query::select(ANSWER, &COLUMNS).filter(&rule).order("-answered_at");
     let select = params.into_iter().fold(select, |select, (name, value)| select.param(name, value));
     let page = select.limit(PAGE).cursor(cursor).run()?;
     Ok(Pile { rows: page.rows, next: page.next })
@@ -48,7 +66,10 @@ pub(crate) fn texts(call: Call<'_>) -> Result<Json, Error> {
     let pile = page(&choice, &question, call.optional_text("cursor")?.unwrap_or_default())?;
     let shown = |row: &Row| -> Result<Json, Error> {
         let at = row.read::<rapport_sdk::Timestamp>(3)?.map(books::instant_text);
-        Ok(json!({ "id": row.text(0)?, "text": row.text(1)?, "language": row.text(2)?, "answered_at": at }))
+        let judged = row.text(6)?;
+        Ok(
+            json!({ "id": books::plain(row.value(0)), "text": row.text(1)?, "language": row.text(2)?, "answered_at": at, "judged_by": judged }),
+        )
     };
     let texts = pile.rows.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "result": "ok", "question": question.key, "texts": texts, "cursor": pile.next }))
@@ -64,12 +85,13 @@ pub(crate) fn themes(call: Call<'_>) -> Result<Json, Error> {
     let (texts, more) = read(&choice, &question)?;
     let script: String = settings::get("text_script")?;
     if !script.is_empty() {
-        let said = scripts::run(&script, "themes", &[json!(texts)])?;
+        let bodies: Vec<&str> = texts.iter().map(|said| said.text.as_str()).collect();
+        let said = scripts::run(&script, "themes", &[json!(bodies)])?;
         return Ok(
             json!({ "result": "ok", "question": question.key, "read": texts.len(), "more": more, "by": script, "said": said }),
         );
     }
-    let mut found = judge(&texts, &lists()?);
+    let mut found = counted(&texts, &lists()?);
     found["result"] = "ok".into();
     found["question"] = question.key.as_str().into();
     found["read"] = texts.len().into();
@@ -78,17 +100,17 @@ pub(crate) fn themes(call: Call<'_>) -> Result<Json, Error> {
 }
 
 /// The newest texts, as many as fit, and whether there are more.
-fn read(choice: &Choice<'_>, question: &crate::flow::Question) -> Result<(Vec<String>, bool), Error> {
+fn read(choice: &Choice<'_>, question: &crate::flow::Question) -> Result<(Vec<Said>, bool), Error> {
     let (mut texts, mut chars, mut cursor) = (Vec::new(), 0, String::new());
     loop {
         let pile = page(choice, question, &cursor)?;
         for row in &pile.rows {
-            let text = row.text(1)?.unwrap_or_default();
-            chars += text.chars().count();
+            let said = Said::of(row)?;
+            chars += said.text.chars().count();
             if texts.len() == TEXTS_MAX || chars > CHARS_MAX {
                 return Ok((texts, true));
             }
-            texts.push(text);
+            texts.push(said);
         }
         match pile.next {
             Some(next) => cursor = next,
@@ -115,18 +137,28 @@ fn lists() -> Result<BTreeMap<String, Vec<String>>, Error> {
 }
 
 /// What texts speak of, and in which mood.
-fn judge(texts: &[String], lists: &BTreeMap<String, Vec<String>>) -> Json {
+fn counted(texts: &[Said], lists: &BTreeMap<String, Vec<String>>) -> Json {
     let mut moods: BTreeMap<Mood, usize> = BTreeMap::new();
     let mut themes: BTreeMap<&str, BTreeMap<Mood, usize>> = BTreeMap::new();
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
-    for text in texts {
-        let lower = text.to_lowercase();
-        let (mood, words) = (mood(&lower), words(&lower));
-        *moods.entry(mood).or_default() += 1;
-        for (theme, list) in lists {
-            if list.iter().any(|word| lexicon::speaks_of(&lower, &words, word)) {
-                *themes.entry(theme).or_default().entry(mood).or_default() += 1;
+    let mut judges: BTreeMap<&str, usize> = BTreeMap::new();
+    for said in texts {
+        let lower = said.text.to_lowercase();
+        let words = words(&lower);
+        let (mood, of): (Mood, Vec<&str>) = match &said.judged {
+            Some(judged) => {
+                *judges.entry(&judged.by).or_default() += 1;
+                (judged.mood, judged.themes.iter().map(String::as_str).collect())
             }
+            None => {
+                let speaks = |list: &[String]| list.iter().any(|word| lexicon::speaks_of(&lower, &words, word));
+                let of = lists.iter().filter(|(_, list)| speaks(list)).map(|(theme, _)| theme.as_str());
+                (mood(&lower), of.collect())
+            }
+        };
+        *moods.entry(mood).or_default() += 1;
+        for theme in of {
+            *themes.entry(theme).or_default().entry(mood).or_default() += 1;
         }
         for word in words {
             *counted.entry(word).or_default() += 1;
@@ -145,5 +177,6 @@ fn judge(texts: &[String], lists: &BTreeMap<String, Vec<String>>) -> Json {
     words.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     words.truncate(WORDS_MAX);
     let words: Vec<Json> = words.into_iter().map(|(word, n)| json!({ "word": word, "n": n })).collect();
-    json!({ "mood": told(&moods), "themes": themes, "words": words, "by": "lists of words" })
+    let judges: Vec<Json> = judges.into_iter().map(|(by, n)| json!({ "by": by, "n": n })).collect();
+    json!({ "mood": told(&moods), "themes": themes, "words": words, "by": "lists of words", "judged": judges })
 }

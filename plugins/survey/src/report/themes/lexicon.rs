@@ -10,6 +10,18 @@ pub(crate) enum Mood {
     Negative,
 }
 
+impl Mood {
+    /// The mood of that name.
+    pub(crate) fn read(name: &str) -> Option<Self> {
+        match name {
+            "positive" => Some(Self::Positive),
+            "neutral" => Some(Self::Neutral),
+            "negative" => Some(Self::Negative),
+            _ => None,
+        }
+    }
+}
+
 const GOOD: &[&str] = &[
     "good",
     "great",
