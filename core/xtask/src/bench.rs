@@ -7,10 +7,12 @@ mod backtest;
 mod bulk;
 mod call;
 mod client;
+mod desk;
 mod driver;
 mod figure;
 mod floor;
 mod lab;
+mod listen;
 mod loyalty;
 mod page360;
 mod plugins;
@@ -22,6 +24,7 @@ mod segments;
 mod single;
 mod sleepers;
 mod slices;
+mod stage;
 mod start;
 mod workload;
 
@@ -41,7 +44,7 @@ struct Bench {
     run: fn(&Path) -> Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 16] = [
+const BENCHES: [Bench; 18] = [
     Bench { name: "bulk", about: "events as lines over HTTP, against plain sqlx", run: bulk::run },
     Bench { name: "single", about: "one event a request, against HTTP and SQLite by hand", run: single::run },
     Bench { name: "postgres", about: "the same on PostgreSQL, against pgbench", run: postgres::run },
@@ -62,6 +65,12 @@ const BENCHES: [Bench; 16] = [
     Bench { name: "following", about: "a change that 200 live segments follow", run: segments::following },
     Bench { name: "loyalty", about: "an earn in long books, and a night of expiry", run: loyalty::run },
     Bench { name: "page360", about: "the whole customer with 50,000 events, first page", run: page360::run },
+    Bench {
+        name: "listen",
+        about: "an answer to its ticket, ten thousand answers a minute, reports over a million",
+        run: listen::run,
+    },
+    Bench { name: "desk", about: "a search in ten thousand articles, English and Chinese", run: desk::run },
 ];
 
 /// Runs the benches named, or all, and prints their figures as a table. `RAPPORT_BENCH_BINARY` measures another build of the server,

@@ -1,5 +1,6 @@
 //! The bench's means: servers and drivers as processes on cores of their own, and what they cost.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +19,8 @@ use crate::workspace::{command, output, succeeds};
 pub(crate) const SERVER_CORE: u32 = 0;
 /// The core that drivers are bound to.
 pub(crate) const DRIVER_CORE: u32 = 1;
+/// Records of one request of [`bulk`].
+const BULK_PART: usize = 20_000;
 
 /// A folder for one bench, with the script that it serves.
 #[derive(Debug)]
@@ -55,15 +58,26 @@ impl Lab {
         &self.folder
     }
 
-    /// Starts a server with the script on a new data folder of that name.
+    /// Starts a server on a new data folder of that name, with the scripts, plugins and configuration that lie in the lab's.
     ///
     /// # Errors
     /// If it does not start.
     pub(crate) fn serve(&self, name: &str, place: Place<'_>) -> Result<Server> {
         let data = self.folder.join(name);
         let mut arguments = vec!["--scripts".to_owned(), self.folder.join("scripts").display().to_string()];
+        for (option, name) in [("--plugins", "plugins"), ("--config", "rapport.toml")] {
+            let path = self.folder.join(name);
+            if path.exists() {
+                arguments.extend([option.to_owned(), path.display().to_string()]);
+            }
+        }
         arguments.extend(place.database.map(|url| ["--database".to_owned(), url.to_owned()]).into_iter().flatten());
         Server::start(&self.binary, &Start { data: &data, arguments, core: place.core })
+    }
+
+    /// The binary of the server.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// As [`Self::serve`], with the customers that the orders are about.
@@ -89,6 +103,31 @@ pub(crate) fn add_customers(server: &Server, first: u64, last: u64) -> Result<()
     let taken = ["created", "unchanged"].map(|name| summary[name].as_u64().unwrap_or(0)).iter().sum::<u64>();
     if !answer.is_success() || taken != last + 1 - first {
         bail!("not all customers were taken: {} {}", answer.status, answer.excerpt());
+    }
+    Ok(())
+}
+
+/// Writes records as lines, in parts; with a `key`, those that have a value of this unique field are updated. No automation reacts.
+///
+/// # Errors
+/// If not all are taken.
+pub(crate) fn bulk(server: &Server, object: &str, key: Option<&str>, lines: impl Iterator<Item = Value>) -> Result<()> {
+    let mut lines = lines.peekable();
+    while lines.peek().is_some() {
+        let mut body = String::new();
+        let mut count = 0;
+        for line in lines.by_ref().take(BULK_PART) {
+            writeln!(body, "{line}")?;
+            count += 1;
+        }
+        let key = key.map(|key| format!("&key={key}")).unwrap_or_default();
+        let path = format!("/v1/records/{object}/bulk?automations=skip{key}");
+        let answer = server.call("POST", &path, "application/x-ndjson", body.as_bytes())?;
+        let summary: Value = serde_json::from_slice(&answer.body).with_context(|| answer.excerpt())?;
+        let taken = ["created", "updated", "unchanged"].map(|n| summary[n].as_u64().unwrap_or(0)).iter().sum::<u64>();
+        if !answer.is_success() || taken != count {
+            bail!("{taken} of {count} records of {object} were taken: {} {}", answer.status, answer.excerpt());
+        }
     }
     Ok(())
 }
@@ -225,6 +264,18 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) ->
 /// If the server does not answer.
 pub(crate) fn is_idle(server: &Server) -> Result<bool> {
     Ok(server.metric("rapport_runs_in_memory")? < 0.5 && server.metric("rapport_units_queued")? < 0.5)
+}
+
+/// Looks whether every run came to a good end.
+///
+/// # Errors
+/// If some went to the dead letters.
+pub(crate) fn no_dead(server: &Server) -> Result<()> {
+    let dead = server.metric("rapport_dead_letters")?;
+    if dead > 0.5 {
+        bail!("{dead:.0} runs went to the dead letters\n{}", server.last_output());
+    }
+    Ok(())
 }
 
 /// Whether programs can be bound to cores here.

@@ -3,7 +3,6 @@
 //!
 //! The long books are written by the bulk API as the plugin would have written them; what is measured is the plugin at work.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::figure::Figure;
-use super::lab::{Lab, add_customers, drive, is_idle, processor_time, send_events, wait_until};
+use super::lab::{Lab, add_customers, bulk, drive, is_idle, no_dead, processor_time, send_events, wait_until};
 use super::single::{Target, field, job};
 use super::workload::{CUSTOMERS, Order};
 use super::{rate, ratio};
@@ -24,8 +23,6 @@ const MEMBERS: u64 = 20_000;
 const LOTS: u64 = 5;
 /// Orders of one measurement, and those before it.
 const EARNS: u64 = 2_000;
-/// Records of one request.
-const PART: u64 = 20_000;
 /// Seconds of one measurement of fresh events.
 const WINDOW: u64 = 3;
 /// When the points of the long books were earned and when those of the night expire, in microseconds: in 2024.
@@ -94,14 +91,6 @@ fn earn(server: &Server, run: &str) -> Result<f64> {
     Ok(took.as_secs_f64() * 1e6 / ratio(EARNS, 1))
 }
 
-fn no_dead(server: &Server) -> Result<()> {
-    let dead = server.metric("rapport_dead_letters")?;
-    if dead > 0.5 {
-        bail!("{dead:.0} runs went to the dead letters\n{}", server.last_output());
-    }
-    Ok(())
-}
-
 /// The ids of the members whose books are filled: those without fresh orders.
 fn members(server: &Server) -> Result<Vec<String>> {
     let mut found = Vec::new();
@@ -118,27 +107,6 @@ fn members(server: &Server) -> Result<Vec<String>> {
 /// The text by which instants stand in their order, as the plugin writes it.
 fn ordered(at: i64) -> String {
     format!("{:016x}", at.cast_unsigned() ^ (1 << 63))
-}
-
-/// Writes records as lines, in parts.
-fn bulk(server: &Server, object: &str, key: &str, lines: impl Iterator<Item = Value>) -> Result<()> {
-    let mut lines = lines.peekable();
-    while lines.peek().is_some() {
-        let mut body = String::new();
-        let mut count = 0;
-        for line in lines.by_ref().take(usize::try_from(PART)?) {
-            writeln!(body, "{line}")?;
-            count += 1;
-        }
-        let path = format!("/v1/records/{object}/bulk?key={key}&automations=skip");
-        let answer = server.call("POST", &path, "application/x-ndjson", body.as_bytes())?;
-        let summary: Value = serde_json::from_slice(&answer.body).with_context(|| answer.excerpt())?;
-        let taken = ["created", "updated", "unchanged"].map(|n| summary[n].as_u64().unwrap_or(0)).iter().sum::<u64>();
-        if !answer.is_success() || taken != count {
-            bail!("{taken} of {count} records of {object} were taken: {} {}", answer.status, answer.excerpt());
-        }
-    }
-    Ok(())
 }
 
 /// What a lot of one point is, spent or still to expire.
@@ -170,8 +138,8 @@ fn fill(server: &Server, members: &[String], entries: u64) -> Result<()> {
     let each = (entries / members.len() as u64).max(LOTS);
     let numbered = |member| (1..=each).map(move |number| (member, number));
     let all = || members.iter().flat_map(numbered);
-    bulk(server, "loyalty_entry", "key", all().map(|(member, number)| entry(member, number)))?;
-    bulk(server, "loyalty_lot", "key", all().map(|(member, n)| lot(member, n, u64::from(n + LOTS > each))))?;
+    bulk(server, "loyalty_entry", Some("key"), all().map(|(member, number)| entry(member, number)))?;
+    bulk(server, "loyalty_lot", Some("key"), all().map(|(member, n)| lot(member, n, u64::from(n + LOTS > each))))?;
     let account = |member: &String| {
         json!({
             "customer": member, "available": LOTS, "balance": LOTS, "earned": each, "redeemed": each - LOTS,
@@ -179,7 +147,7 @@ fn fill(server: &Server, members: &[String], entries: u64) -> Result<()> {
             "entries": each, "lots": each, "orders": 0, "months": [], "warned": [],
         })
     };
-    bulk(server, "loyalty_account", "customer", members.iter().map(account))
+    bulk(server, "loyalty_account", Some("customer"), members.iter().map(account))
 }
 
 /// Lets all lots that are left expire at once, and measures fresh orders before and meanwhile.
@@ -190,7 +158,7 @@ fn night(server: &Server, members: &[String]) -> Result<Vec<Figure>> {
     fresh()?;
     let alone = fresh()?;
     let due = |member: &String| json!({ "customer": member, "next_due": "2024-03-31T00:00:00Z" });
-    bulk(server, "loyalty_account", "customer", members.iter().map(due))?;
+    bulk(server, "loyalty_account", Some("customer"), members.iter().map(due))?;
     let schedules = server.get("/v1/schedules")?;
     let own = schedules["items"].as_array().into_iter().flatten().find(|schedule| schedule["automation"] == "loyalty");
     let id = own.and_then(|schedule| schedule["id"].as_str()).context("the program has no schedule")?;

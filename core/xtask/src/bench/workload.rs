@@ -47,6 +47,14 @@ impl Order {
     }
 }
 
+/// A number that follows from `n` and looks as if it did not: one step of splitmix64 (Steele, Lea and Flood, 2014).
+pub(crate) const fn mixed(n: u64) -> u64 {
+    let n = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
 /// A shipped order as a `CloudEvents` event: what the runs that wait begin with.
 pub(crate) fn shipped(number: u64, customer: u64, run: &str) -> String {
     format!(

@@ -1,0 +1,103 @@
+//! Reports over a million answers, by all that they can be asked by. `RAPPORT_BENCH_ANSWERS` asks for another number.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use super::{NAME, QUESTION, history, publish, write_survey};
+use crate::bench::client::Client;
+use crate::bench::figure::{self, Figure};
+use crate::bench::lab::{Lab, Place};
+use crate::bench::{postgres, stage};
+use crate::table::number;
+
+/// Times that each report is asked for.
+const TIMES: usize = 20;
+
+/// How many responses there are.
+fn responses() -> u64 {
+    std::env::var("RAPPORT_BENCH_ANSWERS").ok().and_then(|v| v.parse().ok()).unwrap_or(1_000_000)
+}
+
+/// Measures them on SQLite and on PostgreSQL.
+pub(super) fn run(binary: &Path) -> Result<Vec<Figure>> {
+    let lab = Lab::new(binary, "listen-reports")?;
+    stage::set(&lab, &["survey"], &[])?;
+    write_survey(&lab)?;
+    let mut figures = measure(&lab, "SQLite", None)?;
+    eprintln!("{}", figure::markdown(&figures));
+    let (database, floor) = (rapport_test_support::pg::url(), rapport_test_support::pg::url());
+    figures.extend(postgres::durably(&floor, || measure(&lab, "PostgreSQL", Some(&database)))?);
+    Ok(figures)
+}
+
+fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>> {
+    let server = lab.serve(&format!("data-{}", name.to_lowercase()), Place { core: None, database })?;
+    let mut owner = Client::open(&server)?;
+    publish(&mut owner, NAME)?;
+    let (began, all) = (Instant::now(), responses());
+    history::write(&server, all)?;
+    let filled = began.elapsed();
+    let answers = number(i64::try_from(all)?);
+    let mut figures = vec![Figure::new(
+        format!("listen, {name}: {answers} responses by the bulk API, with invitations, answers, and counts kept"),
+        filled.as_secs_f64(),
+        "s",
+    )];
+    // A connection that rested while the records came is closed.
+    let mut owner = Client::open(&server)?;
+    for (what, action, input) in asked() {
+        let (first, slowest) = times(&mut owner, action, &input, all)?;
+        let what = format!("listen, {name}: {what}, {answers} answers, slowest of {TIMES}");
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        eprintln!("{what}: {:.1} ms (the first: {:.1} ms)", millis(slowest), millis(first));
+        figures.push(Figure::new(what, millis(slowest), "ms").under(1_000.0));
+    }
+    server.stop()?;
+    Ok(figures)
+}
+
+/// What is asked for: a name, the action, and its input.
+fn asked() -> Vec<(&'static str, &'static str, Value)> {
+    let report = |more: Value| {
+        let mut input = json!({ "survey": NAME, "question": QUESTION });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            input[name] = value.clone();
+        }
+        input
+    };
+    let part = json!({ "from": "2025-02-10T00:00:00+08:00", "to": "2025-11-20T00:00:00+08:00", "by": "channel" });
+    let halves = json!({
+        "survey": NAME, "before": { "to": "2025-07-01T00:00:00+08:00" }, "after": { "from": "2025-07-01T00:00:00+08:00" },
+    });
+    let one = json!({ "segments": { "Norway": "customer.country == 'Norway'" } });
+    vec![
+        ("report of a survey", "survey.report", report(json!({}))),
+        ("report by channel", "survey.report", report(json!({ "by": "channel" }))),
+        ("report by month", "survey.report", report(json!({ "by": "month" }))),
+        ("report by day", "survey.report", report(json!({ "by": "day" }))),
+        ("report by question", "survey.report", report(json!({ "by": "question" }))),
+        ("report by channel of a period with parts of months", "survey.report", report(part)),
+        ("two halves of a year compared", "survey.compare", halves),
+        ("report with a segment by the customer's country", "survey.report", report(one)),
+    ]
+}
+
+/// Asks again and again; says how long the first time took, and the slowest.
+fn times(owner: &mut Client, action: &str, input: &Value, all: u64) -> Result<(Duration, Duration)> {
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        let report = owner.action(action, input)?;
+        times.push(began.elapsed());
+        let told = |place: &str| report[place]["n"].as_u64();
+        let whole = told("total").or_else(|| Some(told("before")? + told("after")?));
+        // Of a part of the year there are fewer.
+        if report["result"] != "ok" || (input["from"].is_null() && whole != Some(all)) {
+            bail!("a report of other answers than {all}: {report}");
+        }
+    }
+    Ok((times[0], times.into_iter().max().unwrap_or_default()))
+}
