@@ -1,5 +1,5 @@
-//! Tokens: 128 bits, of which the records hold the SHA-256. They are drawn from the run's random numbers, and these follow from the
-//! run's id: to strangers they cannot be guessed, who may read the log can work them out, unless a secret goes in as well (`sign_tokens`).
+//! Tokens: 128 bits, of which the records hold the SHA-256. They are drawn from the run's random numbers, which follow from the run and from
+//! the workspace's secret of 256 bits; a secret of the operator's goes in as well if he wants it so (`sign_tokens`).
 
 use std::fmt::Write as _;
 
