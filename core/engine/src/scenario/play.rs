@@ -108,6 +108,8 @@ impl Scenario {
                 return Err(EngineError::invalid(format!("{place}{}", pointer.unwrap_or_default()), message));
             }
         }
+        // Who is in a segment from the outset has come into it before the first step.
+        engine.idle_with_segments().await?;
         match &self.actor {
             Person::System => Ok(system),
             Person::User { name, roles } => person(engine, name, roles).await,
