@@ -23,7 +23,7 @@ on_both!(
 );
 
 /// China, the Spring Festival of 2026: Saturday the 14th is worked; closed from Sunday the 15th to Monday the 23rd.
-fn china() -> Value {
+pub(crate) fn china() -> Value {
     let day = json!([["09:00", "12:00"], ["13:00", "18:00"]]);
     json!({
         "tz": "Asia/Shanghai",
@@ -33,7 +33,7 @@ fn china() -> Value {
     })
 }
 
-async fn keep(app: &TestApp, name: &str, definition: &Value) -> Reply {
+pub(crate) async fn keep(app: &TestApp, name: &str, definition: &Value) -> Reply {
     app.post("/v1/records/calendar", json!({ "name": name, "title": "Office", "definition": definition })).await
 }
 

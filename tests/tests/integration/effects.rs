@@ -272,7 +272,7 @@ uses("customer:read", "message:email", "message:webhook");
 fn run(event) { send("email", event.record, "welcome") }
 "#;
 
-fn smtp(sink: &SmtpSink) -> impl FnOnce(&mut Config) + use<> {
+pub(crate) fn smtp(sink: &SmtpSink) -> impl FnOnce(&mut Config) + use<> {
     let (host, port) = ("127.0.0.1".to_owned(), sink.port());
     move |config| {
         (config.email.channel, config.email.security) = (EmailChannel::Smtp, EmailSecurity::None);

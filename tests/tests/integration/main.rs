@@ -37,6 +37,16 @@ mod customer360;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod desk_crashes;
+#[cfg(test)]
+mod desk_kb;
+#[cfg(test)]
+mod desk_mail;
+#[cfg(test)]
+mod desk_work;
+#[cfg(test)]
 mod duplicates;
 #[cfg(test)]
 mod effects;

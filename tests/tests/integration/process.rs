@@ -124,9 +124,18 @@ impl ServerProcess {
         database: Option<&str>,
         more: &[&str],
     ) -> bool {
-        let (_, mut command) = Self::command(data, database, more);
+        let (log, mut command) = Self::command(data, database, more);
         command.0.envs(environment.iter().copied());
-        command.0.status().unwrap().code().is_none()
+        let child = command.0.spawn().unwrap();
+        let mut server = Self { child, client: Client { address: String::new(), key: None }, log };
+        let began = Instant::now();
+        loop {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                return status.code().is_none();
+            }
+            assert!(began.elapsed() < PATIENCE, "the server lives on: {}", server.output());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn command(data: &Path, database: Option<&str>, more: &[&str]) -> (PathBuf, Call) {

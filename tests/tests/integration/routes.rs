@@ -106,14 +106,20 @@ async fn customer(app: &TestApp) -> Value {
 pub(crate) const NOON: i64 = 1_772_366_400;
 
 /// A POST of `body` to `path`, signed for `seconds` under the name `id`.
-pub(crate) fn signed(path: &str, (key, id): (&str, &str), seconds: i64, body: &Value) -> Request {
-    let (seconds, body) = (seconds.to_string(), body.to_string());
+pub(crate) fn signed(path: &str, key_and_id: (&str, &str), seconds: i64, body: &Value) -> Request {
+    signed_as(path, key_and_id, seconds, ("application/json", body.to_string().as_bytes()))
+}
+
+/// The same with a body of any kind.
+pub(crate) fn signed_as(path: &str, (key, id): (&str, &str), seconds: i64, (kind, body): (&str, &[u8])) -> Request {
+    let seconds = seconds.to_string();
     let key = BASE64_STANDARD.decode(key.strip_prefix("whsec_").unwrap()).unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
+    mac.update(format!("{id}.{seconds}.").as_bytes());
+    mac.update(body);
     let signature = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
     Request::new("POST", path)
-        .body("application/json", body)
+        .body(kind, body)
         .header("webhook-id", id)
         .header("webhook-timestamp", &seconds)
         .header("webhook-signature", &format!("v1,bm90aGluZw== {signature}"))

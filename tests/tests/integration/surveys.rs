@@ -32,7 +32,7 @@ async fn surveys(database: Database, settings: &str) -> TestApp {
 }
 
 /// Invites somebody; gives the address of the page.
-async fn invited(app: &TestApp, input: Value) -> String {
+pub(crate) async fn invited(app: &Client, input: Value) -> String {
     let mut input = input;
     input["survey"] = "nps".into();
     input["channel"] = "link".into();
