@@ -7,14 +7,11 @@
 mod fill;
 mod proof;
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
-
 use rapport_model::rule::{Params, Rule};
 use rapport_model::search::{QueryTerm, weight};
 use rapport_model::{Name, RecordId, Timestamp};
 
-use crate::db::{Cell, Kind, Query, RowStatement, Statement};
+use crate::db::{Cell, DbError, Kind, Query, Row, RowStatement, Statement};
 use crate::error::StoreError;
 use crate::find::Select;
 use crate::query::RecordQuery;
@@ -67,42 +64,91 @@ pub struct SearchHit {
     pub score: f64,
 }
 
-/// The part of a statement that is being made which says what a term may be.
-struct Condition<'a> {
+/// The statement of a search, as it is being made: the newest records in which all terms stand, and how often each term stands in each field.
+struct Search<'a> {
     query: &'a SearchQuery,
-    text: String,
+    cells: Vec<Cell>,
+    /// The placeholders of the object, and of each field.
+    object: usize,
+    fields: Vec<usize>,
 }
 
-impl<'a> Condition<'a> {
-    /// The rows of `term` in the fields that count, as of the table's alias `s`.
-    fn of(query: &'a SearchQuery, term: &QueryTerm, cells: &mut Vec<Cell>) -> String {
-        let mut made = Self { query, text: String::new() };
-        made.object(cells);
-        if term.prefix {
-            made.bound(" and s.term >= ", Cell::text(&term.text), cells);
-            made.bound(" and s.term < ", Cell::Owned(format!("{}\u{10ffff}", term.text)), cells);
-        } else {
-            made.bound(" and s.term = ", Cell::text(&term.text), cells);
+impl<'a> Search<'a> {
+    fn new(query: &'a SearchQuery, mut cells: Vec<Cell>) -> Self {
+        cells.push(Cell::text(query.object.as_str()));
+        let object = cells.len();
+        cells.extend(query.fields.iter().map(|field| Cell::text(field.as_str())));
+        let fields = (object + 1..=cells.len()).collect();
+        Self { query, cells, object, fields }
+    }
+
+    fn bound(&mut self, cell: Cell) -> usize {
+        self.cells.push(cell);
+        self.cells.len()
+    }
+
+    /// What the term's row is, as of the table's alias `s`.
+    fn is_term(&mut self, term: &QueryTerm) -> String {
+        let object = self.object;
+        let from = self.bound(Cell::text(&term.text));
+        if !term.prefix {
+            return format!("s.object = ${object} and s.term = ${from}");
         }
-        made.fields(cells);
-        made.text
+        let to = self.bound(Cell::Owned(format!("{}\u{10ffff}", term.text)));
+        format!("s.object = ${object} and s.term >= ${from} and s.term < ${to}")
     }
 
-    fn bound(&mut self, before: &str, cell: Cell, cells: &mut Vec<Cell>) {
-        cells.push(cell);
-        write!(self.text, "{before}${}", cells.len()).expect("a text takes any text");
+    /// The fields that count, as of the table's alias `s`.
+    fn in_fields(&self) -> String {
+        let fields: Vec<String> = self.fields.iter().map(|place| format!("${place}")).collect();
+        format!("s.field in ({})", fields.join(", "))
     }
 
-    fn object(&mut self, cells: &mut Vec<Cell>) {
-        self.bound("s.object = ", Cell::text(self.query.object.as_str()), cells);
-    }
-
-    fn fields(&mut self, cells: &mut Vec<Cell>) {
-        for (n, field) in self.query.fields.iter().enumerate() {
-            self.bound(if n == 0 { " and s.field in (" } else { ", " }, Cell::text(field.as_str()), cells);
+    /// The whole statement over `select`: an id, how many terms each field has, and for each term how often it stands in each field. The rows of
+    /// all terms are counted together, record by record, and not joined: however wrong a database guesses how many they are, it compares
+    /// no list with another.
+    fn text(&mut self, mut select: Select<'_>, object: &Name) -> String {
+        let (mut rows, mut counts, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        select.and("t.\"id\" = u.id");
+        for (n, term) in self.query.terms.iter().enumerate() {
+            let (is_term, in_fields) = (self.is_term(term), self.in_fields());
+            rows.push(format!(
+                "select s.id, {n} as n, s.field, s.hits from search_term as s where {is_term} and {in_fields}"
+            ));
+            let of_term: Vec<String> = (0..self.fields.len()).map(|field| format!("n{n}f{field}")).collect();
+            for (name, place) in of_term.iter().zip(&self.fields) {
+                counts.push(format!(
+                    "cast(sum(case when x.n = {n} and x.field = ${place} then x.hits else 0 end) as bigint) as {name}"
+                ));
+            }
+            select.and(&format!("{} > 0", listed("u.", &of_term, " + ")));
+            names.extend(of_term);
         }
-        self.text.push(')');
+        let (object_place, candidates) = (self.object, self.query.candidates);
+        let length = |field: &usize| {
+            format!(
+                "coalesce((select s.hits from search_term as s where s.object = ${object_place} and s.term = '' \
+                 and s.field = ${field} and s.id = c.id), 0)"
+            )
+        };
+        let lengths: Vec<String> = self.fields.iter().map(length).collect();
+        let Select { joins, conditions, .. } = select;
+        format!(
+            "with u as materialized (select x.id, {} from ({}) as x group by x.id), \
+             c as materialized (select t.\"id\" as id, {} from u cross join \"o_{object}\" as t{joins}{conditions} \
+             order by t.\"id\" desc limit {candidates}) select c.id, {}, {} from c",
+            counts.join(", "),
+            rows.join(" union all "),
+            listed("u.", &names, ", "),
+            lengths.join(", "),
+            listed("c.", &names, ", "),
+        )
     }
+}
+
+/// Columns of a table, with something between them.
+fn listed(table: &str, columns: &[String], between: &str) -> String {
+    columns.iter().map(|column| format!("{table}{column}")).collect::<Vec<_>>().join(between)
 }
 
 impl Store {
@@ -114,33 +160,6 @@ impl Store {
         if query.fields.is_empty() || query.terms.is_empty() {
             return Err(StoreError::Invalid("a search needs fields and words".into()));
         }
-        let ids = self.candidates(query).await?;
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let whole = QueryTerm { text: String::new(), prefix: false };
-        let lengths = self.hits(query, &whole, &ids).await?;
-        let mut scores: HashMap<RecordId, f64> = HashMap::with_capacity(ids.len());
-        for term in &query.terms {
-            let hits = self.hits(query, term, &ids).await?;
-            for id in &ids {
-                for field in &query.fields {
-                    let place = (*id, field.clone());
-                    let Some(count) = hits.get(&place) else { continue };
-                    let length = lengths.get(&place).copied().unwrap_or(*count);
-                    *scores.entry(*id).or_insert(0.0) += weight(*count, length);
-                }
-            }
-        }
-        let score = |id: &RecordId| scores.get(id).copied().unwrap_or(0.0);
-        let mut found: Vec<SearchHit> = ids.iter().map(|id| SearchHit { id: *id, score: score(id) }).collect();
-        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
-        found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
-        Ok(found)
-    }
-
-    /// The newest records in which all terms stand and for which the rule holds. Served by the primary key of the terms.
-    async fn candidates(&self, query: &SearchQuery) -> Result<Vec<RecordId>, StoreError> {
         let shared = self.shared();
         let object = shared.object(&query.object)?;
         let mut select = Select::new(&object, shared.target());
@@ -150,41 +169,28 @@ impl Store {
             ..RecordQuery::new(query.object.clone(), query.now, query.candidates)
         };
         select.filter(&records)?;
-        for term in &query.terms {
-            let condition = Condition::of(query, term, &mut select.cells);
-            select.and(&format!("t.\"id\" in (select s.id from search_term as s where {condition})"));
-        }
-        let Select { joins, conditions, cells, .. } = select;
-        let text = format!(
-            "select t.\"id\" from \"o_{}\" as t{joins}{conditions} order by t.\"id\" desc limit {}",
-            object.name, query.candidates
-        );
-        let rows = self.fetch(Query::new(&text, cells)).await?;
-        Ok(rows.iter().map(|row| row.record_id(0)).collect::<Result<_, _>>()?)
-    }
-
-    /// How often a term stands in each field of these records.
-    async fn hits(
-        &self,
-        query: &SearchQuery,
-        term: &QueryTerm,
-        ids: &[RecordId],
-    ) -> Result<HashMap<(RecordId, Name), i64>, StoreError> {
-        let mut cells = Vec::with_capacity(ids.len() + 8);
-        let mut condition = Condition::of(query, term, &mut cells);
-        for (n, id) in ids.iter().enumerate() {
-            cells.push(Cell::id(*id));
-            let before = if n == 0 { " and s.id in (" } else { ", " };
-            write!(condition, "{before}${}", cells.len()).expect("a text takes any text");
-        }
-        let text = format!(
-            "select s.id, s.field, cast(sum(s.hits) as bigint) from search_term as s where {condition}) group by s.id, s.field"
-        );
-        let mut found = HashMap::new();
-        for row in self.fetch(Query::new(&text, cells)).await? {
-            let field = Name::new(&row.text(1)?).map_err(|e| StoreError::Invalid(e.to_string()))?;
-            found.insert((row.record_id(0)?, field), row.int(2)?);
-        }
+        let mut search = Search::new(query, std::mem::take(&mut select.cells));
+        let text = search.text(select, &object.name);
+        let rows = self.fetch(Query::new(&text, search.cells)).await?;
+        let mut found = rows.iter().map(|row| hit(row, query)).collect::<Result<Vec<_>, _>>()?;
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+        found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
         Ok(found)
     }
+}
+
+/// A hit, by its row: always summed in the same order, so that both databases find the same.
+fn hit(row: &Row, query: &SearchQuery) -> Result<SearchHit, DbError> {
+    let fields = query.fields.len();
+    let lengths = (1..=fields).map(|column| row.int(column)).collect::<Result<Vec<_>, _>>()?;
+    let mut score = 0.0;
+    for term in 0..query.terms.len() {
+        for (field, length) in lengths.iter().enumerate() {
+            let count = row.int(1 + (term + 1) * fields + field)?;
+            if count > 0 {
+                score += weight(count, if *length > 0 { *length } else { count });
+            }
+        }
+    }
+    Ok(SearchHit { id: row.record_id(0)?, score })
 }
