@@ -81,7 +81,6 @@ pub(crate) struct SliceHost {
     pub(crate) version: Arc<Version>,
     pub(crate) time: Timestamp,
     pub(crate) random: Stream,
-    /// What random numbers follow from, beside the run.
     pub(crate) secret: RunSecret,
     pub(crate) limits: SliceLimits,
     pub(crate) buffer: Buffer,
