@@ -72,12 +72,14 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
     let halves = json!({
         "survey": NAME, "before": { "to": "2025-07-01T00:00:00+08:00" }, "after": { "from": "2025-07-01T00:00:00+08:00" },
     });
+    // A report has a thousand groups at most, here a day with a value.
+    let days = json!({ "from": "2025-10-01T00:00:00+08:00", "to": "2025-12-01T00:00:00+08:00", "by": "day" });
     let one = json!({ "segments": { "Norway": "customer.country == 'Norway'" } });
     vec![
         ("report of a survey", "survey.report", report(json!({}))),
         ("report by channel", "survey.report", report(json!({ "by": "channel" }))),
         ("report by month", "survey.report", report(json!({ "by": "month" }))),
-        ("report by day", "survey.report", report(json!({ "by": "day" }))),
+        ("report by day of two months", "survey.report", report(days)),
         ("report by question", "survey.report", report(json!({ "by": "question" }))),
         ("report by channel of a period with parts of months", "survey.report", report(part)),
         ("two halves of a year compared", "survey.compare", halves),
