@@ -145,16 +145,13 @@ fn counted(texts: &[Said], lists: &BTreeMap<String, Vec<String>>) -> Json {
     for said in texts {
         let lower = said.text.to_lowercase();
         let words = words(&lower);
-        let (mood, of): (Mood, Vec<&str>) = match &said.judged {
-            Some(judged) => {
-                *judges.entry(&judged.by).or_default() += 1;
-                (judged.mood, judged.themes.iter().map(String::as_str).collect())
-            }
-            None => {
-                let speaks = |list: &[String]| list.iter().any(|word| lexicon::speaks_of(&lower, &words, word));
-                let of = lists.iter().filter(|(_, list)| speaks(list)).map(|(theme, _)| theme.as_str());
-                (mood(&lower), of.collect())
-            }
+        let (mood, of): (Mood, Vec<&str>) = if let Some(judged) = &said.judged {
+            *judges.entry(&judged.by).or_default() += 1;
+            (judged.mood, judged.themes.iter().map(String::as_str).collect())
+        } else {
+            let speaks = |list: &[String]| list.iter().any(|word| lexicon::speaks_of(&lower, &words, word));
+            let of = lists.iter().filter(|(_, list)| speaks(list)).map(|(theme, _)| theme.as_str());
+            (mood(&lower), of.collect())
         };
         *moods.entry(mood).or_default() += 1;
         for theme in of {
