@@ -15,6 +15,8 @@ const GROWN_MAX: u64 = 512 << 20;
 const FILES_MAX: usize = 5_000;
 /// The length of the end record without its comment.
 const END_BYTES: usize = 22;
+/// The longest comment behind the end record.
+const COMMENT_BYTES_MAX: usize = 65_535;
 /// The length of an entry without its name.
 const ENTRY_BYTES: usize = 46;
 
@@ -32,7 +34,8 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 /// Why it does not come in.
 pub(crate) fn judge(tail: &[u8], size: u64, names: bool) -> Result<(), String> {
     let no_archive = || "it is no archive that reads".to_owned();
-    let end = (0..=tail.len().saturating_sub(END_BYTES)).rev().find(|at| tail[*at..].starts_with(b"PK\x05\x06"));
+    let last = tail.len().saturating_sub(END_BYTES);
+    let end = (last.saturating_sub(COMMENT_BYTES_MAX)..=last).rev().find(|at| tail[*at..].starts_with(b"PK\x05\x06"));
     let end = end.ok_or_else(no_archive)?;
     let (count, length) = (short(tail, end + 10).ok_or_else(no_archive)?, long(tail, end + 12).ok_or_else(no_archive)?);
     let directory = usize::try_from(length).ok().and_then(|length| end.checked_sub(length));

@@ -5,11 +5,13 @@
 //! ```
 //! Nothing is half done: whatever is refused is refused before the first record is written.
 
+mod body;
 mod bounds;
 mod incoming;
 mod loops;
 mod parse;
 mod quote;
+mod scan;
 mod thread;
 
 use base64::Engine as _;
@@ -21,10 +23,10 @@ use crate::input::{Input, refused};
 
 use parse::parse;
 
-/// The longest message, in bytes: what the setting says, and not more than a slice can write beside its texts.
+/// The longest message that does not come as a file, in bytes: what the setting says, and not more than a slice can write.
 fn bytes_max() -> Result<usize, Error> {
     let bytes: i64 = settings::get("mail_bytes_max")?;
-    Ok(usize::try_from(bytes).unwrap_or(0).min(incoming::WRITTEN_BYTES_MAX))
+    Ok(usize::try_from(bytes).unwrap_or(0).min(incoming::MESSAGE_BYTES_MAX))
 }
 
 /// Answers `POST /mail`: the body is the message.

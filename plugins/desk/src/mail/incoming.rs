@@ -16,12 +16,20 @@ use crate::open::{self, Opening, answer};
 use crate::status::Status;
 use crate::{files as kept, links};
 
-/// What all files that one message brings may have, in bytes: a slice writes 1 MiB, texts and records among it.
-pub(super) const WRITTEN_BYTES_MAX: usize = 900_000;
+/// The longest message that does not come as a file, in bytes: it is written down as it came.
+pub(super) const MESSAGE_BYTES_MAX: usize = 1_000_000;
 /// The longest message that is read from a file, in bytes: a slice is given 4 MiB.
 pub(super) const FILE_BYTES_MAX: usize = 3_500_000;
+/// What a slice writes at most, in bytes.
+const WRITTEN_BYTES_MAX: usize = 1 << 20;
+/// What is left of that for records, notes and events, in bytes.
+const RECORDS_BYTES: usize = 32 << 10;
+/// Messages without an id that are known by all of their bytes; of a longer one the first and the last half of so many bytes are hashed.
+const HASHED_BYTES_MAX: usize = 32 << 10;
 /// The most attachments of one message that are kept.
 const ATTACHMENTS_MAX: usize = 30;
+/// What it may take to decode attachments, in units of fuel: half of what a slice has by default (`limits.slice_fuel_max`).
+const EFFORT_MAX: usize = 25_000_000;
 /// Microseconds of an hour.
 const HOUR: i64 = 3_600_000_000;
 /// How many times as many mails as are answered are taken at all.
@@ -29,7 +37,7 @@ const FLOOD: i64 = 5;
 
 /// What is known of a message before it is taken.
 struct Coming<'a> {
-    message: &'a Message,
+    message: &'a Message<'a>,
     raw: &'a [u8],
     /// The file that it came as, if it did.
     file: Option<&'a files::File>,
@@ -43,7 +51,7 @@ struct Coming<'a> {
 ///
 /// # Errors
 /// The host's.
-pub(super) fn take(message: &Message, raw: &[u8], file: Option<&files::File>) -> Result<Json, Error> {
+pub(super) fn take(message: &Message<'_>, raw: &[u8], file: Option<&files::File>) -> Result<Json, Error> {
     let key = key_of(message, raw);
     if let Some(known) = records::get(comments::OBJECT, &format!("mail_key:{key}"))? {
         let ticket = known.read::<Reference>("ticket")?.map(|ticket| ticket.id);
@@ -71,13 +79,34 @@ pub(super) fn take(message: &Message, raw: &[u8], file: Option<&files::File>) ->
     }
 }
 
-/// A message is known by its sender and its id; one without id by all of its bytes.
-fn key_of(message: &Message, raw: &[u8]) -> String {
+/// A message is known by its sender and its id; one without id by its bytes, a long one by its length, its ends, and a sum of all.
+fn key_of(message: &Message<'_>, raw: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(message.from.as_bytes());
     hash.update([0]);
-    hash.update(if message.id.is_empty() { raw } else { message.id.as_bytes() });
+    if !message.id.is_empty() {
+        hash.update(message.id.as_bytes());
+    } else if raw.len() <= HASHED_BYTES_MAX {
+        hash.update(raw);
+    } else {
+        let half = HASHED_BYTES_MAX / 2;
+        hash.update(&raw[..half]);
+        hash.update(&raw[raw.len() - half..]);
+        hash.update(u64::try_from(raw.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(sum(raw).to_le_bytes());
+    }
     hex(&hash.finalize())
+}
+
+/// A sum that tells apart what differs anywhere, unless somebody means it not to.
+/// To hash each byte would take most of what a slice may use.
+fn sum(bytes: &[u8]) -> u64 {
+    // A large odd number: each step can be undone, so that two sums that differ stay different while the same follows.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(FACTOR).rotate_left(29);
+    let sum = words.iter().fold(0, |sum, word| step(sum, u64::from_le_bytes(*word)));
+    rest.iter().fold(sum, |sum, byte| step(sum, u64::from(*byte)))
 }
 
 /// How many mails of a sender have come within the last hour.
@@ -88,13 +117,30 @@ fn lately(from: &str) -> Result<i64, Error> {
 }
 
 impl Coming<'_> {
+    /// What was written, as far as it has room beside the message: it is written down twice, with the ticket and with the comment.
+    fn text(&self) -> String {
+        let mut text = without_quoted(&self.message.text);
+        let mut end = (self.room() / 2).min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text
+    }
+
+    /// What may be written beside the message, in bytes.
+    fn room(&self) -> usize {
+        let message = if self.file.is_some() { 0 } else { self.raw.len() };
+        (WRITTEN_BYTES_MAX - RECORDS_BYTES).saturating_sub(message)
+    }
+
     /// Takes it as a comment on its ticket.
     fn onto(&self, record: &Record) -> Result<Json, Error> {
         let mut work = Work::on(record)?;
         if work.ticket.status == Status::Closed && self.automatic.is_none() {
             return self.anew(Some((record, "follows")));
         }
-        let text = without_quoted(&self.message.text);
+        let text = self.text();
         let comment = self.comment(&text, Kind::Public);
         let written = if let Some(why) = &self.automatic {
             // It moves nothing: a ticket that waits for an answer has not got one.
@@ -106,7 +152,7 @@ impl Coming<'_> {
         } else {
             comments::heard(&mut work, &comment)?
         };
-        let files = self.keep(&written, &work)?;
+        let files = self.keep(&written, &text, &work)?;
         let mut told = answer("ok", &work.finish()?);
         self.tell(&mut told, &written, &files, true);
         Ok(told)
@@ -116,7 +162,7 @@ impl Coming<'_> {
     fn anew(&self, linked: Option<(&Record, &str)>) -> Result<Json, Error> {
         let message = self.message;
         let customer = records::get("customer", &format!("email:{}", message.from))?;
-        let text = without_quoted(&message.text);
+        let text = self.text();
         let opening = Opening {
             subject: if message.subject.is_empty() { "(no subject)" } else { &message.subject },
             description: &text,
@@ -130,7 +176,7 @@ impl Coming<'_> {
         };
         let mut work = open::begin(&opening)?;
         let written = comments::write(&work.ticket, &self.comment(&text, Kind::Public), work.now)?;
-        let files = self.keep(&written, &work)?;
+        let files = self.keep(&written, &text, &work)?;
         if let Some((other, kind)) = linked {
             let named = other.text("number")?.unwrap_or_default();
             let body = match kind {
@@ -167,10 +213,10 @@ impl Coming<'_> {
     }
 
     /// Keeps the original and what may come in of its attachments, and notes why the others did not.
-    fn keep(&self, comment: &Record, work: &Work) -> Result<Vec<Json>, Error> {
+    fn keep(&self, comment: &Record, text: &str, work: &Work) -> Result<Vec<Json>, Error> {
         let owner = comment.reference();
         let mut noted = Vec::new();
-        let mut room = WRITTEN_BYTES_MAX;
+        let mut room = self.room().saturating_sub(2 * text.len());
         match self.file {
             Some(file) => {
                 let mut file = kept::noted(file);
@@ -179,14 +225,13 @@ impl Coming<'_> {
             }
             None => match kept::attach(&owner, "original.eml", "message/rfc822", self.raw)? {
                 Ok(mut file) => {
-                    room = room.saturating_sub(self.raw.len());
                     file["original"] = true.into();
                     noted.push(file);
                 }
                 Err(why) => noted.push(json!({ "name": "original.eml", "refused": why })),
             },
         }
-        let limit = kept::bytes_max()?;
+        let (limit, mut effort) = (kept::bytes_max()?, EFFORT_MAX);
         for (at, attachment) in self.message.attachments.iter().enumerate() {
             let name = name_of(attachment, at);
             let refuse = |why: String| json!({ "name": clean_name(&name), "refused": why });
@@ -195,13 +240,25 @@ impl Coming<'_> {
                 noted.push(json!({ "name": "…", "refused": why }));
                 break;
             }
-            if attachment.bytes.len() > room {
-                noted.push(refuse("there is no room for it beside the others; the original has it".into()));
+            let crowded = || refuse("there is no room for it beside the others; the original has it".into());
+            // Nothing is decoded that would not come in.
+            if attachment.content.least() > room {
+                noted.push(crowded());
                 continue;
             }
-            match kept::keep(&owner, &name, &attachment.media_type, &attachment.bytes, limit)? {
+            let Some(left) = effort.checked_sub(attachment.content.effort()) else {
+                noted.push(refuse("it takes too long to read it out of a message; the original has it".into()));
+                continue;
+            };
+            effort = left;
+            let bytes = attachment.content.decoded();
+            if bytes.len() > room {
+                noted.push(crowded());
+                continue;
+            }
+            match kept::keep(&owner, &name, &attachment.media_type, &bytes, limit)? {
                 Ok(file) => {
-                    room -= attachment.bytes.len();
+                    room -= bytes.len();
                     noted.push(file);
                 }
                 Err(why) => noted.push(refuse(why)),
@@ -231,7 +288,7 @@ fn note(work: &Work, body: &str) -> Result<(), Error> {
 }
 
 /// The name of an attachment; for one that has none, what it is.
-fn name_of(attachment: &Attachment, at: usize) -> String {
+fn name_of(attachment: &Attachment<'_>, at: usize) -> String {
     if !clean_name(&attachment.name).is_empty() {
         return attachment.name.clone();
     }

@@ -10,7 +10,7 @@ const NOBODY: [&str; 7] =
     ["mailer-daemon", "postmaster", "noreply", "no-reply", "donotreply", "do-not-reply", "bounce"];
 
 /// Why a message is taken for one that a machine has sent by itself; none if it is taken for that of a person.
-pub(super) fn automatic(message: &Message) -> Option<String> {
+pub(super) fn automatic(message: &Message<'_>) -> Option<String> {
     let sign = |name: &str| message.signs.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
     if let Some(value) = sign("auto-submitted").filter(|value| !value.starts_with("no")) {
         return Some(format!("Auto-Submitted: {value}"));
@@ -40,7 +40,7 @@ pub(super) fn automatic(message: &Message) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn with(name: &str, value: &str) -> Message {
+    fn with(name: &str, value: &str) -> Message<'static> {
         Message { from: "ada@x.example".into(), signs: vec![(name.into(), value.into())], ..Message::default() }
     }
 

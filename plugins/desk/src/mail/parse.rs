@@ -1,8 +1,9 @@
 //! A message as the desk understands it: who writes, what it answers, its text, its files.
 
-use mail_parser::{Address, HeaderValue, MessageParser, MimeHeaders};
+use mail_parser::{Address, HeaderValue, MessageParser, MimeHeaders, PartType};
 
-use super::bounds::readable;
+use super::body::Content;
+use super::bounds::{Bones, readable};
 
 /// The longest text that is kept of a message, in characters.
 const TEXT_CHARS_MAX: usize = 60_000;
@@ -14,18 +15,14 @@ const REFERENCES_MAX: usize = 50;
 const ID_BYTES_MAX: usize = 250;
 
 /// A message.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Message {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Message<'a> {
     /// Its `Message-ID` without brackets; empty: it has none.
     pub(crate) id: String,
     /// The messages that it answers: `In-Reply-To` first, then `References`, the latest first.
     pub(crate) references: Vec<String>,
     /// The address of who writes, in lower case.
     pub(crate) from: String,
-    /// How who writes is called.
-    pub(crate) name: String,
-    /// Where answers are to go, in lower case; empty: to `from`.
-    pub(crate) reply_to: String,
     /// Its subject, in one line.
     pub(crate) subject: String,
     /// Its text: that part which is plain, else the words of its page.
@@ -33,18 +30,18 @@ pub(crate) struct Message {
     /// The first value of the headers by which one knows what a machine has written, by name in lower case.
     pub(crate) signs: Vec<(String, String)>,
     /// What is attached.
-    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) attachments: Vec<Attachment<'a>>,
 }
 
 /// An attachment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Attachment {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attachment<'a> {
     /// Its name; empty: it has none.
     pub(crate) name: String,
     /// What it says that it is.
     pub(crate) media_type: String,
     /// Its bytes.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) content: Content<'a>,
 }
 
 /// Headers by which one knows what a machine has written.
@@ -63,16 +60,23 @@ const SIGNS: [&str; 8] = [
 ///
 /// # Errors
 /// Why it is none, or is not read.
-pub(crate) fn parse(raw: &[u8]) -> Result<Message, String> {
-    let readable = readable(raw)?;
+pub(crate) fn parse(raw: &[u8]) -> Result<Message<'_>, String> {
+    read(raw, &readable(raw)?)
+}
+
+/// Reads a message of which the long bodies were lifted out.
+fn read<'a>(raw: &'a [u8], bones: &Bones) -> Result<Message<'a>, String> {
     let parsed = MessageParser::default()
-        .parse(&readable)
+        .parse(&bones.bytes)
         .ok_or_else(|| "it has no headers that read: send it as it is".to_owned())?;
     if parsed.parts.len() > PARTS_MAX {
         return Err(format!("it has {} parts, {PARTS_MAX} at most are read", parsed.parts.len()));
     }
+    if parsed.parts.iter().any(|part| bones.cut(part.offset_header as usize, part.offset_body as usize)) {
+        return Err("it says in an unusual way where its headers end: an empty line is read".into());
+    }
     let from = parsed.from().and_then(first).unwrap_or_default();
-    if from.0.is_empty() {
+    if from.is_empty() {
         return Err("it says in no `From` who writes".into());
     }
     let mut references: Vec<String> = ids(parsed.in_reply_to());
@@ -84,8 +88,10 @@ pub(crate) fn parse(raw: &[u8]) -> Result<Message, String> {
         }
     }
     references.truncate(REFERENCES_MAX);
-    let text = parsed.body_text(0).map(std::borrow::Cow::into_owned).unwrap_or_default();
-    let attachments = parsed.attachments().map(attachment).collect();
+    let body = parsed.text_body.first().and_then(|at| parsed.part(*at));
+    let body = body.filter(|part| matches!(part.body, PartType::Text(_) | PartType::Html(_)));
+    let text = body.map(|part| Content::of(part, bones, raw).text()).unwrap_or_default();
+    let attachments = parsed.attachments().map(|part| attachment(part, bones, raw)).collect();
     let sign = |name: &str| {
         let value = parsed.header_raw(name)?;
         Some((name.to_owned(), value.trim().chars().take(200).collect::<String>().to_lowercase()))
@@ -93,21 +99,18 @@ pub(crate) fn parse(raw: &[u8]) -> Result<Message, String> {
     Ok(Message {
         id: parsed.message_id().map(id).unwrap_or_default(),
         references,
-        name: one_line(&from.1, 100),
-        reply_to: parsed.reply_to().and_then(first).unwrap_or_default().0,
         subject: one_line(parsed.subject().unwrap_or_default(), 250),
         text: clean(&text),
         signs: SIGNS.into_iter().filter_map(sign).collect(),
         attachments,
-        from: from.0,
+        from,
     })
 }
 
-/// The first address, in lower case, and its name.
-fn first(address: &Address<'_>) -> Option<(String, String)> {
+/// The first address, in lower case.
+fn first(address: &Address<'_>) -> Option<String> {
     let found = address.iter().find(|one| one.address.as_deref().is_some_and(is_address))?;
-    let name = found.name.as_deref().unwrap_or_default().to_owned();
-    Some((found.address.as_deref()?.trim().to_lowercase(), name))
+    Some(found.address.as_deref()?.trim().to_lowercase())
 }
 
 /// Whether this could be an address: something before and behind the only `@` outside quotes, and nothing that breaks lines.
@@ -140,12 +143,11 @@ fn one_line(text: &str, chars: usize) -> String {
 }
 
 fn clean(text: &str) -> String {
-    let text: String =
-        text.replace("\r\n", "\n").chars().filter(|c| *c == '\n' || *c == '\t' || !c.is_control()).collect();
-    text.chars().take(TEXT_CHARS_MAX).collect::<String>().trim().to_owned()
+    let shown = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control());
+    shown.take(TEXT_CHARS_MAX).collect::<String>().trim().to_owned()
 }
 
-fn attachment(part: &mail_parser::MessagePart<'_>) -> Attachment {
+fn attachment<'a>(part: &mail_parser::MessagePart<'_>, bones: &Bones, raw: &'a [u8]) -> Attachment<'a> {
     let kind = part.content_type();
     let media_type =
         kind.map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("octet-stream"))).unwrap_or_default();
@@ -159,7 +161,7 @@ fn attachment(part: &mail_parser::MessagePart<'_>) -> Attachment {
         _ => name,
     };
     let media_type = if message { "message/rfc822".into() } else { media_type };
-    Attachment { name, media_type, bytes: part.contents().to_vec() }
+    Attachment { name, media_type, content: Content::of(part, bones, raw) }
 }
 
 #[cfg(test)]

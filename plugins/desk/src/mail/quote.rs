@@ -26,13 +26,16 @@ pub(super) fn without_quoted(text: &str) -> String {
 /// Whether quoted text begins behind this line, or with it.
 fn introduces(lines: &[&str], at: usize) -> bool {
     let line = lines[at].trim();
-    if line.chars().count() > 300 {
+    // What no such line begins with needs no other look.
+    if !line.starts_with(['o', 'O', 'a', 'A', 'l', 'L', 'f', 'F', '在', '发', '-', '_']) || line.chars().count() > 300
+    {
         return false;
     }
     let lower = line.to_lowercase();
-    let next = lines.get(at + 1).map_or("", |line| line.trim());
+    let next: String = lines.get(at + 1).map_or("", |line| line.trim()).chars().take(300).collect();
+    let next = next.to_lowercase();
     // `On … wrote:` is often broken into two lines.
-    let joined = format!("{lower} {}", next.to_lowercase());
+    let joined = format!("{lower} {next}");
     let wrote = |text: &str| {
         (text.starts_with("on ") && text.ends_with("wrote:"))
             || (text.starts_with("am ") && text.ends_with("schrieb:"))
@@ -52,10 +55,10 @@ fn introduces(lines: &[&str], at: usize) -> bool {
         return true;
     }
     // The head of the message as some programs show it.
-    let head = |line: &str, names: &[&str]| names.iter().any(|name| line.to_lowercase().starts_with(name));
-    (line.len() > 5 && line.chars().all(|c| c == '_') && head(next, &["from:", "发件人"]))
-        || (head(line, &["from:", "发件人:", "发件人："])
-            && head(next, &["sent:", "date:", "to:", "发送时间", "日期", "收件人"]))
+    let head = |line: &str, names: &[&str]| names.iter().any(|name| line.starts_with(name));
+    (line.len() > 5 && line.chars().all(|c| c == '_') && head(&next, &["from:", "发件人"]))
+        || (head(&lower, &["from:", "发件人:", "发件人："])
+            && head(&next, &["sent:", "date:", "to:", "发送时间", "日期", "收件人"]))
 }
 
 #[cfg(test)]

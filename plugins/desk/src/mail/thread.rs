@@ -26,7 +26,7 @@ pub(super) enum Place {
 ///
 /// # Errors
 /// The host's.
-pub(super) fn place(message: &Message) -> Result<Place, Error> {
+pub(super) fn place(message: &Message<'_>) -> Result<Place, Error> {
     let Some(named) = named(message)? else { return Ok(Place::Nowhere) };
     let record = ticket::survivor(named)?;
     let record = Box::new(record);
@@ -34,7 +34,7 @@ pub(super) fn place(message: &Message) -> Result<Place, Error> {
 }
 
 /// The ticket that a message names.
-fn named(message: &Message) -> Result<Option<Record>, Error> {
+fn named(message: &Message<'_>) -> Result<Option<Record>, Error> {
     for id in message.references.iter().take(20) {
         // What the desk has sent carries the key of its message as the first part.
         let sent = id.split('@').next().unwrap_or_default();

@@ -75,6 +75,44 @@ fn a_flood_is_answered_for_a_while_then_taken_then_refused() {
 }
 
 #[test]
+fn long_messages_without_an_id_are_told_apart_wherever_they_differ() {
+    open();
+    let body = "It broke once more.\r\n".repeat(5_000);
+    let long = |letter: &str, at: usize| {
+        let mut body = body.clone();
+        body.replace_range(at..=at, letter);
+        format!("From: ada@x.example\r\n\r\n{body}")
+    };
+    for (letter, at) in [("x", 0), ("x", 50_001), ("y", 50_001), ("x", 50_002), ("x", 99_990)] {
+        assert_eq!(mail(&long(letter, at))["result"], "ok", "{letter} at {at}");
+        assert_eq!(mail(&long(letter, at))["result"], "duplicate_ignored", "{letter} at {at}");
+    }
+}
+
+#[test]
+fn the_text_of_a_message_that_fills_a_slice_is_cut_and_the_message_is_kept() {
+    open();
+    let told = mail(&format!("From: ada@x.example\r\n\r\n{}", "长".repeat(333_000)));
+    assert_eq!((told["result"].as_str(), told["files"][0]["size"].as_u64()), (Some("ok"), Some(999_023)));
+    let text = ticket("T-1001").text("description").unwrap().unwrap();
+    assert!(text.len() > 7_000 && 2 * text.len() + 999_023 < 1 << 20, "{}", text.len());
+}
+
+#[test]
+fn what_takes_too_long_to_decode_stays_in_the_original() {
+    open();
+    let part = |name: &str, text: &str| {
+        format!(
+            "--b\r\nContent-Type: text/csv; name={name}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{text}\r\n"
+        )
+    };
+    let parts = part("long.csv", &"=41=42=43\r\n".repeat(40_000)) + &part("short.csv", "a;b");
+    let told = mail(&format!("From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n"));
+    assert!(told["files"][1]["refused"].as_str().unwrap().contains("too long"), "{told}");
+    assert_eq!((told["files"][0]["original"].as_bool(), told["files"][2]["size"].as_u64()), (Some(true), Some(3)));
+}
+
+#[test]
 fn what_is_refused_leaves_nothing_behind() {
     open();
     let part = |n: i32| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
@@ -86,7 +124,7 @@ fn what_is_refused_leaves_nothing_behind() {
         assert_eq!(told["result"], "rejected_message", "{why}");
         assert!(told["message"].as_str().unwrap().contains(why), "{told}");
     }
-    let large = format!("From: a@b.example\r\n\r\n{}", "x".repeat(800_000));
+    let large = format!("From: a@b.example\r\n\r\n{}", "x".repeat(1_000_000));
     assert_eq!(mail(&large)["result"], "rejected_size");
     assert!(fake::all("ticket").is_empty() && fake::all("ticket_comment").is_empty() && fake::jobs().is_empty());
     assert_eq!(mail(&format!("From: a@b.example\r\n{nested}{}", "QUJD".repeat(1_000)))["result"], "ok");
