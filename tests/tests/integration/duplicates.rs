@@ -382,7 +382,9 @@ async fn customers_from_before_are_found_once_they_are_looked_through(database: 
         assert!(tries < 1_000, "it does not come to an end");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    assert_eq!(all(&app, "0.6").await, [pair("0", "449")]);
+    let found = all(&app, "0.6").await;
+    // Records that one import made at the same instant have their ids in any order.
+    assert!(found == [pair("0", "449")] || found == [pair("449", "0")], "{found:?}");
     assert_eq!(app.get("/v1/health/invariants").await.expect(200).json()["ok"], true);
     // Done is done: it is not looked through again.
     let app = tampered(database, app, &["delete from match_key"]).await;
