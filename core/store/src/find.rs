@@ -119,6 +119,7 @@ impl Shared {
 }
 
 /// A select in the making.
+#[derive(Clone)]
 pub(crate) struct Select<'a> {
     object: &'a ObjectDef,
     dialect: Dialect,

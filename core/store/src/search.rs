@@ -7,6 +7,9 @@
 mod fill;
 mod proof;
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use rapport_model::rule::{Params, Rule};
 use rapport_model::search::{QueryTerm, weight};
 use rapport_model::{Name, RecordId, Timestamp};
@@ -25,6 +28,8 @@ pub(crate) const KEY_KINDS: [Kind; 4] = [Kind::Text, Kind::Text, Kind::Text, Kin
 const PUT: &str = "insert into search_term (object, term, field, id, hits) ";
 const PUT_END: &str = " on conflict (object, term, field, id) do update set hits = excluded.hits";
 const PUT_KINDS: [Kind; 5] = [Kind::Text, Kind::Text, Kind::Text, Kind::Id, Kind::Int];
+/// Numbers that one statement may have in a row: SQLite takes 2,000 columns, PostgreSQL 1,664.
+const COLUMNS_MAX: usize = 1_000;
 /// Says that a field is to be made findable.
 pub(crate) const FILL: &str =
     "insert into search_fill (object, field) values ($1, $2) on conflict (object, field) do nothing";
@@ -64,22 +69,24 @@ pub struct SearchHit {
     pub score: f64,
 }
 
-/// The statement of a search, as it is being made: the newest records in which all terms stand, and how often each term stands in each field.
+/// The statement of a search, as it is being made: the newest records in which all terms stand, and how often each term stands in some of the
+/// fields.
 struct Search<'a> {
     query: &'a SearchQuery,
     cells: Vec<Cell>,
-    /// The placeholders of the object, and of each field.
+    /// The placeholders of the object, of each field, and of those whose terms are counted.
     object: usize,
     fields: Vec<usize>,
+    counted: Range<usize>,
 }
 
 impl<'a> Search<'a> {
-    fn new(query: &'a SearchQuery, mut cells: Vec<Cell>) -> Self {
+    fn new(query: &'a SearchQuery, counted: Range<usize>, mut cells: Vec<Cell>) -> Self {
         cells.push(Cell::text(query.object.as_str()));
         let object = cells.len();
         cells.extend(query.fields.iter().map(|field| Cell::text(field.as_str())));
         let fields = (object + 1..=cells.len()).collect();
-        Self { query, cells, object, fields }
+        Self { query, cells, object, fields, counted }
     }
 
     fn bound(&mut self, cell: Cell) -> usize {
@@ -104,10 +111,11 @@ impl<'a> Search<'a> {
         format!("s.field in ({})", fields.join(", "))
     }
 
-    /// The whole statement over `select`: an id, how many terms each field has, and for each term how often it stands in each field. The rows of
+    /// The whole statement over `select`: an id, how many terms each counted field has, and for each term how often it stands there. The rows of
     /// all terms are counted together, record by record, and not joined: however wrong a database guesses how many they are, it compares
     /// no list with another.
     fn text(&mut self, mut select: Select<'_>, object: &Name) -> String {
+        let counted = self.fields[self.counted.clone()].to_vec();
         let (mut rows, mut counts, mut names) = (Vec::new(), Vec::new(), Vec::new());
         select.and("t.\"id\" = u.id");
         for (n, term) in self.query.terms.iter().enumerate() {
@@ -115,14 +123,15 @@ impl<'a> Search<'a> {
             rows.push(format!(
                 "select s.id, {n} as n, s.field, s.hits from search_term as s where {is_term} and {in_fields}"
             ));
-            let of_term: Vec<String> = (0..self.fields.len()).map(|field| format!("n{n}f{field}")).collect();
-            for (name, place) in of_term.iter().zip(&self.fields) {
+            counts.push(format!("max(case when x.n = {n} then 1 else 0 end) as n{n}"));
+            select.and(&format!("u.n{n} = 1"));
+            for place in &counted {
+                let name = format!("n{n}f{place}");
                 counts.push(format!(
                     "cast(sum(case when x.n = {n} and x.field = ${place} then x.hits else 0 end) as bigint) as {name}"
                 ));
+                names.push(name);
             }
-            select.and(&format!("{} > 0", listed("u.", &of_term, " + ")));
-            names.extend(of_term);
         }
         let (object_place, candidates) = (self.object, self.query.candidates);
         let length = |field: &usize| {
@@ -131,7 +140,7 @@ impl<'a> Search<'a> {
                  and s.field = ${field} and s.id = c.id), 0)"
             )
         };
-        let lengths: Vec<String> = self.fields.iter().map(length).collect();
+        let lengths: Vec<String> = counted.iter().map(length).collect();
         let Select { joins, conditions, .. } = select;
         format!(
             "with u as materialized (select x.id, {} from ({}) as x group by x.id), \
@@ -139,16 +148,16 @@ impl<'a> Search<'a> {
              order by t.\"id\" desc limit {candidates}) select c.id, {}, {} from c",
             counts.join(", "),
             rows.join(" union all "),
-            listed("u.", &names, ", "),
+            listed("u.", &names),
             lengths.join(", "),
-            listed("c.", &names, ", "),
+            listed("c.", &names),
         )
     }
 }
 
-/// Columns of a table, with something between them.
-fn listed(table: &str, columns: &[String], between: &str) -> String {
-    columns.iter().map(|column| format!("{table}{column}")).collect::<Vec<_>>().join(between)
+/// Columns of a table.
+fn listed(table: &str, columns: &[String]) -> String {
+    columns.iter().map(|column| format!("{table}{column}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Store {
@@ -169,22 +178,29 @@ impl Store {
             ..RecordQuery::new(query.object.clone(), query.now, query.candidates)
         };
         select.filter(&records)?;
-        let mut search = Search::new(query, std::mem::take(&mut select.cells));
-        let text = search.text(select, &object.name);
-        let rows = self.fetch(Query::new(&text, search.cells)).await?;
-        let mut found = rows.iter().map(|row| hit(row, query)).collect::<Result<Vec<_>, _>>()?;
+        // All fields at once, if there are not very many.
+        let step = (COLUMNS_MAX / (query.terms.len() + 1)).max(1);
+        let mut scores: HashMap<RecordId, f64> = HashMap::new();
+        for begin in (0..query.fields.len()).step_by(step) {
+            let counted = begin..query.fields.len().min(begin + step);
+            let mut search = Search::new(query, counted.clone(), select.cells.clone());
+            let text = search.text(select.clone(), &object.name);
+            for row in &self.fetch(Query::new(&text, search.cells)).await? {
+                *scores.entry(row.record_id(0)?).or_default() += score(row, (counted.len(), query.terms.len()))?;
+            }
+        }
+        let mut found: Vec<SearchHit> = scores.into_iter().map(|(id, score)| SearchHit { id, score }).collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
         Ok(found)
     }
 }
 
-/// A hit, by its row: always summed in the same order, so that both databases find the same.
-fn hit(row: &Row, query: &SearchQuery) -> Result<SearchHit, DbError> {
-    let fields = query.fields.len();
+/// What a row of so many fields and terms adds to the score of its record: always summed in the same order, so that both databases find the same.
+fn score(row: &Row, (fields, terms): (usize, usize)) -> Result<f64, DbError> {
     let lengths = (1..=fields).map(|column| row.int(column)).collect::<Result<Vec<_>, _>>()?;
     let mut score = 0.0;
-    for term in 0..query.terms.len() {
+    for term in 0..terms {
         for (field, length) in lengths.iter().enumerate() {
             let count = row.int(1 + (term + 1) * fields + field)?;
             if count > 0 {
@@ -192,5 +208,5 @@ fn hit(row: &Row, query: &SearchQuery) -> Result<SearchHit, DbError> {
             }
         }
     }
-    Ok(SearchHit { id: row.record_id(0)?, score })
+    Ok(score)
 }

@@ -11,6 +11,7 @@ on_both!(
     a_hit_shows_where_the_words_stand,
     what_changes_is_found_as_it_is,
     a_rule_and_fields_narrow_a_search,
+    many_words_are_found_in_many_fields,
     text_of_operators_is_text,
     what_cannot_be_looked_for_is_refused,
     a_field_that_becomes_searchable_is_searched_at_once,
@@ -363,4 +364,22 @@ async fn a_key_searches_its_objects_alone(database: Database) {
     let made = app.post("/v1/keys", key).await.expect(201).json();
     let client = app.with_key(made["secret"].as_str().unwrap());
     client.get("/v1/records/article/search?q=refund").await.expect(403);
+}
+
+async fn many_words_are_found_in_many_fields(database: Database) {
+    let app = TestApp::start(database).await;
+    let text = |n: usize| json!({ "name": format!("f{n}"), "type": "text", "searchable": true });
+    let mut fields: Vec<Value> = (0..70).map(text).collect();
+    fields.push(json!({ "name": "no", "type": "text", "unique": true }));
+    app.post("/v1/objects", json!({ "name": "sheet", "fields": fields })).await.expect(201);
+    let words: Vec<String> = (10..42).map(|n| format!("w{n}")).collect();
+    for (no, count) in [("whole", 32), ("short", 31)] {
+        let record: serde_json::Map<String, Value> =
+            words.iter().take(count).enumerate().map(|(n, word)| (format!("f{}", 2 * n), json!(word))).collect();
+        app.put(&format!("/v1/records/sheet/no:{no}"), Value::Object(record)).await.expect(201);
+    }
+    let found = app.get(&with_query("/v1/records/sheet/search", &[("q", &words.join(" "))])).await.expect(200).json();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
+    // One word in a field of one: each of the 32 adds a half.
+    assert_eq!(found["items"][0]["score"], 16.0, "{found}");
 }

@@ -16,15 +16,16 @@ use super::page::{list_response, page_response};
 use super::{Answer, Api, Route, json_response};
 use crate::problem::Problem;
 
+const IDEMPOTENT: &str =
+    "A key of your own; the same request again within 24 hours gives the same answer and changes nothing";
+const MATCHING: &str = "The version, in quotes, that the record must have";
+
 pub(super) fn routes() -> Vec<Route> {
     let list = "/v1/records/{object}";
     let one = "/v1/records/{object}/{key}";
-    let idempotent =
-        "A key of your own; the same request again within 24 hours gives the same answer and changes nothing";
-    let matching = "The version, in quotes, that the record must have";
     let write = |route: Route| {
         route
-            .header("Idempotency-Key", idempotent)
+            .header("Idempotency-Key", IDEMPOTENT)
             .takes("application/json", "Fields")
             .answers(200, "The record as it is now")
     };
@@ -61,14 +62,14 @@ pub(super) fn routes() -> Vec<Route> {
             .answers(304, "You have it"),
         write(Route::new(MethodFilter::PUT, one, "write", put))
             .about("records", "Updates a record, or creates the one named by a unique field")
-            .header("If-Match", matching)
+            .header("If-Match", MATCHING)
             .answers(201, "The new record"),
         write(Route::new(MethodFilter::PATCH, one, "write", patch))
             .about("records", "Changes fields of a record; `{\"points\": {\"increment\": 5}}` adds to a number, `{\"tags\": {\"add\": [\"vip\"], \"remove\": []}}` to the tags")
-            .header("If-Match", matching),
+            .header("If-Match", MATCHING),
         Route::new(MethodFilter::DELETE, one, "write", delete)
             .about("records", "Deletes a record; its last state stays in the log")
-            .header("If-Match", matching)
+            .header("If-Match", MATCHING)
             .answers(204, "It is gone"),
         Route::new(MethodFilter::POST, "/v1/records/{object}/{key}/merge", "write", merge)
             .about(

@@ -135,8 +135,8 @@ impl Committer {
         Ok(done)
     }
 
-    /// Has PostgreSQL look at tables of which it knows little, after an import say: without that it may choose to compare each row of a page with
-    /// each other one, and what looks at tables by itself comes only once a minute.
+    /// Has PostgreSQL look at tables of which it knows little, after an import say, so that it reads no more of them, and of those that the rule
+    /// refers to, than it must: what looks at tables by itself comes only once a minute.
     async fn know_tables(&mut self, tables: [&str; 2]) -> Result<(), StoreError> {
         for row in self.conn.fetch(Query::new(STALE, tables.map(Cell::text).to_vec())).await? {
             self.conn.raw(&format!("analyze \"{}\"", row.text(0)?)).await?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use self::articles::Language;
 use super::client::Client;
 use super::driver::percentile;
-use super::figure::{self, Figure};
+use super::figure::Figure;
 use super::lab::{Lab, Place};
 use super::stage::{self, Visitors};
 use super::{postgres, rate, ratio};
@@ -36,11 +36,7 @@ const OF_ONE: u64 = 50;
 pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let lab = Lab::new(binary, "desk")?;
     stage::set(&lab, &["desk"], &[])?;
-    let mut figures = measure(&lab, "SQLite", None)?;
-    eprintln!("{}", figure::markdown(&figures));
-    let (database, floor) = (rapport_test_support::pg::url(), rapport_test_support::pg::url());
-    figures.extend(postgres::durably(&floor, || measure(&lab, "PostgreSQL", Some(&database)))?);
-    Ok(figures)
+    postgres::on_both(|name, database| measure(&lab, name, database))
 }
 
 fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>> {

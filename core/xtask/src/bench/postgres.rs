@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use sqlx::{Connection as _, PgConnection};
 
-use super::figure::Figure;
+use super::figure::{self, Figure};
 use super::lab::{Lab, Place};
 use super::runtime;
 use super::single::{Target, load};
@@ -66,6 +66,19 @@ pub(crate) fn durably<T>(floor_database: &str, work: impl FnOnce() -> Result<T>)
     let done = work();
     send(floor_database, &AS_BEFORE)?;
     done
+}
+
+/// Measures something on SQLite and on a PostgreSQL that survives a power failure: `measure` is given the name, and where the database is. What
+/// is known of the first is shown before the second begins.
+///
+/// # Errors
+/// Those of `measure`, or if the server refuses.
+pub(crate) fn on_both(measure: impl Fn(&str, Option<&str>) -> Result<Vec<Figure>>) -> Result<Vec<Figure>> {
+    let mut figures = measure("SQLite", None)?;
+    eprintln!("{}", figure::markdown(&figures));
+    let (database, floor) = (rapport_test_support::pg::url(), rapport_test_support::pg::url());
+    figures.extend(durably(&floor, || measure("PostgreSQL", Some(&database)))?);
+    Ok(figures)
 }
 
 const INSERT: &str =

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use super::client::Client;
-use super::figure::{self, Figure};
+use super::figure::Figure;
 use super::lab::{Lab, Place, wait_until};
 use super::{postgres, ratio, runtime};
 use crate::server::Server;
@@ -35,12 +35,7 @@ const ROUNDS: u64 = 13;
 /// If a server or a database refuses something, or both ways do not find the same members.
 pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let lab = Lab::new(binary, "segments")?;
-    let mut figures = filled(&lab, "SQLite", None)?;
-    // What comes takes some minutes; it does not take these along if it fails.
-    eprintln!("{}", figure::markdown(&figures));
-    let (database, floor) = (rapport_test_support::pg::url(), rapport_test_support::pg::url());
-    figures.extend(postgres::durably(&floor, || filled(&lab, "PostgreSQL", Some(&database)))?);
-    Ok(figures)
+    postgres::on_both(|name, database| filled(&lab, name, database))
 }
 
 /// Fills the segment, and does the same by hand.
@@ -240,28 +235,27 @@ where
 /// # Errors
 /// If a server refuses something.
 pub(crate) fn following(binary: &Path) -> Result<Vec<Figure>> {
-    let mut servers = [("segments-none", 0), ("segments-live", LIVE)].map(|(name, segments)| {
+    let serve = |name: &str, segments: usize| -> Result<Server> {
         let lab = Lab::new(binary, name)?;
         with_segments(&lab, segments)?;
-        let server = lab.shop("data", Place::default())?;
-        anyhow::Ok((Client::open(&server)?, server, segments > 0, Vec::new()))
-    });
+        lab.shop("data", Place::default())
+    };
+    let (still, live) = (serve("segments-none", 0)?, serve("segments-live", LIVE)?);
+    let (mut to_still, mut to_live) = (Client::open(&still)?, Client::open(&live)?);
+    let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        for place in &mut servers {
-            let (client, _, follow, times) = place.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
-            times.push(changes(client, *follow, round)?);
-        }
+        without.push(changes(&mut to_still, false, round)?);
+        with.push(changes(&mut to_live, true, round)?);
     }
-    let mut middles = Vec::new();
-    for place in servers {
-        let (_, server, _, mut times) = place?;
-        server.stop()?;
+    still.stop()?;
+    live.stop()?;
+    let middle = |mut times: Vec<Duration>| {
         // The first round warms up.
         times.remove(0);
         times.sort();
-        middles.push(times[times.len() / 2].as_secs_f64() / ratio(CHANGES, 1) * 1e3);
-    }
-    let [without, with] = middles[..] else { bail!("{} figures of two", middles.len()) };
+        times[times.len() / 2].as_secs_f64() / ratio(CHANGES, 1) * 1e3
+    };
+    let (without, with) = (middle(without), middle(with));
     Ok(vec![
         Figure::new("segments: a change that none follows, to the last of 500", without, "ms"),
         Figure::new("segments: a change that 200 live segments follow, to the last of 500", with, "ms"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{NAME, QUESTION, history, publish, write_survey};
 use crate::bench::client::Client;
-use crate::bench::figure::{self, Figure};
+use crate::bench::figure::Figure;
 use crate::bench::lab::{Lab, Place};
 use crate::bench::{postgres, stage};
 use crate::table::number;
@@ -26,11 +26,7 @@ pub(super) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let lab = Lab::new(binary, "listen-reports")?;
     stage::set(&lab, &["survey"], &[])?;
     write_survey(&lab)?;
-    let mut figures = measure(&lab, "SQLite", None)?;
-    eprintln!("{}", figure::markdown(&figures));
-    let (database, floor) = (rapport_test_support::pg::url(), rapport_test_support::pg::url());
-    figures.extend(postgres::durably(&floor, || measure(&lab, "PostgreSQL", Some(&database)))?);
-    Ok(figures)
+    postgres::on_both(|name, database| measure(&lab, name, database))
 }
 
 fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>> {

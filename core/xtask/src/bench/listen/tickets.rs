@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{invite, publish, text};
 use crate::bench::client::Client;
 use crate::bench::driver::percentile;
-use crate::bench::figure::{self, Figure};
+use crate::bench::figure::Figure;
 use crate::bench::lab::{Lab, Place, add_customers, no_dead};
 use crate::bench::stage::{self, Visitors};
 use crate::bench::{postgres, ratio};
@@ -28,11 +28,7 @@ const TICKET_MAX: Duration = Duration::from_secs(30);
 pub(super) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let lab = Lab::new(binary, "listen-tickets")?;
     stage::set(&lab, &["survey", "desk"], &["surveys/nps", "automations/closed-loop", "desk/targets"])?;
-    let mut figures = measure(&lab, "SQLite", None)?;
-    eprintln!("{}", figure::markdown(&figures));
-    let (database, floor) = (rapport_test_support::pg::url(), rapport_test_support::pg::url());
-    figures.extend(postgres::durably(&floor, || measure(&lab, "PostgreSQL", Some(&database)))?);
-    Ok(figures)
+    postgres::on_both(|name, database| measure(&lab, name, database))
 }
 
 fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>> {
