@@ -11,6 +11,7 @@
 mod asleep;
 mod led;
 mod line;
+mod load;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -24,6 +25,7 @@ use tokio::sync::futures::Notified;
 use uuid::Uuid;
 
 use self::line::{Line, Share};
+pub use self::load::Load;
 
 /// A run, with its event if that is at hand.
 #[derive(Debug, Clone)]
@@ -110,21 +112,6 @@ pub(crate) struct Lanes {
     pub(crate) wake: Notify,
     changed: Notify,
     several: tokio::sync::Mutex<()>,
-}
-
-/// How much there is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Load {
-    /// Runs in memory that wait for their lane.
-    pub queued: usize,
-    /// Runs that work, or wait for their commit.
-    pub running: usize,
-    /// Runs that wait until they are tried again.
-    pub sleeping: usize,
-    /// Whether more runs wait in the database than memory holds.
-    pub more: bool,
-    /// Of those that wait for their lane and those that work, the runs of fan-outs.
-    pub fan_out: usize,
 }
 
 impl Lanes {

@@ -7,6 +7,7 @@ mod calendars;
 mod calls;
 mod files;
 mod kv;
+mod limits;
 mod locate;
 mod order;
 mod outbound;
@@ -55,21 +56,11 @@ use crate::usage::Usages;
 use self::around::setting_of;
 pub(crate) use self::files::FileUse;
 pub(crate) use self::kv::Kept;
+pub(crate) use self::limits::SliceLimits;
 pub(crate) use self::order::read_order;
 pub(crate) use self::outbound::{Outbound, fill_in, record_variables};
 use self::refusal::{limit, refusal, store_failure};
 use self::shown::{about, listed, named, outcome};
-
-/// What one slice may do at most, beside what the sandbox limits.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_field_names, reason = "limits say so in their names")]
-pub(crate) struct SliceLimits {
-    pub(crate) rows_read_max: u32,
-    pub(crate) writes_max: u32,
-    pub(crate) effects_max: u32,
-    /// What a plugin may keep for itself, in bytes.
-    pub(crate) kv_bytes_max: usize,
-}
 
 /// The host of one slice.
 #[derive(Debug)]
