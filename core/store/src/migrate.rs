@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -75,10 +75,15 @@ const MIGRATIONS: [Migration; 12] = [
         sqlite: include_str!("../migrations/sqlite/0012_match_keys.sql"),
         postgres: include_str!("../migrations/postgres/0012_match_keys.sql"),
     },
+    Migration {
+        name: "0013_search_order",
+        sqlite: include_str!("../migrations/sqlite/0013_search_order.sql"),
+        postgres: include_str!("../migrations/postgres/0013_search_order.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 12;
+pub(crate) const VERSION: i64 = 13;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

@@ -38,3 +38,6 @@ mod runs;
 #[cfg(test)]
 #[path = "store/schema.rs"]
 mod schema;
+#[cfg(test)]
+#[path = "store/searches.rs"]
+mod searches;

@@ -70,20 +70,6 @@ async fn faults(store: &Store) -> Vec<String> {
     all
 }
 
-/// The same numbers every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
-    fn small(&mut self, sides: u64) -> i64 {
-        i64::try_from(self.roll(sides)).unwrap()
-    }
-}
-
 fn amount(dice: &mut Dice) -> Value {
     match dice.roll(8) {
         0 => Value::Null,

@@ -65,6 +65,20 @@ pub(crate) fn new_id() -> RecordId {
     RecordId::from_parts(START, random)
 }
 
+/// The same numbers every time.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    pub(crate) fn small(&mut self, sides: u64) -> i64 {
+        i64::try_from(self.roll(sides)).unwrap()
+    }
+}
+
 impl World {
     pub(crate) fn sqlite() -> Self {
         let folder = TempDir::new().unwrap();
