@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use lettre::address::{Address, Envelope};
+use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -248,7 +249,8 @@ fn compose(from: &Mailbox, message: &Message) -> Result<(Envelope, Vec<u8>), Fai
         .to(Mailbox::new(None, to))
         .subject(subject)
         .date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        .message_id(Some(id));
+        .message_id(Some(id))
+        .raw_header(by_a_program());
     let text = SinglePart::plain(message.text.clone());
     let built = match &message.html {
         None => builder.singlepart(text),
@@ -259,6 +261,11 @@ fn compose(from: &Mailbox, message: &Message) -> Result<(Envelope, Vec<u8>), Fai
     };
     let built = built.map_err(|e| wrong(e.to_string()))?;
     Ok((built.envelope().clone(), built.formatted()))
+}
+
+/// Tells other programs that nobody wrote the mail by hand, so that none of them answers it (RFC 3834, section 5).
+fn by_a_program() -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned())
 }
 
 /// What stands between the parts. It depends on every byte of them: nobody can write a part that holds it.

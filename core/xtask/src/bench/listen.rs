@@ -39,18 +39,26 @@ fn next(answers, customer) {
 const NAME: &str = "bench";
 const QUESTION: &str = "score";
 
-/// Measures all of it.
+/// Measures how soon an answer has its ticket, and how many answers a survey takes.
 ///
 /// # Errors
 /// If a plugin does not build, or a server refuses something.
 pub(crate) fn run(binary: &Path) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for part in [tickets::run, flood::run, reports::run] {
+    for part in [tickets::run, flood::run] {
         figures.extend(part(binary)?);
         // What comes takes some minutes; it does not take these along if it fails.
         eprintln!("{}", figure::markdown(&figures));
     }
     Ok(figures)
+}
+
+/// Measures reports over a million answers.
+///
+/// # Errors
+/// Likewise.
+pub(crate) fn reports(binary: &Path) -> Result<Vec<Figure>> {
+    reports::run(binary)
 }
 
 /// Puts the survey among the scripts of a lab.

@@ -202,3 +202,9 @@ fn what_is_missing_in_the_configuration_is_named() {
     let said = refusal(clear);
     assert!(said.contains("email.security") && !said.contains("s3cret"), "{said}");
 }
+
+/// RFC 3834: programs that answer mails by themselves leave such a one alone, and so two of them never answer each other for ever.
+#[test]
+fn a_mail_says_that_a_program_has_sent_it() {
+    assert!(composed(&message()).contains("\r\nAuto-Submitted: auto-generated\r\n"));
+}
