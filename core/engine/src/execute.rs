@@ -290,6 +290,7 @@ pub(crate) fn host_at(inner: &Inner, (id, time): (RunId, Timestamp), version: Ar
         locks: SliceLocks::default(),
         run: id,
         live: inner.snapshot.load_full(),
+        knows_members: inner.segments.are_kept(),
         usages: inner.usages.clone(),
         plugin: inner.plugins.find(&version.id),
         packed: inner.plugins.known(),

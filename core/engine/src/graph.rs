@@ -262,7 +262,7 @@ fn may_hold(condition: &Condition, fields: &BTreeSet<Name>) -> bool {
         | Condition::Text(..)
         | Condition::Tagged(..)
         | Condition::Did(_)
-        | Condition::InSegment(_) => true,
+        | Condition::InSegment(..) => true,
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Lookup {
     rules: Cache<RuleName, Rule>,
     /// Those that may ask of the log and of segments.
     asking: Cache<RuleName, Rule>,
+    /// Those that may ask of segments.
+    bulk: Cache<RuleName, Rule>,
     /// By record and version.
     calendars: Cache<(RecordId, i64), Arc<Calendar>>,
 }
@@ -38,6 +40,7 @@ impl Lookup {
             keys: Cache::new(KEYS_MAX),
             rules: Cache::new(RULES_MAX),
             asking: Cache::new(RULES_MAX),
+            bulk: Cache::new(RULES_MAX),
             calendars: Cache::new(CALENDARS_MAX),
         }
     }
@@ -85,14 +88,34 @@ impl Lookup {
         }
     }
 
-    /// The rule that `text` is over the records of `object`; it may ask of the log and of segments. For queries of the database alone.
+    /// The rule that `text` is over the records of `object`; it may ask of the log and of segments, also of what references refer to. For
+    /// queries of the database alone.
     pub(crate) fn asking_rule(&self, schema: &Schema, object: &Arc<ObjectDef>, text: &str) -> Result<Rule, RuleError> {
         let key = (schema.epoch, object.name.clone(), text.into(), Vec::new());
         if let Some(rule) = self.asking.get(&key) {
             return Ok(rule);
         }
-        let rule = Rule::parse_with_history(text, &Scope::Record(object.clone()), schema, &ParamTypes::none())?;
+        let rule = Rule::parse_for_listing(text, &Scope::Record(object.clone()), schema, &ParamTypes::none())?;
         self.asking.insert(key, rule.clone());
+        Ok(rule)
+    }
+
+    /// The rule of a bulk read of the records of `object`; it may ask of segments, also of what references refer to. For queries of the
+    /// database alone.
+    pub(crate) fn bulk_rule(
+        &self,
+        schema: &Schema,
+        object: &Arc<ObjectDef>,
+        text: &str,
+        params: &ParamTypes,
+    ) -> Result<Rule, RuleError> {
+        let names: Vec<Box<str>> = params.names().map(Into::into).collect();
+        let key = (schema.epoch, object.name.clone(), text.into(), names);
+        if let Some(rule) = self.bulk.get(&key) {
+            return Ok(rule);
+        }
+        let rule = Rule::parse_with_members(text, &Scope::Record(object.clone()), schema, params)?;
+        self.bulk.insert(key, rule.clone());
         Ok(rule)
     }
 

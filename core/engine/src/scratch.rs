@@ -97,7 +97,7 @@ impl Ground {
     }
 
     /// Opens the workspace in `scratch` for records of `live`: under its limits, on `clock`, with ids from `seed`. Nothing leaves it; the
-    /// bytes of files are those of `live`.
+    /// bytes of files are those of `live`. Who is in which segment does not come along: slices that ask are refused.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -118,6 +118,7 @@ impl Ground {
         };
         let engine = ground.open(scratch).await?;
         engine.inner.store.borrow_blobs(live.store.clone());
+        engine.inner.segments.leave_unkept();
         Ok(engine)
     }
 }

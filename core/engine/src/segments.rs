@@ -27,6 +27,7 @@ mod sweep;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Segments {
     turn: tokio::sync::Mutex<Work>,
     /// There may be something to do.
     wake: Notify,
+    /// Who is in which did not come along with the records, and nobody judges it here.
+    unkept: AtomicBool,
 }
 
 /// Events to be followed.
@@ -169,6 +172,16 @@ impl Segments {
     pub(crate) fn is_open(&self) -> bool {
         let queue = self.queue();
         queue.overflowed.is_some() || !queue.events.is_empty()
+    }
+
+    /// From now on it is not known here who is in which.
+    pub(crate) fn leave_unkept(&self) {
+        self.unkept.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is known here who is in which: not among records that were copied from another workspace.
+    pub(crate) fn are_kept(&self) -> bool {
+        !self.unkept.load(Ordering::Relaxed)
     }
 
     /// Has the keeper look again.

@@ -9,6 +9,7 @@ mod files;
 mod kv;
 mod limits;
 mod locate;
+mod members;
 mod order;
 mod outbound;
 mod pure;
@@ -89,6 +90,8 @@ pub(crate) struct SliceHost {
     pub(crate) run: RunId,
     /// What was live when the slice began.
     pub(crate) live: Arc<Snapshot>,
+    /// Whether it is known here who is in which segment.
+    pub(crate) knows_members: bool,
     /// What plugins use is counted there.
     pub(crate) usages: Arc<Usages>,
     /// The package that the automation came in, if it did.

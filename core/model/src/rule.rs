@@ -66,12 +66,13 @@
 //! | `date("…")`, `timestamp("…")` | a literal |
 //! | `duration("…")` | numbers with `d h m s ms us`, up to 4000 years; stands only beside `+` and `-` after an instant |
 //!
-//! # What only segments, `each` and the API's `where=` can ask
-//! | Function | Holds |
-//! |---|---|
-//! | `did('order.created', {within: '30 days', at_least: 3, where: 'amount > 50'})` | if the record's history has that many such events; each option may be left out. See [`history`] |
-//! | `did_not(…)` | if it has not |
-//! | `in_segment('quiet-vip')` | if the record belongs to that segment |
+//! # What the log and segments tell
+//! | Function | Holds | Stands in |
+//! |---|---|---|
+//! | `did('order.created', {within: '30 days', at_least: 3, where: 'amount > 50'})` | if the record's history has that many such events; each option may be left out. See [`history`] | segments, `each`, the API's `where=` |
+//! | `did_not(…)` | if it has not | the same |
+//! | `in_segment('quiet-vip')` | if the record belongs to that segment | the same, and bulk queries of plugins |
+//! | `in_segment('quiet-vip', customer)` | if the record that the reference field `customer` refers to belongs to that segment, which is one of its object; not if the field is empty | the API's `where=` of listings, bulk queries of plugins |
 //!
 //! # Null
 //! A rule is true or false, never null.
@@ -122,8 +123,9 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use eval::EvalError;
-pub use reads::Reference;
+pub use reads::{Membership, Reference};
 
+use crate::id::RecordId;
 use crate::name::Name;
 use crate::schema::{EventTypeDef, FieldKind, ObjectDef, Schema};
 use crate::segment::SegmentName;
@@ -264,6 +266,11 @@ pub trait Lookup {
     fn is_member(&self, _segment: &SegmentName) -> bool {
         false
     }
+    /// Whether another record belongs to the segment. Only rules that were read by [`Rule::parse_with_members`] or
+    /// [`Rule::parse_for_listing`] ask.
+    fn is_other_member(&self, _segment: &SegmentName, _record: RecordId) -> bool {
+        false
+    }
 }
 
 /// What a rule is evaluated on.
@@ -308,6 +315,34 @@ impl Rule {
         params: &ParamTypes,
     ) -> Result<Self, RuleError> {
         Self::read(source, check::Ground { scope, schema, params, reach: check::Reach::History })
+    }
+
+    /// The same for a rule that may ask of segments, also of what the record's references refer to (`in_segment('vip', customer)`),
+    /// but not of the log. The database alone answers it.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`].
+    pub fn parse_with_members(
+        source: &str,
+        scope: &Scope,
+        schema: &Schema,
+        params: &ParamTypes,
+    ) -> Result<Self, RuleError> {
+        Self::read(source, check::Ground { scope, schema, params, reach: check::Reach::Members })
+    }
+
+    /// The same for a rule that may ask all that the database alone can answer: of the log, of segments, and of what the record's
+    /// references refer to.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`].
+    pub fn parse_for_listing(
+        source: &str,
+        scope: &Scope,
+        schema: &Schema,
+        params: &ParamTypes,
+    ) -> Result<Self, RuleError> {
+        Self::read(source, check::Ground { scope, schema, params, reach: check::Reach::Listing })
     }
 
     fn read(source: &str, ground: check::Ground<'_>) -> Result<Self, RuleError> {
@@ -383,6 +418,12 @@ impl Rule {
     #[must_use]
     pub fn segments(&self) -> &[SegmentName] {
         &self.0.reads.segments
+    }
+
+    /// The segments that it asks for, and whose membership, each once, in order.
+    #[must_use]
+    pub fn memberships(&self) -> &[Membership] {
+        &self.0.reads.memberships
     }
 
     /// Its typed tree.

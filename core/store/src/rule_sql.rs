@@ -242,7 +242,7 @@ impl Compiler<'_> {
             Condition::Tagged(tag, tags) => self.tagged(tag, tags),
             Condition::Text(test, whole, part) => self.text_test(*test, whole, part),
             Condition::Did(did) => self.did(did),
-            Condition::InSegment(segment) => Ok(self.in_segment(segment)),
+            Condition::InSegment(segment, of) => self.in_segment(segment, of.as_ref()),
         }
     }
 

@@ -232,12 +232,8 @@ pub(crate) fn report(call: Call<'_>) -> Result<Json, Error> {
             all.iter().map(|(group, tally)| named(group, tally.to_json(question))).collect()
         }
     };
-    let segments = call.input["segments"].as_object().cloned().unwrap_or_default();
-    if segments.len() > SEGMENTS_MAX {
-        return Err(Error::new("invalid", format!("`segments`: {} are more than {SEGMENTS_MAX}", segments.len())));
-    }
-    for (segment, rule) in &segments {
-        let of = Choice { segment: rule.as_str().unwrap_or_default(), ..choice };
+    for (segment, rule) in &segments(&call.input["segments"])? {
+        let of = Choice { segment: rule, ..choice };
         let found = tallies(&of, question, None)?;
         groups.extend(found.values().map(|tally| named(segment, tally.to_json(question))));
     }
@@ -250,6 +246,25 @@ pub(crate) fn report(call: Call<'_>) -> Result<Json, Error> {
         "groups": groups,
         "index": index(&choice, &definition)?,
     }))
+}
+
+/// The groups that are asked for, each with its rule over single answers: rules by name, or names of segments of customers.
+fn segments(asked: &Json) -> Result<Vec<(String, String)>, Error> {
+    let all: Vec<(String, String)> = match asked {
+        Json::Object(rules) => {
+            rules.iter().map(|(name, rule)| (name.clone(), rule.as_str().unwrap_or_default().to_owned())).collect()
+        }
+        // No name has a quote in it: the input was held against its schema.
+        Json::Array(names) => {
+            let names = names.iter().filter_map(Json::as_str);
+            names.map(|name| (name.to_owned(), format!("in_segment('{name}', customer)"))).collect()
+        }
+        _ => Vec::new(),
+    };
+    if all.len() > SEGMENTS_MAX {
+        return Err(Error::new("invalid", format!("`segments`: {} are more than {SEGMENTS_MAX}", all.len())));
+    }
+    Ok(all)
 }
 
 fn named(group: &str, mut tally: Json) -> Json {

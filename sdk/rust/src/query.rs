@@ -3,6 +3,9 @@
 //! It reads what has been committed; an object that this slice has written to is refused with the code `unwritten`, so read first
 //! and write then. Rights: to read the object.
 //!
+//! A rule may ask who is in a segment: `in_segment('vip')` whether the record is, `in_segment('vip', customer)` whether the one is that its
+//! reference field `customer` refers to, which takes the right to read that object. `did` and `did_not` cannot stand here.
+//!
 //! ```
 //! use rapport_sdk::{Fields, fake, query};
 //!
@@ -109,7 +112,7 @@ pub fn select(object: &str, fields: &[&str]) -> Select {
 }
 
 impl Select {
-    /// Only records that a rule accepts.
+    /// Only records that a rule accepts, such as `amount > 5 && in_segment('vip', customer)`.
     pub fn filter(mut self, rule: &str) -> Self {
         self.filter = rule.into();
         self
@@ -142,7 +145,8 @@ impl Select {
     /// A page of rows.
     ///
     /// # Errors
-    /// The host's: `denied`, `unwritten`, `unknown_field`, `invalid_rule`.
+    /// The host's: `denied`, `unwritten`, `unknown_field`, `invalid_rule` (a segment that is not there, too); `members_unknown` where nobody
+    /// keeps segments, as in a backtest.
     pub fn run(self) -> Result<Page, Error> {
         let found = door::select(&wire::Selection {
             object: self.object,
@@ -176,7 +180,7 @@ pub fn aggregate(object: &str) -> Aggregate {
 }
 
 impl Aggregate {
-    /// Only records that a rule accepts.
+    /// Only records that a rule accepts, such as `amount > 5 && in_segment('vip', customer)`.
     pub fn filter(mut self, rule: &str) -> Self {
         self.filter = rule.into();
         self

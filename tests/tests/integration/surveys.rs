@@ -17,7 +17,7 @@ on_both!(
     what_somebody_judges_counts_in_place_of_the_lists,
 );
 
-fn flow(name: &str) -> String {
+pub(crate) fn flow(name: &str) -> String {
     std::fs::read_to_string(project().join(format!("scripts/surveys/{name}.rhai"))).unwrap()
 }
 

@@ -134,7 +134,7 @@ fn of_condition(condition: &Condition, judgeable: &Judgeable, values: &mut Map<S
             let shown = if count >= did.at_least { json!(format!("{count} or more")) } else { json!(count) };
             values.insert(did.kind.to_string(), shown);
         }
-        Condition::InSegment(segment) => {
+        Condition::InSegment(segment, _) => {
             use rapport_model::rule::history::History as _;
             values.insert(segment.to_string(), judgeable.known.is_member(segment).into());
         }

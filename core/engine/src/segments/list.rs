@@ -2,7 +2,7 @@
 
 use rapport_model::json::record_to_json;
 use rapport_model::nearest::nearest;
-use rapport_model::rule::{ParamTypes, Rule, Scope, outline};
+use rapport_model::rule::{ParamTypes, Rule, RuleError, Scope, outline};
 use rapport_model::{Name, RecordId, SegmentDef, SegmentName, Timestamp};
 use rapport_store::{RecordQuery, StayOf};
 use serde_json::{Value as Json, json};
@@ -59,6 +59,12 @@ fn stay_json(stay: &StayOf) -> Json {
     json!({ "segment": stay.segment, "entered_at": stay.entered_at, "left_at": stay.left_at })
 }
 
+/// The refusal of a rule that asks whether records of `object` are in a segment of another one.
+fn foreign(def: &SegmentDef, object: &Name) -> RuleError {
+    let message = format!("the segment `{}` is one of `{}`, not of `{object}`", def.name, def.object);
+    RuleError { line: 1, column: 1, message, help: String::new() }
+}
+
 impl Inner {
     /// The segment of that name that is not retired.
     pub(super) fn known_segment(&self, name: &str) -> Result<std::sync::Arc<State>, EngineError> {
@@ -91,8 +97,11 @@ impl Inner {
                 caller.object(&schema, object, Act::Read)?;
             }
         }
-        for name in rule.segments() {
-            self.known_segment(name.as_str())?;
+        for asked in rule.memberships() {
+            let state = self.known_segment(asked.segment.as_str())?;
+            if let Some(object) = asked.object.as_ref().filter(|object| **object != state.def.object) {
+                return Err(foreign(&state.def, object).into());
+            }
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ fn condition_reads_clock(condition: &Condition) -> bool {
         Condition::In(item, List::Items(items)) => reads_clock(item) || items.iter().any(reads_clock),
         Condition::In(item, List::Param(..)) => reads_clock(item),
         Condition::Did(did) => did.within.is_some(),
-        Condition::InSegment(_) => false,
+        Condition::InSegment(..) => false,
     }
 }
 

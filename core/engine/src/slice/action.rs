@@ -105,6 +105,7 @@ impl SliceHost {
             locks: SliceLocks::default(),
             run: self.run,
             live: self.live.clone(),
+            knows_members: self.knows_members,
             usages: self.usages.clone(),
             plugin: self.packed.get(&callee.version.id).cloned(),
             packed: self.packed.clone(),

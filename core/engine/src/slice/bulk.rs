@@ -70,7 +70,7 @@ impl SliceHost {
     fn reading(&self, name: &str, filter: &str, params: GuestFields) -> Answer<Reading> {
         let object = self.object(name)?;
         let params: Params = params.into_iter().collect();
-        let rule = self.rule(&object, filter, &params)?;
+        let rule = self.bulk_rule(&object, filter, &params)?;
         Ok(Reading { object, rule, params })
     }
 

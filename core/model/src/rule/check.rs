@@ -21,6 +21,27 @@ pub(super) enum Reach {
     Record,
     /// The log and segments, too.
     History,
+    /// Segments, too, also of what references refer to; not the log.
+    Members,
+    /// The log and segments, too, also of what references refer to.
+    Listing,
+}
+
+impl Reach {
+    /// Whether it may ask of the log.
+    pub(super) const fn sees_the_log(self) -> bool {
+        matches!(self, Self::History | Self::Listing)
+    }
+
+    /// Whether it may ask who is in a segment.
+    pub(super) const fn sees_segments(self) -> bool {
+        !matches!(self, Self::Record)
+    }
+
+    /// Whether it may ask that of other records.
+    pub(super) const fn sees_others(self) -> bool {
+        matches!(self, Self::Members | Self::Listing)
+    }
 }
 
 /// What a rule is checked against.

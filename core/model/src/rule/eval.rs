@@ -80,7 +80,10 @@ pub(super) fn condition(condition: &Condition, env: &Env<'_>) -> Result<bool, Ev
             _ => false,
         }),
         Condition::Did(did) => Ok(env.lookup.count(did) >= did.at_least),
-        Condition::InSegment(segment) => Ok(env.lookup.is_member(segment)),
+        Condition::InSegment(segment, None) => Ok(env.lookup.is_member(segment)),
+        Condition::InSegment(segment, Some(of)) => {
+            Ok(value_of(of, env).as_ref_id().is_some_and(|id| env.lookup.is_other_member(segment, id)))
+        }
     }
 }
 

@@ -154,7 +154,7 @@ pub(super) fn answered(condition: &Condition, answers: &[(Arc<Did>, SegmentName)
         Condition::Not(inner) => Condition::Not(Box::new(answered(inner, answers))),
         Condition::Holds(Term::Condition(inner)) => answered(inner, answers),
         Condition::Did(did) => match answers.iter().find(|(known, _)| known == did) {
-            Some((_, segment)) => Condition::InSegment(segment.clone()),
+            Some((_, segment)) => Condition::InSegment(segment.clone(), None),
             None => condition.clone(),
         },
         other => other.clone(),

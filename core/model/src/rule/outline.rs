@@ -17,7 +17,7 @@
 //! | `field`, `op`, `value` | `op` is one of `== != < <= > >= in has contains startsWith endsWith`, of which `has` asks for a tag; `value` is a number, a text, true, false, null, a list after `in`, `{"date": …}` or `{"timestamp": …}`; `field` may be one step away: `company.country` |
 //! | `days_since`, `op`, `value` | the same of the days since a field |
 //! | `did`, with `within`, `at_least`, `where` | see [`crate::rule::history`] |
-//! | `in_segment` | membership |
+//! | `in_segment`, with `of` | membership; `of` names a reference field: membership of what that refers to |
 //! | `rule` | whatever else, as text |
 
 use std::fmt::{self, Write as _};
@@ -61,7 +61,8 @@ pub fn to_json(condition: &Condition) -> Json {
             inner => json!({ "not": to_json(inner) }),
         },
         Condition::IsNull(Term::Field(field)) => leaf("field", field, "==", Json::Null),
-        Condition::InSegment(segment) => json!({ "in_segment": segment }),
+        Condition::InSegment(segment, None) => json!({ "in_segment": segment }),
+        Condition::InSegment(segment, Some(of)) => json!({ "in_segment": segment, "of": of.name }),
         Condition::Did(did) => of_did(did),
         other => plain(other).unwrap_or_else(|| json!({ "rule": Shown(other).to_string() })),
     }
@@ -164,6 +165,7 @@ fn write_node(out: &mut String, json: &Json, (pointer, depth): (&str, usize)) ->
     let allowed: &[&str] = match key {
         "field" | "days_since" => &["op", "value"],
         "did" => &["within", "at_least", "where"],
+        "in_segment" => &["of"],
         _ => &[],
     };
     if let Some(unknown) = map.keys().find(|name| *name != key && !allowed.contains(&name.as_str())) {
@@ -179,10 +181,7 @@ fn write_node(out: &mut String, json: &Json, (pointer, depth): (&str, usize)) ->
             Ok(())
         }
         "did" => write_did(out, map, pointer),
-        "in_segment" => {
-            write!(out, "in_segment({})", quoted(text(&map[key], &inside)?)).expect("a text takes any text");
-            Ok(())
-        }
+        "in_segment" => write_in_segment(out, map, pointer),
         "rule" => {
             write!(out, "({})", text(&map[key], &inside)?).expect("a text takes any text");
             Ok(())
@@ -206,14 +205,7 @@ fn write_parts(out: &mut String, json: &Json, (key, pointer, depth): (&str, &str
 }
 
 fn write_leaf(out: &mut String, map: &Map<String, Json>, (key, pointer): (&str, &str)) -> Result<(), OutlineError> {
-    let name = text(&map[key], &format!("{pointer}/{key}"))?;
-    let word = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !part.is_empty();
-    if !name.split('.').all(word) {
-        return wrong(
-            &format!("{pointer}/{key}"),
-            format!("`{}` is no field", name.chars().take(60).collect::<String>()),
-        );
-    }
+    let name = field_name(&map[key], &format!("{pointer}/{key}"))?;
     let left = if key == "field" { name.to_owned() } else { format!("days_since({name})") };
     let place = format!("{pointer}/op");
     let op = map.get("op").map(|op| text(op, &place)).transpose()?.unwrap_or("==");
@@ -244,6 +236,16 @@ fn write_leaf(out: &mut String, map: &Map<String, Json>, (key, pointer): (&str, 
     Ok(())
 }
 
+fn write_in_segment(out: &mut String, map: &Map<String, Json>, pointer: &str) -> Result<(), OutlineError> {
+    let segment = quoted(text(&map["in_segment"], &format!("{pointer}/in_segment"))?);
+    let of = match map.get("of") {
+        Some(of) => format!(", {}", field_name(of, &format!("{pointer}/of"))?),
+        None => String::new(),
+    };
+    write!(out, "in_segment({segment}{of})").expect("a text takes any text");
+    Ok(())
+}
+
 fn write_did(out: &mut String, map: &Map<String, Json>, pointer: &str) -> Result<(), OutlineError> {
     let kind = text(&map["did"], &format!("{pointer}/did"))?;
     write!(out, "did({}, {{", quoted(kind)).expect("a text takes any text");
@@ -261,6 +263,16 @@ fn write_did(out: &mut String, map: &Map<String, Json>, pointer: &str) -> Result
     out.push_str(&options.join(", "));
     out.push_str("})");
     Ok(())
+}
+
+/// The name of a field, or of one a step away.
+fn field_name<'j>(json: &'j Json, pointer: &str) -> Result<&'j str, OutlineError> {
+    let name = text(json, pointer)?;
+    let word = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !part.is_empty();
+    if name.split('.').all(word) {
+        return Ok(name);
+    }
+    wrong(pointer, format!("`{}` is no field", name.chars().take(60).collect::<String>()))
 }
 
 fn text<'j>(json: &'j Json, pointer: &str) -> Result<&'j str, OutlineError> {

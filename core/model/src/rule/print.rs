@@ -65,9 +65,13 @@ pub(super) fn condition(f: &mut Formatter<'_>, condition: &Condition) -> Result 
             f.write_str(")")
         }
         Condition::Did(did) => self::did(f, did),
-        Condition::InSegment(segment) => {
+        Condition::InSegment(segment, of) => {
             f.write_str("in_segment(")?;
             text(f, segment.as_str())?;
+            if let Some(of) = of {
+                f.write_str(", ")?;
+                field(f, of)?;
+            }
             f.write_str(")")
         }
     }
@@ -100,7 +104,7 @@ fn binding(condition: &Condition) -> Binding {
         Condition::All(_) => Binding::All,
         Condition::Not(inner) if !matches!(**inner, Condition::IsNull(_)) => Binding::Sign,
         Condition::Holds(inner) => binding_of_term(inner),
-        Condition::Text(..) | Condition::Did(_) | Condition::InSegment(_) => Binding::Operand,
+        Condition::Text(..) | Condition::Did(_) | Condition::InSegment(..) => Binding::Operand,
         _ => Binding::Relation,
     }
 }

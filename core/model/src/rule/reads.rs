@@ -6,7 +6,17 @@ use std::sync::Arc;
 use super::history::Did;
 use super::tree::{Base, Condition, FieldTerm, List, TagsTerm, Term};
 use crate::name::Name;
+use crate::schema::FieldKind;
 use crate::segment::SegmentName;
+
+/// A segment that a rule asks for, and whose membership of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Membership {
+    /// The segment.
+    pub segment: SegmentName,
+    /// The object of the record that a reference field refers to; none: the record itself is asked about.
+    pub object: Option<Name>,
+}
 
 /// A field of another record that a rule reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +38,7 @@ pub(super) struct Reads {
     pub(super) clock: bool,
     pub(super) dids: Vec<Arc<Did>>,
     pub(super) segments: Vec<SegmentName>,
+    pub(super) memberships: Vec<Membership>,
 }
 
 impl Reads {
@@ -60,18 +71,21 @@ struct Collector {
     params: BTreeSet<Arc<str>>,
     clock: bool,
     dids: Vec<Arc<Did>>,
-    segments: BTreeSet<SegmentName>,
+    memberships: BTreeSet<Membership>,
 }
 
 impl Collector {
     fn done(self) -> Reads {
+        let mut segments: Vec<SegmentName> = self.memberships.iter().map(|asked| asked.segment.clone()).collect();
+        segments.dedup();
         Reads {
             fields: self.fields.into_iter().collect(),
             references: self.references.into_iter().collect(),
             params: self.params.into_iter().collect(),
             clock: self.clock,
             dids: self.dids,
-            segments: self.segments.into_iter().collect(),
+            segments,
+            memberships: self.memberships.into_iter().collect(),
         }
     }
 
@@ -94,7 +108,7 @@ impl Collector {
                     self.dids.push(did.clone());
                 }
             }
-            Condition::InSegment(segment) => _ = self.segments.insert(segment.clone()),
+            Condition::InSegment(segment, of) => self.membership(segment, of.as_ref()),
             Condition::In(term, list) => {
                 self.term(term);
                 match list {
@@ -103,6 +117,20 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Asking of what a field refers to reads the field, and of the other record who it is.
+    fn membership(&mut self, segment: &SegmentName, of: Option<&FieldTerm>) {
+        let object = of.and_then(|of| match &of.kind {
+            FieldKind::Reference { object } => Some(object.clone()),
+            _ => None,
+        });
+        if let (Some(of), Some(object)) = (of, &object) {
+            let (base, field) = (Base::Through(of.name.clone()), Name::new("id").expect("two letters"));
+            self.field(of);
+            self.references.insert(Reference { base, object: object.clone(), field });
+        }
+        self.memberships.insert(Membership { segment: segment.clone(), object });
     }
 
     fn term(&mut self, term: &Term) {

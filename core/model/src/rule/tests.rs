@@ -3,6 +3,7 @@
 mod hostile;
 mod lookups;
 mod meaning;
+mod members;
 mod refusals;
 
 use std::sync::Arc;

@@ -37,8 +37,8 @@ pub enum Condition {
     Tagged(Term, TagsTerm),
     /// The record's history holds enough events.
     Did(Arc<Did>),
-    /// The record belongs to the segment.
-    InSegment(SegmentName),
+    /// The record belongs to the segment; or the one that its reference field refers to, false if there is none.
+    InSegment(SegmentName, Option<FieldTerm>),
 }
 
 /// An operator of comparison.
@@ -236,7 +236,7 @@ impl Condition {
             Self::Text(test, whole, part) => Self::Text(*test, term(whole), term(part)),
             Self::Tagged(tag, tags) => Self::Tagged(term(tag), tags.of(base, outside)),
             // Expressions do not reach so far.
-            Self::Did(_) | Self::InSegment(_) => self.clone(),
+            Self::Did(_) | Self::InSegment(..) => self.clone(),
         }
     }
 
@@ -249,7 +249,7 @@ impl Condition {
             Self::Compare(_, left, right) | Self::Text(_, left, right) => (Vec::new(), vec![left, right]),
             Self::In(item, List::Items(items)) => (Vec::new(), std::iter::once(item).chain(items).collect()),
             Self::In(item, List::Param(..)) | Self::Tagged(item, _) => (Vec::new(), vec![item]),
-            Self::Did(_) | Self::InSegment(_) => (Vec::new(), Vec::new()),
+            Self::Did(_) | Self::InSegment(..) => (Vec::new(), Vec::new()),
         }
     }
 

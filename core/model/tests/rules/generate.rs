@@ -44,6 +44,8 @@ const TEXTS: [&str; 24] = [
 /// Some of them are among the texts, some among the options.
 const TAGS: [&str; 10] =
     ["a", "A", "ab", "%", "'", "e\u{301}", "\u{c9}", "a\u{1f600}b", "gold", "'; drop table o_thing; --"];
+/// The segments that rules ask for.
+pub(crate) const SEGMENTS: [&str; 2] = ["near", "far"];
 const OPTIONS: [&str; 3] = ["gold", "silver", "tin"];
 const DATES: [&str; 9] = [
     "0001-01-01",
@@ -412,6 +414,8 @@ fn simple(depth: u32) -> BoxedStrategy<String> {
         1 => words(&["tier in tags", "rank in owner.tags", "p_text in tags", "p_null in owner.tags", "tags == null", "owner.tags != null"]),
         1 => (words(&["size(tags)", "size(owner.tags)", "tags.size()", "size(tags) * n"]), signs(), words(&["0", "1", "2", "n", "size(owner.tags)"]))
             .prop_map(|(l, sign, r)| format!("{l} {sign} {r}")),
+        1 => select(SEGMENTS.to_vec()).prop_map(|name| format!("in_segment('{name}')")),
+        1 => select(SEGMENTS.to_vec()).prop_map(|name| format!("in_segment('{name}', owner)")),
         1 => boolean.clone(),
         1 => (boolean.clone(), equals, prop_oneof![boolean, words(&["true", "false", "p_flag", "(n > 0)"])])
             .prop_map(|(l, sign, r)| format!("{l} {sign} {r}")),

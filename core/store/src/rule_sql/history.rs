@@ -147,12 +147,17 @@ impl Compiler<'_> {
         self.bind(SqlBind::Integer(time.micros()))
     }
 
-    /// Whether the record belongs to the segment at present.
-    pub(super) fn in_segment(&mut self, segment: &SegmentName) -> String {
+    /// Whether the record, or the one that a field of it refers to, belongs to the segment at present. Many records refer to few, so
+    /// that both databases read those members once; null where the field is.
+    pub(super) fn in_segment(&mut self, segment: &SegmentName, of: Option<&FieldTerm>) -> Compiled {
         let name = self.bind(SqlBind::Text(segment.as_str().into()));
-        format!(
-            "exists (select 1 from segment_stay as s where s.segment = {name} and s.id = t.\"id\" and s.left_at is null)"
-        )
+        let Some(of) = of else {
+            return Ok(format!(
+                "exists (select 1 from segment_stay as s where s.segment = {name} and s.id = t.\"id\" and s.left_at is null)"
+            ));
+        };
+        let column = self.column(of)?.text;
+        Ok(format!("{column} in (select s.id from segment_stay as s where s.segment = {name} and s.left_at is null)"))
     }
 
     /// A field of what an event says, as a column of its kind would hold it.

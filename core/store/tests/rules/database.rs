@@ -42,6 +42,13 @@ macro_rules! wire {
 wire!(Instant, 1184, 946_684_800_000_000);
 wire!(Day, 1082, 10_957);
 
+/// A time that a record spends, or spent, in a segment.
+pub(crate) struct Stay {
+    pub(crate) segment: &'static str,
+    pub(crate) id: RecordId,
+    pub(crate) is_over: bool,
+}
+
 /// A database with the tables of things and owners.
 pub(crate) enum Database {
     Sqlite(SqliteConnection),
@@ -123,6 +130,22 @@ impl Database {
                 let binds = vec![name.clone(), SqlBind::Text(tag.into()), SqlBind::Id(record.id)];
                 self.run("insert into record_tag values ($1, $2, $3)".to_owned(), binds).await;
             }
+        }
+    }
+
+    /// Makes the table of who is in which segment anew.
+    pub(crate) async fn fill_stays(&mut self, stays: &[Stay]) {
+        let (id, text) = match self.dialect() {
+            Dialect::Sqlite => ("blob", "text"),
+            Dialect::Postgres => ("uuid", "text collate \"C\""),
+        };
+        self.run("drop table if exists segment_stay".to_owned(), Vec::new()).await;
+        let table = format!("create table segment_stay (segment {text} not null, id {id} not null, left_at bigint)");
+        self.run(table, Vec::new()).await;
+        for stay in stays {
+            let left = if stay.is_over { "1" } else { "null" };
+            let binds = vec![SqlBind::Text(stay.segment.into()), SqlBind::Id(stay.id)];
+            self.run(format!("insert into segment_stay values ($1, $2, {left})"), binds).await;
         }
     }
 

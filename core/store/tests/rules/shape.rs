@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use crate::generate::{NOW, id, param_types, schema, thing};
 
 fn sql_with(dialect: Dialect, rule: &str, params: &Params) -> SqlRule {
-    let rule = Rule::parse(rule, &Scope::Record(thing()), &schema(), &param_types()).unwrap();
+    let rule = Rule::parse_with_members(rule, &Scope::Record(thing()), &schema(), &param_types()).unwrap();
     let now = Timestamp::from_micros(NOW);
     compile(&rule, &Target { dialect, joined: false, now, params, first_placeholder: 1 }).unwrap()
 }
@@ -46,6 +46,21 @@ fn a_distance_in_days_becomes_a_bound_on_the_column() {
     }
     let binds = sql_with(Dialect::Sqlite, "days_since(at) > 60", &Params::none()).binds;
     assert_eq!(binds, [SqlBind::Integer(NOW - 61 * 86_400_000_000)]);
+}
+
+#[test]
+fn the_members_of_a_segment_are_read_once_for_all_that_refer_to_them() {
+    let members = "t.\"owner\" in (select s.id from segment_stay as s where s.segment = $1 and s.left_at is null)";
+    for sql in [sqlite, postgres] {
+        assert_eq!(sql("in_segment('near', owner)"), members);
+        assert_eq!(sql("!in_segment('near', owner)"), format!("({members}) is not true"));
+        let own =
+            "exists (select 1 from segment_stay as s where s.segment = $1 and s.id = t.\"id\" and s.left_at is null)";
+        assert_eq!(sql("in_segment('near')"), own);
+    }
+    let rule = sql_with(Dialect::Postgres, "in_segment('near', owner) && n > 5", &Params::none());
+    assert_eq!(rule.binds, [SqlBind::Text("near".into()), SqlBind::Integer(5)]);
+    assert_eq!(rule.joins, "");
 }
 
 #[test]

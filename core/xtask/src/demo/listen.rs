@@ -18,10 +18,10 @@ use crate::workspace::root;
 
 /// Whose members get an address, and are asked.
 const ASKED: &str = "big-spenders";
-/// The segments by which scores are told, each by its rule over the customer of an answer.
+/// The segments by which scores are told, each by its rule over the customer of an answer: one is kept by name.
 const SEGMENTS: [(&str, &str); 4] = [
     ("United Kingdom", "customer.country == 'United Kingdom'"),
-    ("abroad", "customer.country != 'United Kingdom'"),
+    ("abroad", "in_segment('abroad', customer)"),
     ("20 orders and more", "customer.order_count >= 20"),
     ("10,000 and more", "customer.lifetime_value >= 10000"),
 ];

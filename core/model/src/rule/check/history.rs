@@ -6,14 +6,14 @@ use super::super::history::{Did, HistoryOf};
 use super::super::lexer::{Fault, brief};
 use super::super::names::suggestion;
 use super::super::parser::{Ast, AstKind};
-use super::super::tree::Condition;
+use super::super::tree::{Base, Condition, FieldTerm};
 use super::super::{ParamTypes, Rule, Scope};
-use super::{Checker, Reach};
+use super::Checker;
 use crate::duration;
 use crate::limits::DID_EVENTS_MAX;
 use crate::name::{EventType, Name};
 use crate::record::SYSTEM_FIELDS;
-use crate::schema::{ObjectDef, Origin};
+use crate::schema::{FieldDef, FieldKind, ObjectDef, Origin};
 use crate::segment::SegmentName;
 
 const EXAMPLE: &str = "write `did('order.created', {within: '30 days', at_least: 3, where: 'amount > 50'})`";
@@ -27,16 +27,52 @@ pub(super) fn is_one(name: &str) -> bool {
 impl Checker<'_> {
     pub(super) fn history(&self, name: &str, arguments: &[Ast], at: usize) -> Result<Condition, Fault> {
         let Scope::Record(object) = self.scope else { return Err(out_of_reach(name, at)) };
-        if self.reach == Reach::Record {
+        let is_in_reach = if name == "in_segment" { self.reach.sees_segments() } else { self.reach.sees_the_log() };
+        if !is_in_reach {
             return Err(out_of_reach(name, at));
         }
         match (name, arguments) {
-            ("in_segment", [segment]) => in_segment(segment),
-            ("in_segment", _) => Err(Fault::new(at, "`in_segment` takes the name of one segment", "")),
+            ("in_segment", [segment]) => Ok(Condition::InSegment(segment_name(segment)?, None)),
+            ("in_segment", [segment, of]) => self.in_segment_of(segment, of),
+            ("in_segment", _) => {
+                let help = "write `in_segment('quiet-vip')`, or `in_segment('quiet-vip', customer)` for what a field refers to";
+                Err(Fault::new(at, "`in_segment` takes the name of a segment, and may take a reference field", help))
+            }
             (_, [kind]) => self.did(name, object, (kind, &[])),
             (_, [kind, Ast { kind: AstKind::Options(options), .. }]) => self.did(name, object, (kind, options)),
             _ => Err(Fault::new(at, format!("`{name}` takes the type of an event, and options"), EXAMPLE)),
         }
+    }
+
+    /// Whether what the reference field `of` refers to belongs to a segment.
+    fn in_segment_of(&self, segment: &Ast, of: &Ast) -> Result<Condition, Fault> {
+        let segment = segment_name(segment)?;
+        if !self.reach.sees_others() {
+            let message =
+                "`in_segment` with a reference can stand only in bulk queries of plugins and in the API's `where=`";
+            let help = "nothing follows segments through a reference: ask for a field of the other record, or make it a \
+                        segment of that record's object";
+            return Err(Fault::new(of.at, message, help));
+        }
+        let fields = self.references();
+        let known = fields.iter().map(|field| field.name.as_str());
+        let AstKind::Name(name) = &of.kind else {
+            let message = "the second argument of `in_segment` is the name of a reference field";
+            return Err(Fault::new(of.at, message, suggestion("", known)));
+        };
+        let found = fields.iter().find(|field| field.name.as_str() == name).copied();
+        let found = found.ok_or_else(|| {
+            let message = format!("`{}` is no reference field", brief(name));
+            Fault::new(of.at, message, suggestion(name, known))
+        })?;
+        let (name, kind) = (found.name.clone(), found.kind.clone());
+        Ok(Condition::InSegment(segment, Some(FieldTerm { base: Base::Own, object: None, name, kind })))
+    }
+
+    /// The fields of the record that refer to another.
+    fn references(&self) -> Vec<&FieldDef> {
+        let Scope::Record(object) = self.scope else { return Vec::new() };
+        object.fields.iter().filter(|field| matches!(field.kind, FieldKind::Reference { .. })).collect()
     }
 
     fn did(
@@ -109,15 +145,18 @@ impl Checker<'_> {
     }
 }
 
-fn in_segment(ast: &Ast) -> Result<Condition, Fault> {
+fn segment_name(ast: &Ast) -> Result<SegmentName, Fault> {
     let text = literal(ast, "write `in_segment('quiet-vip')`")?;
-    let segment = SegmentName::new(text).map_err(|e| Fault::new(ast.at, e.to_string(), ""))?;
-    Ok(Condition::InSegment(segment))
+    SegmentName::new(text).map_err(|e| Fault::new(ast.at, e.to_string(), ""))
 }
 
 fn out_of_reach(name: &str, at: usize) -> Fault {
+    let places = match name {
+        "in_segment" => "in segments, in `each`, in the API's `where=` and in bulk queries of plugins",
+        _ => "in segments, in `each` and in the API's `where=`",
+    };
     let help = "make it a segment; triggers and queries of scripts can then look at `segment.entered`";
-    Fault::new(at, format!("`{name}` can stand only in segments, in `each` and in the API's `where=`"), help)
+    Fault::new(at, format!("`{name}` can stand only {places}"), help)
 }
 
 fn literal<'n>(ast: &'n Ast, help: &str) -> Result<&'n str, Fault> {
