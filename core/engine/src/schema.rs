@@ -9,7 +9,7 @@ use rapport_model::nearest::nearest;
 use rapport_model::record::SYSTEM_FIELDS;
 use rapport_model::rollup;
 use rapport_model::schema::{EventTypeDef, Origin, SchemaChange};
-use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, file, tags};
+use rapport_model::{Capability, Declaration, EventType, FieldDef, FieldKind, Name, Schema, covering, file, tags};
 use rapport_store::UnitOfWork;
 
 use crate::engine::Engine;
@@ -157,6 +157,7 @@ pub(crate) fn with_changes(schema: &Schema, changes: &[SchemaChange]) -> Result<
     rollup::settle(&mut with);
     rollup::check_all(&with)?;
     add_formulas(&mut with, changes)?;
+    with.objects.values().try_for_each(|object| covering::check(object))?;
     Ok(with)
 }
 
@@ -240,12 +241,17 @@ fn add_field(owner: &Name, fields: &mut Vec<FieldDef>, field: &FieldDef) -> Resu
     }
     let room = fields.len() < OBJECT_FIELDS_MAX;
     match fields.iter_mut().find(|f| f.name == *name) {
-        Some(known) if known.or_searchable(field) == field.or_searchable(known) => {
-            known.searchable |= field.searchable;
+        Some(known) if known.or_gained(field) == field.or_gained(known) => {
+            *known = known.or_gained(field);
             Ok(())
         }
-        Some(known) if known.kind == field.kind => Err(format!(
-            "`{owner}.{name}` exists already with other properties: declare it as it is, or choose another name"
+        Some(known) if known.kind == field.kind => Err(covering::difference(known, field).map_or_else(
+            || {
+                format!(
+                    "`{owner}.{name}` exists already with other properties: declare it as it is, or choose another name"
+                )
+            },
+            |lists| format!("`{owner}.{name}` exists already, {lists}"),
         )),
         Some(known) => Err(format!(
             "`{owner}.{name}` exists already as {}, not as {}: choose another name",
@@ -271,6 +277,9 @@ fn add_event_type(schema: &mut Schema, kind: &EventTypeDef) -> Result<(), String
     for field in &kind.fields {
         if field.kind == FieldKind::Tags {
             return Err(format!("`{}.{}`: {}", kind.name, field.name, tags::NOT_IN_EVENTS));
+        }
+        if !field.indexed_with.is_empty() {
+            return Err(format!("`{}.{}`: {}", kind.name, field.name, covering::NOT_IN_EVENTS));
         }
         add_field(&owner, &mut merged.fields, field)?;
     }

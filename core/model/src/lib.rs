@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod automation;
 pub mod calendar;
+pub mod covering;
 pub mod cron;
 pub mod duplicate;
 pub mod duration;

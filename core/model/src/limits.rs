@@ -10,6 +10,8 @@ pub const TEXT_BYTES_MAX: usize = 262_144;
 pub const JSON_DEPTH_MAX: usize = 64;
 /// The most fields an object can have.
 pub const OBJECT_FIELDS_MAX: usize = 500;
+/// The most fields that one field is indexed with.
+pub const INDEXED_WITH_MAX: usize = 8;
 /// The longest cause chain: an event deeper than this starts no run, and a trace names the loop.
 pub const CAUSE_DEPTH_MAX: u16 = 16;
 /// Entries of the journal of a run that waits: its calls over all its slices.

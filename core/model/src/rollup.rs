@@ -288,8 +288,11 @@ pub fn check(schema: &Schema, parent: &Name, field: &FieldDef) -> Result<(), Str
         let why = format!("`{}.{}` is no reference to `{parent}`", child.name, rollup.via);
         return Err(format!("{what} needs the field by which its children name it: {why}"));
     }
-    if field.required || field.unique || field.searchable || field.default.is_some() {
-        return Err(format!("{what} can be indexed, but not required, unique, searchable or given a default"));
+    let more = field.searchable || field.default.is_some() || !field.indexed_with.is_empty();
+    if field.required || field.unique || more {
+        return Err(format!(
+            "{what} can be indexed, but not with others, and not required, unique, searchable or given a default"
+        ));
     }
     check_kinds(&what, field, rollup, child)?;
     check_condition(&what, rollup, child, schema)?;

@@ -87,6 +87,10 @@ pub struct FieldDef {
     /// Served by an index. Unique fields and references always are.
     #[serde(default)]
     pub indexed: bool,
+    /// Other fields of the object, 1 to 8, that stand behind it in an index of its own, beside what `indexed` gives: groups and sums by
+    /// them of the records with one value of this field are read from that index alone. See [`crate::covering`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexed_with: Vec<Name>,
     /// Its words can be looked for. A text alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub searchable: bool,
@@ -108,16 +112,19 @@ impl FieldDef {
             required: false,
             unique: false,
             indexed: false,
+            indexed_with: Vec::new(),
             searchable: false,
             default: None,
             rollup: None,
         }
     }
 
-    /// The same field, searchable if `other` is: that a field becomes searchable is no contradiction.
+    /// The same field with what `other` has beyond it, if that is no contradiction: it may become searchable, and be indexed with others if
+    /// it is with none.
     #[must_use]
-    pub fn or_searchable(&self, other: &Self) -> Self {
-        Self { searchable: self.searchable || other.searchable, ..self.clone() }
+    pub fn or_gained(&self, other: &Self) -> Self {
+        let list = if self.indexed_with.is_empty() { &other.indexed_with } else { &self.indexed_with };
+        Self { searchable: self.searchable || other.searchable, indexed_with: list.clone(), ..self.clone() }
     }
 }
 

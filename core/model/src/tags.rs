@@ -90,7 +90,8 @@ pub fn fault(def: &FieldDef) -> Option<&'static str> {
     if def.name.as_str() != FIELD {
         return Some("the tags of a record stand in its field `tags`, which every object has");
     }
-    let plain = !def.required && !def.unique && !def.indexed && !def.searchable && def.default.is_none();
+    let is_indexed = def.indexed || !def.indexed_with.is_empty();
+    let plain = !def.required && !def.unique && !is_indexed && !def.searchable && def.default.is_none();
     (!plain).then_some("tags can be neither required nor unique, indexed, searchable or given by default")
 }
 

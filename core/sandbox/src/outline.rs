@@ -1,7 +1,9 @@
 //! From what the interpreter tells about a script to a [`Declaration`], or to everything that is wrong with it.
 
 use rapport_model::automation::{Capability, FieldDeclaration, Need, SettingDef, plain_host};
+use rapport_model::covering;
 use rapport_model::formula::FormulaDeclaration;
+use rapport_model::limits::INDEXED_WITH_MAX;
 use rapport_model::nearest::nearest;
 use rapport_model::schema::{EventTypeDef, FieldKind, Origin};
 use rapport_model::{Declaration, EventType, FieldDef, Name, ObjectDef, Trigger};
@@ -300,7 +302,8 @@ fn field_defs(json: Option<&Json>) -> Result<Vec<FieldDef>, Wrong> {
     map.iter().map(convert).collect()
 }
 
-const FIELD_OPTIONS: [&str; 7] = ["required", "unique", "indexed", "searchable", "default", "options", "object"];
+const FIELD_OPTIONS: [&str; 8] =
+    ["required", "unique", "indexed", "indexed_with", "searchable", "default", "options", "object"];
 
 fn field_def(name_json: &Json, kind_json: &Json, options: Option<&Json>) -> Result<FieldDef, Wrong> {
     let name = name(name_json, "field")?;
@@ -325,14 +328,24 @@ fn field_def(name_json: &Json, kind_json: &Json, options: Option<&Json>) -> Resu
         rapport_model::json::value_from_json(&kind, default)
             .map_err(|e| (format!("the default of `{name}` does not fit: {e}"), String::new()))?;
     }
-    Ok(FieldDef {
+    let field = FieldDef {
         required: flag("required")?,
         unique: flag("unique")?,
         indexed: flag("indexed")?,
+        indexed_with: options.get("indexed_with").map_or_else(|| Ok(Vec::new()), indexed_with)?,
         searchable: flag("searchable")?,
         default: options.get("default").cloned(),
         ..FieldDef::new(name, kind)
-    })
+    };
+    // Whether the object has the fields is known where its others are.
+    covering::fault_of_list(&field).map_or(Ok(field), |fault| Err((fault.to_string(), String::new())))
+}
+
+fn indexed_with(json: &Json) -> Result<Vec<Name>, Wrong> {
+    let list = json.as_array().filter(|list| !list.is_empty());
+    let wrong = || format!("`indexed_with` is a list of 1 to {INDEXED_WITH_MAX} names of fields, not {json}");
+    let list = list.ok_or_else(|| (wrong(), "write `indexed_with` as `[\"customer\", \"number\"]`".into()))?;
+    list.iter().map(|field| name(field, "field")).collect()
 }
 
 const KINDS: [&str; 10] =

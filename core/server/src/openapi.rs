@@ -1,5 +1,6 @@
 //! `openapi.json` (OpenAPI 3.1), made from the table of routes: a route that is served is a route that is described.
 
+use rapport_model::limits::INDEXED_WITH_MAX;
 use serde_json::{Map, Value as Json, json};
 
 use crate::http::Route;
@@ -255,6 +256,11 @@ fn field_schema() -> Json {
             ),
         ],
     );
+    let indexed_with = json!({
+        "type": "array", "items": text(), "minItems": 1, "maxItems": INDEXED_WITH_MAX, "uniqueItems": true,
+        "description": "Other fields of the object that stand behind this one in an index of its own: groups and sums by them of the records \
+                        with one value of this field are read from it",
+    });
     closed(
         "A typed field, or a roll-up",
         &["name"],
@@ -264,6 +270,7 @@ fn field_schema() -> Json {
             ("required", flag()),
             ("unique", flag()),
             ("indexed", flag()),
+            ("indexed_with", indexed_with),
             ("searchable", flag()),
             ("default", json!({})),
             ("scale", json!({"type": "integer", "minimum": 0, "maximum": 6})),

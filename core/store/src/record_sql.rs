@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rapport_model::record::Record;
 use rapport_model::schema::{FieldDef, FieldKind, HiddenDef, ObjectDef};
-use rapport_model::{Digest, Name, RecordId, Value};
+use rapport_model::{Digest, Name, RecordId, Value, covering};
 
 use crate::db::{Cell, DbError, Kind, Row, RowStatement, Statement};
 use crate::rule_sql::Dialect;
@@ -89,7 +89,38 @@ pub(crate) fn moment_index(object: &Name, field: &Name, dialect: Dialect) -> Str
     format!("create index if not exists \"{index}\" on \"o_{object}\" (\"{field}\"{nulls}, \"id\")")
 }
 
-/// The statements that make the table of an object.
+/// The statement that makes the index over a field and those that it is indexed with, if there are any. All of them have their columns.
+pub(crate) fn covering_index(object: &Name, field: &FieldDef, dialect: Dialect) -> Option<String> {
+    if field.indexed_with.is_empty() {
+        return None;
+    }
+    let nulls = if dialect == Dialect::Postgres { " nulls first" } else { "" };
+    let names = std::iter::once(&field.name).chain(&field.indexed_with);
+    let columns: Vec<String> = names.map(|name| format!("\"{name}\"{nulls}")).collect();
+    let index = identifier('c', object, &field.name);
+    Some(format!("create index \"{index}\" on \"o_{object}\" ({})", columns.join(", ")))
+}
+
+/// The query that finds a record of `object` whose texts do not fit into the index of `field`, which is about to be made; none if there can be
+/// no such record. `known` is the object with the columns that it has by now.
+pub(crate) fn unfit_for_index(known: &ObjectDef, object: &ObjectDef, field: &FieldDef) -> Option<String> {
+    let (mut added, mut bytes) = (0, Vec::new());
+    for place in covering::texts(object, field) {
+        let FieldDef { name, default, .. } = &object.fields[place];
+        if known.field(name.as_str()).is_some() {
+            bytes.push(format!("coalesce(octet_length(\"{name}\"), 0)"));
+        } else {
+            // Its column is added with its default.
+            added += default.as_ref().and_then(|json| json.as_str()).map_or(0, str::len);
+        }
+    }
+    let can_be = !bytes.is_empty() || added > covering::TEXT_BYTES_MAX;
+    bytes.push(added.to_string());
+    let (sum, max) = (bytes.join(" + "), covering::TEXT_BYTES_MAX);
+    can_be.then(|| format!("select t.\"id\" from \"o_{}\" as t where {sum} > {max} limit 1", object.name))
+}
+
+/// The statements that make the table of an object, without the indexes that cover several fields.
 pub(crate) fn create_table(object: &ObjectDef, dialect: Dialect) -> Vec<String> {
     let (id, int, time, strict) = match dialect {
         Dialect::Sqlite => ("blob", "integer", "integer", " strict"),
@@ -291,6 +322,35 @@ mod tests {
         );
         assert!(postgres.contains("\"amount\" numeric(15,2))"), "{postgres}");
         assert!(postgres.contains("(\"company\" nulls first, \"id\")"), "{postgres}");
+    }
+
+    #[test]
+    fn an_index_over_several_fields_holds_them_in_the_order_they_are_named_in() {
+        let mut item = FieldDef::new(name("item"), FieldKind::Text);
+        assert_eq!(covering_index(&name("answer"), &item, Dialect::Sqlite), None);
+        item.indexed_with = vec![name("number"), name("first")];
+        let sqlite = covering_index(&name("answer"), &item, Dialect::Sqlite).unwrap();
+        assert_eq!(sqlite, "create index \"c_answer_item\" on \"o_answer\" (\"item\", \"number\", \"first\")");
+        let postgres = covering_index(&name("answer"), &item, Dialect::Postgres).unwrap();
+        assert!(
+            postgres.ends_with("(\"item\" nulls first, \"number\" nulls first, \"first\" nulls first)"),
+            "{postgres}"
+        );
+    }
+
+    #[test]
+    fn texts_that_are_there_and_defaults_of_those_that_come_must_fit_into_an_index_together() {
+        let mut item = FieldDef::new(name("item"), FieldKind::Text);
+        item.indexed_with = vec![name("number"), name("value")];
+        let number = FieldDef::new(name("number"), FieldKind::Integer);
+        let value = FieldDef { default: Some("none".into()), ..FieldDef::new(name("value"), FieldKind::Text) };
+        let of = |fields| ObjectDef::new(name("answer"), rapport_model::schema::Origin::Custom, None, fields);
+        let (bare, old) = (of(vec![number.clone()]), of(vec![item.clone(), number.clone()]));
+        let new = of(vec![item.clone(), number, value]);
+        let query = unfit_for_index(&old, &new, &item).unwrap();
+        let sum = "coalesce(octet_length(\"item\"), 0) + 4 > 2048";
+        assert_eq!(query, format!("select t.\"id\" from \"o_answer\" as t where {sum} limit 1"));
+        assert_eq!(unfit_for_index(&bare, &new, &item), None, "no text is there");
     }
 
     #[test]

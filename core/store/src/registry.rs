@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rapport_model::formula::FormulaDef;
 use rapport_model::rollup::{self, Kept, Rollups};
 use rapport_model::schema::{EventTypeDef, FieldDef, HiddenDef, ObjectDef, SchemaChange};
-use rapport_model::{FieldKind, Name, Schema, tags};
+use rapport_model::{FieldKind, Name, RecordId, Schema, covering, tags};
 
 use crate::db::{Cell, Conn, DbError, Query, Statement};
 use crate::error::StoreError;
@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) fills: Vec<Statement>,
     /// Objects that must be empty for it, and the field that is why.
     pub(crate) must_be_empty: Vec<(Name, Name)>,
+    /// Objects that may have records already, and the field whose index over several the texts of those must fit into.
+    pub(crate) must_fit: Vec<(Name, Name)>,
 }
 
 /// Where the epoch stands in the table `meta`.
@@ -89,9 +91,11 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
             statements: Vec::new(),
             fills: Vec::new(),
             must_be_empty: Vec::new(),
+            must_fit: Vec::new(),
         },
         rollups: Vec::new(),
         formulas: Vec::new(),
+        covering: Vec::new(),
         own_tags: own_tags(changes),
     };
     for change in changes {
@@ -102,6 +106,7 @@ pub(crate) fn plan(schema: &Schema, changes: &[SchemaChange], dialect: Dialect) 
     for object in tags::missing(&planner.plan.schema) {
         planner.add_field(&object, &tags::field()).map_err(StoreError::Schema)?;
     }
+    planner.add_covering_indexes(schema).map_err(StoreError::Schema)?;
     if !planner.plan.effective.is_empty() {
         let epoch = planner.plan.schema.epoch.to_string();
         planner.plan.statements.push(migrate::put_meta(EPOCH, &epoch).into());
@@ -116,6 +121,8 @@ struct Planner {
     rollups: Vec<(Name, FieldDef)>,
     /// So do formulas.
     formulas: Vec<(Name, FormulaDef)>,
+    /// So do the fields with indexes over several, which wait until all fields are there.
+    covering: Vec<(Name, Name)>,
     /// The objects that get a field of their own called `tags` after they are added.
     own_tags: HashSet<Name>,
 }
@@ -179,6 +186,25 @@ impl Planner {
         Ok(())
     }
 
+    /// Makes the indexes over several fields, once all fields are there.
+    fn add_covering_indexes(&mut self, before: &Schema) -> Result<(), String> {
+        for (object, name) in std::mem::take(&mut self.covering) {
+            let Some(def) = self.plan.schema.objects.get(&object).cloned() else { continue };
+            let Some(field) = def.field(name.as_str()) else { continue };
+            if let Some(fault) = covering::fault(&def, field) {
+                return Err(format!("`{object}.{name}`: {fault}"));
+            }
+            if let Some(statement) = record_sql::covering_index(&object, field, self.dialect) {
+                self.push(&statement, Vec::new());
+            }
+            // An object that is new has no records.
+            if before.object(object.as_str()).is_some() {
+                self.plan.must_fit.push((object, name));
+            }
+        }
+        Ok(())
+    }
+
     fn push(&mut self, text: &str, cells: Vec<Cell>) {
         self.plan.statements.push(Query::new(text, cells).into());
     }
@@ -210,6 +236,7 @@ impl Planner {
         self.push(PUT_OBJECT, vec![Cell::text(def.name.as_str()), seq(place), json(&bare)]);
         for (i, field) in def.fields.iter().enumerate() {
             self.put_field(&def.name, field, i);
+            self.note_covering(&def.name, field);
         }
         self.plan.schema.objects.insert(def.name.clone(), Arc::new(def.clone()));
         self.note(SchemaChange::AddObject(def.clone()));
@@ -223,6 +250,12 @@ impl Planner {
             def.fields.push(tags::field());
         }
         def
+    }
+
+    fn note_covering(&mut self, object: &Name, field: &FieldDef) {
+        if !field.indexed_with.is_empty() {
+            self.covering.push((object.clone(), field.name.clone()));
+        }
     }
 
     fn put_field(&mut self, object: &Name, field: &FieldDef, place: usize) {
@@ -300,6 +333,9 @@ impl Planner {
             if merged.searchable && !known.fields[place].searchable {
                 self.push(search::FILL, vec![Cell::text(object.as_str()), Cell::text(field.name.as_str())]);
             }
+            if known.fields[place].indexed_with.is_empty() {
+                self.note_covering(object, &merged);
+            }
             next.fields[place] = merged;
         } else {
             check::field(&self.plan.schema, object, field)?;
@@ -314,6 +350,7 @@ impl Planner {
             if field.searchable {
                 self.push(search::FILL, vec![Cell::text(object.as_str()), Cell::text(field.name.as_str())]);
             }
+            self.note_covering(object, field);
             next.fields.push(field.clone());
             if field.required && default.is_null() {
                 self.plan.must_be_empty.push((object.clone(), field.name.clone()));
@@ -354,6 +391,19 @@ impl Planner {
 pub(crate) async fn has_rows(conn: &mut Conn, object: &Name) -> Result<bool, DbError> {
     let text = format!("select 1 from \"o_{object}\" limit 1");
     Ok(!conn.fetch(Query::new(&text, Vec::new())).await?.is_empty())
+}
+
+/// A record of `object`, which is still as `known`, whose texts do not fit into the index that `field` is about to get.
+pub(crate) async fn unfit_for_index(
+    conn: &mut Conn,
+    known: &ObjectDef,
+    object: &ObjectDef,
+    field: &Name,
+) -> Result<Option<RecordId>, DbError> {
+    let field = object.field(field.as_str());
+    let Some(text) = field.and_then(|field| record_sql::unfit_for_index(known, object, field)) else { return Ok(None) };
+    let rows = conn.fetch(Query::new(&text, Vec::new())).await?;
+    rows.first().map(|row| row.record_id(0)).transpose()
 }
 
 /// The reference fields that can refer to a record of `target`, with their objects.

@@ -15,6 +15,9 @@ mod commit;
 #[path = "store/constraints.rs"]
 mod constraints;
 #[cfg(test)]
+#[path = "store/covering.rs"]
+mod covering;
+#[cfg(test)]
 #[path = "store/locks.rs"]
 mod locks;
 #[cfg(test)]

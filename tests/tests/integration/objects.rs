@@ -1,6 +1,6 @@
 //! Objects, fields and event types are data, added while the server runs.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Database, TestApp, event, on_both};
 
@@ -13,6 +13,10 @@ on_both!(
     a_name_that_is_none_is_refused,
     an_event_type_added_at_run_time_is_accepted_from_outside,
     definitions_outlive_a_restart,
+    a_field_is_indexed_with_others,
+    a_field_with_records_is_indexed_with_others_later,
+    what_a_field_cannot_be_indexed_with_is_refused_at_its_place,
+    another_list_of_fields_is_refused,
 );
 
 async fn the_standard_objects_are_there(database: Database) {
@@ -122,4 +126,108 @@ async fn definitions_outlive_a_restart(database: Database) {
     app.post("/v1/records/machine", json!({ "serial": "M-1" })).await.expect(201);
     let app = app.restart(|setup| setup).await;
     assert_eq!(app.get("/v1/records/machine").await.expect(200).items()[0]["serial"], "M-1");
+}
+
+/// Answers, whose field `item` is indexed as `options` say; it stands before what it is indexed with.
+fn answers(options: &Value) -> Value {
+    let mut item = json!({ "name": "item", "type": "text", "indexed": true });
+    item.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    let fields = json!([
+        item,
+        { "name": "customer", "type": "reference", "object": "customer" },
+        { "name": "number", "type": "integer" },
+        { "name": "body", "type": "json" },
+    ]);
+    json!({ "name": "answer", "fields": fields })
+}
+
+/// What is told of a field of an answer.
+async fn told(app: &TestApp, field: &str) -> Value {
+    let answer = app.get("/v1/objects/answer").await.expect(200).json();
+    answer["fields"].as_array().unwrap().iter().find(|told| told["name"] == field).unwrap().clone()
+}
+
+/// Drops an index, which no database does with one that is not there.
+async fn dropped(database: Database, app: TestApp, index: &str) -> TestApp {
+    let (url, folder, text) = (app.database_url(), app.folder.clone(), format!("drop index \"{index}\""));
+    let drop = async || _ = crate::database::execute(database, &folder.path().join("data"), &url, &text).await;
+    app.restart_after(drop).await
+}
+
+async fn a_field_is_indexed_with_others(database: Database) {
+    let app = TestApp::start(database).await;
+    let list = json!(["customer", "number"]);
+    app.post("/v1/objects", answers(&json!({ "indexed_with": list }))).await.expect(201);
+    assert_eq!(told(&app, "item").await["indexed_with"], list);
+    assert!(told(&app, "number").await.get("indexed_with").is_none());
+    app.post("/v1/records/answer", json!({ "item": "a", "number": 1 })).await.expect(201);
+    let channel = json!({ "name": "channel", "type": "text", "indexed_with": ["item"] });
+    app.post("/v1/objects/answer/fields", channel).await.expect(201);
+    let app = dropped(database, app, "c_answer_item").await;
+    let app = dropped(database, app, "c_answer_channel").await;
+    assert_eq!(told(&app, "item").await["indexed_with"], list);
+    assert_eq!(app.get("/v1/records/answer?where=item%20%3D%3D%20'a'").await.expect(200).items()[0]["number"], 1);
+}
+
+async fn a_field_with_records_is_indexed_with_others_later(database: Database) {
+    let app = TestApp::start(database).await;
+    app.post("/v1/objects", answers(&json!({}))).await.expect(201);
+    let long = "x".repeat(900);
+    app.post("/v1/records/answer", json!({ "item": long, "number": 1 })).await.expect(201);
+    let item = json!({ "name": "item", "type": "text", "indexed": true, "indexed_with": ["number"] });
+    app.post("/v1/objects/answer/fields", item.clone()).await.expect(201);
+    assert_eq!(told(&app, "item").await["indexed_with"], json!(["number"]));
+    // Said again, and said without a list, it stays as it is.
+    for again in [item, json!({ "name": "item", "type": "text", "indexed": true })] {
+        app.post("/v1/objects/answer/fields", again).await.expect(201);
+    }
+    let app = dropped(database, app, "c_answer_item").await;
+    assert_eq!(told(&app, "item").await["indexed_with"], json!(["number"]));
+    assert_eq!(app.get("/v1/records/answer").await.expect(200).items()[0]["item"], long);
+}
+
+async fn what_a_field_cannot_be_indexed_with_is_refused_at_its_place(database: Database) {
+    let app = TestApp::start(database).await;
+    let nine: Vec<String> = (0..9).map(|n| format!("f{n}")).collect();
+    for (list, place, why) in [
+        (json!(["number", "custmer"]), "/fields/0/indexed_with/1", "no field of `answer`; did you mean `customer`?"),
+        (json!(["created_at"]), "/fields/0/indexed_with/0", "`created_at`, which every record has"),
+        (json!(["body"]), "/fields/0/indexed_with/0", "`body`, which holds JSON"),
+        (json!(["item"]), "/fields/0/indexed_with/0", "`item` itself"),
+        (json!(["number", "number"]), "/fields/0/indexed_with/1", "`number` twice"),
+        (json!([]), "/fields/0/indexed_with", "must name 1 to 8 fields"),
+        (json!(nine), "/fields/0/indexed_with", "9 fields: 8 at most"),
+        (json!("number"), "/fields/0", "invalid type"),
+        (json!(["x\"; drop table o_customer; --"]), "/fields/0", "name"),
+    ] {
+        let refused = app.post("/v1/objects", answers(&json!({ "indexed_with": list }))).await.expect(422).json();
+        let error = &refused["errors"][0];
+        assert_eq!(error["pointer"], place, "{list}: {refused:#}");
+        assert!(error["detail"].as_str().unwrap().contains(why), "{list}: {refused:#}");
+    }
+    let later = |list: Value| json!({ "name": "rank", "type": "text", "indexed_with": list });
+    for (list, why) in [(json!(["contry"]), "did you mean `country`?"), (json!(["order_count"]), "a roll-up")] {
+        let refused = app.post("/v1/objects/customer/fields", later(list)).await.expect(422).json();
+        assert_eq!(refused["errors"][0]["pointer"], "/indexed_with/0", "{refused:#}");
+        assert!(refused["errors"][0]["detail"].as_str().unwrap().contains(why), "{refused:#}");
+    }
+    let formula = json!({ "name": "twice", "expression": "order_count * 2" });
+    app.post("/v1/objects/customer/formulas", formula).await.expect(201);
+    let refused = app.post("/v1/objects/customer/fields", later(json!(["twice"]))).await.expect(422);
+    assert!(refused.text().contains("a formula, which is not kept"), "{}", refused.text());
+    let kind = json!({ "name": "visit.ended", "fields": [later(json!(["minutes"])), { "name": "minutes", "type": "integer" }] });
+    let refused = app.post("/v1/event-types", kind).await.expect(422);
+    assert!(refused.text().contains("an event has no index"), "{}", refused.text());
+    app.get("/v1/objects/answer").await.expect(404);
+}
+
+async fn another_list_of_fields_is_refused(database: Database) {
+    let app = TestApp::start(database).await;
+    app.post("/v1/objects", answers(&json!({ "indexed_with": ["customer", "number"] }))).await.expect(201);
+    for other in [json!(["number", "customer"]), json!(["number"])] {
+        let refused = app.post("/v1/objects", answers(&json!({ "indexed_with": other }))).await.expect(422);
+        let why = "`answer.item` exists already, indexed with customer, number, not with number";
+        assert!(refused.text().contains(why), "{}", refused.text());
+    }
+    assert_eq!(told(&app, "item").await["indexed_with"], json!(["customer", "number"]));
 }

@@ -24,6 +24,7 @@ on_both!(
     an_uninstalled_plugin_leaves_its_data_and_no_grant,
     what_a_plugin_brings_may_no_more_than_the_plugin,
     an_upgrade_killed_midway_leaves_the_old_one_whole,
+    an_upgrade_indexes_records_that_are_there,
     a_partner_packs_and_an_admin_installs,
 );
 
@@ -473,6 +474,37 @@ async fn an_upgrade_killed_midway_leaves_the_old_one_whole(database: Database) {
     let plugin = send(&server.client, "PUT", path, &archive).await.expect(200).json();
     assert_eq!((&plugin["version"], &plugin["before"]), (&json!("0.2.0"), &json!("0.1.0")));
     assert_eq!(server.stop().await, 0);
+}
+
+/// The demo's plugin with answers, whose `item` is indexed as `options` say.
+fn with_answers(version: &str, options: &str) -> Vec<u8> {
+    let fields = format!("number = \"integer\"\nitem = {{ type = \"text\", {options} }}\n");
+    signed(&format!("{}\n[[objects]]\nname = \"answer\"\n[objects.fields]\n{fields}", right_last(&later(version))))
+}
+
+async fn an_upgrade_indexes_records_that_are_there(database: Database) {
+    let app = workspace(database).await;
+    install(&app, &with_answers("0.1.0", "indexed = true")).await;
+    app.post("/v1/records/answer", json!({ "item": "a", "number": 1 })).await.expect(201);
+    let list = |list: &str| format!("indexed = true, indexed_with = [{list}]");
+    let upgrade = async |client: &Client, archive: Vec<u8>| send(client, "PUT", "/v1/plugins/tiers", &archive).await;
+    let wrong = upgrade(&app, with_answers("0.1.1", &list("\"nmber\""))).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.text());
+    assert!(wrong.text().contains("which is no field of `answer`; did you mean `number`?"), "{}", wrong.text());
+    let live = upgrade(&app, with_answers("0.1.2", &list("\"number\""))).await.expect(200).json();
+    assert_eq!((&live["version"], &live["state"]), (&json!("0.1.2"), &json!("active")), "{live:#}");
+    // One that knows nothing of the index leaves it, another list is refused.
+    upgrade(&app, with_answers("0.1.3", "indexed = true")).await.expect(200);
+    let other = upgrade(&app, with_answers("0.1.4", &list("\"number\", \"tags\""))).await;
+    assert_eq!(other.status, 422, "{}", other.text());
+    let answer = app.get("/v1/objects/answer").await.expect(200).json();
+    let item = answer["fields"].as_array().unwrap().iter().find(|field| field["name"] == "item").unwrap();
+    assert_eq!(item["indexed_with"], json!(["number"]));
+    assert_eq!(app.all("answer").await.len(), 1);
+    // What is not there cannot be dropped.
+    let (url, folder, text) = (app.database_url(), app.folder.clone(), "drop index c_answer_item");
+    let drop = async || _ = crate::database::execute(database, &folder.path().join("data"), &url, text).await;
+    app.restart_after(drop).await;
 }
 
 async fn a_partner_packs_and_an_admin_installs(database: Database) {

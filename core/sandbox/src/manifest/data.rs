@@ -11,8 +11,19 @@ use toml::{Table, Value as Toml};
 use super::table::{flag, json_map, known_keys, name, once, required};
 use crate::outline::field_def_of;
 
-const FIELD: [&str; 10] =
-    ["object", "name", "type", "required", "unique", "indexed", "searchable", "default", "options", "scale"];
+const FIELD: [&str; 11] = [
+    "object",
+    "name",
+    "type",
+    "required",
+    "unique",
+    "indexed",
+    "indexed_with",
+    "searchable",
+    "default",
+    "options",
+    "scale",
+];
 const ROLLUP: [&str; 10] = ["object", "name", "function", "over", "via", "field", "where", "by", "indexed", "scale"];
 /// The most fields of one object or event type.
 const FIELDS_MAX: usize = 200;

@@ -435,3 +435,34 @@ fn lists_and_texts_have_limits() {
     assert!(problem(&format!("{HEAD}{title}{TRIGGER}")).contains("`title` is longer than 200 characters"));
     assert!(problem(&format!("# {}\n{HEAD}", "x".repeat(300_000))).contains("it has more than 262144 bytes"));
 }
+
+#[test]
+fn a_field_of_a_manifest_is_indexed_with_others() {
+    let declared = |list: &str| {
+        format!(
+            "{HEAD}{TRIGGER}[[objects]]\nname = \"answer\"\n[objects.fields]\nnumber = \"integer\"\n\
+             item = {{ type = \"text\", indexed = true, indexed_with = {list} }}\n\
+             [[fields]]\nobject = \"answer\"\nname = \"channel\"\ntype = \"text\"\nindexed_with = [\"item\"]\n"
+        )
+    };
+    let manifest = Manifest::parse(&declared("[\"number\"]")).unwrap();
+    let item = manifest.declaration.objects[0].field("item").unwrap();
+    assert_eq!((item.indexed, item.indexed_with[0].as_str()), (true, "number"));
+    assert_eq!(manifest.declaration.fields[0].field.indexed_with[0].as_str(), "item");
+    for (list, why) in [
+        (
+            "[]",
+            "`indexed_with` is a list of 1 to 8 names of fields, not []; write `indexed_with` as `[\"customer\", \"number\"]`",
+        ),
+        ("[\"number\", \"item\"]", "`indexed_with` names `item` itself: the index begins with it anyway"),
+        ("[\"Number\"]", "name"),
+    ] {
+        let problem = problem(&declared(list));
+        assert!(
+            problem.starts_with("plugin.toml: [[objects]] number 1: field `item`: ") && problem.contains(why),
+            "{problem}"
+        );
+    }
+    let rollup = "[[rollups]]\nobject = \"customer\"\nname = \"n\"\nfunction = \"count\"\nover = \"order\"\nindexed_with = [\"name\"]\n";
+    assert!(problem(&format!("{HEAD}{TRIGGER}{rollup}")).contains("unknown key `indexed_with`"));
+}

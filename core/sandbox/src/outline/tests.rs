@@ -172,3 +172,27 @@ fn each_belongs_to_all_schedules_and_needs_one() {
         assert!(wrong[0].line == 2 && wrong[0].message.contains(told), "{wrong:?}");
     }
 }
+
+#[test]
+fn a_field_is_indexed_with_others_by_their_names() {
+    let field = |options: Json| {
+        let args = json!(["customer", "item", "text", options]);
+        let field = json!({ "call": "field", "args": args, "line": 2, "column": 1 });
+        read("x.rhai", &outline(&json!([on(), field]), &json!([]))).map(|declared| declared.fields[0].field.clone())
+    };
+    let list = field(json!({ "indexed_with": ["city", "country"] })).unwrap();
+    assert_eq!(list.indexed_with.iter().map(Name::as_str).collect::<Vec<_>>(), ["city", "country"]);
+    assert!(!list.indexed);
+    for (wrong, message) in [
+        (json!([]), "`indexed_with` is a list of 1 to 8 names of fields, not []"),
+        (json!("city"), "`indexed_with` is a list of 1 to 8 names of fields, not \"city\""),
+        (json!([1]), "expected the name of a field, got 1"),
+        (json!(["item"]), "`indexed_with` names `item` itself: the index begins with it anyway"),
+        (json!(["city", "city"]), "`indexed_with` names `city` twice"),
+        (json!(["a", "b", "c", "d", "e", "f", "g", "h", "i"]), "`indexed_with` names 9 fields: 8 at most"),
+    ] {
+        assert_eq!(field(json!({ "indexed_with": wrong })).unwrap_err()[0].message, message);
+    }
+    let help = &field(json!({ "indexed_wit": ["city"] })).unwrap_err()[0].help;
+    assert_eq!(help, "did you mean `indexed_with`?");
+}

@@ -7,7 +7,7 @@ use axum::routing::MethodFilter;
 use rapport_model::formula::FormulaDef;
 use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, ObjectDef, Origin, Schema, SchemaChange};
-use rapport_model::{FieldDef, Name};
+use rapport_model::{FieldDef, Name, covering};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
@@ -91,6 +91,8 @@ async fn add_object(State(api): State<Api>, Auth(caller): Auth, headers: HeaderM
     let fields = fields(&new.fields)?;
     let name = new.name.clone();
     let def = ObjectDef::new(new.name, Origin::Custom, new.lane, fields);
+    let schema = api.engine.schema(&caller)?;
+    indexes(visible(&schema).find(|known| known.name == name).as_deref(), &def, &|i| format!("/fields/{i}"))?;
     let schema = api.engine.define(&caller, vec![SchemaChange::AddObject(def)]).await?;
     created_object(&schema, &name)
 }
@@ -109,6 +111,10 @@ async fn add_field(
         Some(declared) => declared.field(&*api.engine.schema(&caller)?).map_err(|e| Problem::new("invalid", e))?,
         None => field(&json, "")?,
     };
+    if let Some(known) = visible(&*api.engine.schema(&caller)?).find(|known| known.name == object) {
+        let with = ObjectDef { fields: vec![field.clone()], ..(*known).clone() };
+        indexes(Some(&known), &with, &|_| String::new())?;
+    }
     let change = SchemaChange::AddField { object: object.clone(), field };
     let schema = api.engine.define(&caller, vec![change]).await?;
     created_object(&schema, &object)
@@ -159,7 +165,8 @@ fn fields(list: &[Json]) -> Result<Vec<FieldDef>, Problem> {
 /// Reads a field definition. The type's own keys (`scale`, `options`, `object`) stand beside the others, so keys that
 /// mean nothing have to be looked for here.
 fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
-    const COMMON: [&str; 8] = ["name", "type", "required", "unique", "indexed", "searchable", "default", "rollup"];
+    const COMMON: [&str; 9] =
+        ["name", "type", "required", "unique", "indexed", "indexed_with", "searchable", "default", "rollup"];
     if let Json::Object(map) = json {
         let own: &[&str] = match map.get("type").and_then(Json::as_str) {
             Some("decimal") => &["scale"],
@@ -172,6 +179,11 @@ fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
             return Err(Problem::new("invalid", detail.clone()).with_field(format!("{at}/{stray}"), detail));
         }
     }
+    if json.get("indexed_with").and_then(Json::as_array).is_some_and(Vec::is_empty) {
+        let detail = "must name 1 to 8 fields: leave it out for none";
+        return Err(Problem::new("invalid", format!("`indexed_with` {detail}"))
+            .with_field(format!("{at}/indexed_with"), detail));
+    }
     let kind = only_kind(json);
     let field: FieldDef = read(kind, at)?;
     if let rapport_model::FieldKind::Decimal { scale } = &field.kind
@@ -181,6 +193,24 @@ fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
         return Err(Problem::new("invalid", format!("`scale` {detail}")).with_field(format!("{at}/scale"), detail));
     }
     Ok(field)
+}
+
+/// Refuses an index over fields that the object has neither already, as `known`, nor by `def`: at its place below that of its field.
+fn indexes(known: Option<&ObjectDef>, def: &ObjectDef, at: &dyn Fn(usize) -> String) -> Result<(), Problem> {
+    let mut whole = known.unwrap_or(def).clone();
+    let added = def.fields.iter().filter(|field| whole.field(field.name.as_str()).is_none()).cloned();
+    let added: Vec<FieldDef> = added.collect();
+    whole.fields.extend(added);
+    for (i, field) in def.fields.iter().enumerate() {
+        if let Some(fault) = covering::fault(&whole, field) {
+            let place = fault.place.map(|place| format!("/{place}")).unwrap_or_default();
+            let detail = format!("`{}.{}`: {fault}", def.name, field.name);
+            return Err(
+                Problem::new("invalid", detail).with_field(format!("{}/indexed_with{place}", at(i)), fault.to_string())
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A roll-up of which nobody says what it holds: that follows from its children.

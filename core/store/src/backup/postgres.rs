@@ -131,6 +131,12 @@ async fn make_tables(conn: &mut Conn, objects: &[Arc<ObjectDef>]) -> Result<(), 
             conn.execute(statement).await?;
         }
     }
+    for object in objects {
+        let all = object.fields.iter().filter_map(|f| record_sql::covering_index(&object.name, f, Dialect::Postgres));
+        for statement in all {
+            conn.execute(Query::new(&statement, Vec::new())).await?;
+        }
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rapport_model::covering::TEXT_BYTES_MAX;
 use rapport_model::event::{Fields, NewEvent};
 use rapport_model::schema::SchemaChange;
 use rapport_model::{AutomationId, Digest, EventType, Schema, Timestamp, Value};
@@ -64,6 +65,15 @@ async fn plan_schema(conn: &mut Conn, extra: &mut Extra, unit: &UnitOfWork) -> R
         if extra.schema.object(object.as_str()).is_some() && registry::has_rows(conn, &object).await? {
             let why = "it is required, and records exist: give it a default";
             return Err(StoreError::Schema(format!("`{object}.{field}` cannot be added: {why}")));
+        }
+    }
+    for (object, field) in &planned.must_fit {
+        let (known, after) = (extra.schema.object(object.as_str()), planned.schema.object(object.as_str()));
+        let (Some(known), Some(after)) = (known, after) else { continue };
+        if let Some(id) = registry::unfit_for_index(conn, known, after, field).await? {
+            let why =
+                format!("the texts of the record {id} have more than {TEXT_BYTES_MAX} bytes together: shorten them");
+            return Err(StoreError::Schema(format!("`{object}.{field}` cannot be indexed with others: {why}")));
         }
     }
     if planned.effective.is_empty() {

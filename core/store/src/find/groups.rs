@@ -116,3 +116,89 @@ impl Select<'_> {
         Ok((format!("{}, {}", half(">> 32"), half(&format!("& {LOW}"))), Column::Halves(scale)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use rapport_model::rule::{ParamTypes, Params, Rule, Scope};
+    use rapport_model::schema::{FieldDef, Origin};
+    use rapport_model::{ObjectDef, Schema, Timestamp};
+    use sqlx::sqlite::SqliteConnection;
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+    use super::*;
+    use crate::record_sql;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    /// Customers and their answers, as surveys have them.
+    fn schema() -> Schema {
+        let field = |text: &str, kind| FieldDef::new(name(text), kind);
+        let customer = vec![field("country", FieldKind::Text)];
+        let list = ["customer", "number", "value", "first", "amount", "answered_at"].map(name).to_vec();
+        let answer = vec![
+            FieldDef { indexed: true, indexed_with: list, ..field("item", FieldKind::Text) },
+            field("customer", FieldKind::Reference { object: name("customer") }),
+            field("number", FieldKind::Integer),
+            field("value", FieldKind::Text),
+            field("first", FieldKind::Boolean),
+            field("amount", FieldKind::Decimal { scale: 6 }),
+            field("answered_at", FieldKind::Timestamp),
+            field("body", FieldKind::Text),
+        ];
+        let object = |text: &str, fields| Arc::new(ObjectDef::new(name(text), Origin::Custom, None, fields));
+        let objects = [object("customer", customer), object("answer", answer)];
+        Schema { objects: HashMap::from(objects.map(|object| (object.name.clone(), object))), ..Schema::default() }
+    }
+
+    /// What SQLite says of how it reads the answers in `rule`, grouped as a report has them.
+    async fn plan(rule: &str) -> Vec<String> {
+        let schema = schema();
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for object in schema.sorted_objects().into_iter().rev() {
+            let mut statements = record_sql::create_table(&object, Dialect::Sqlite);
+            let covering = |field| record_sql::covering_index(&object.name, field, Dialect::Sqlite);
+            statements.extend(object.fields.iter().filter_map(covering));
+            for statement in statements {
+                sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+            }
+        }
+        let answer = schema.object("answer").unwrap();
+        let rule = Rule::parse(rule, &Scope::Record(answer.clone()), &schema, &ParamTypes::none()).unwrap();
+        let now = Timestamp::from_micros(0);
+        let query = GroupQuery {
+            object: answer.name.clone(),
+            rule: Some(rule.clone()),
+            params: Params::none(),
+            now,
+            group_by: ["number", "value", "first"].map(name).to_vec(),
+            measures: vec![Measure::Count, Measure::Sum(name("amount"))],
+            limit: 1_000,
+        };
+        let mut select = Select::new(answer, (Dialect::Sqlite, false));
+        select.filter(&RecordQuery { rule: Some(rule), ..RecordQuery::new(answer.name.clone(), now, 1_000) }).unwrap();
+        let (text, _) = select.groups(&query).unwrap();
+        let rows = sqlx::query(AssertSqlSafe(format!("explain query plan {text}"))).fetch_all(&mut connection).await;
+        rows.unwrap().iter().map(|row| row.get("detail")).collect()
+    }
+
+    #[tokio::test]
+    async fn groups_of_one_value_are_read_from_its_index_over_several_fields() {
+        for rule in [
+            "item == 'nps/likely'",
+            "item == 'nps/likely' && customer.country == 'DE'",
+            "item == 'nps/likely' && customer.country == 'DE' && answered_at >= timestamp('2026-01-01T00:00:00Z')",
+        ] {
+            let plan = plan(rule).await;
+            let covered = "SEARCH t USING COVERING INDEX c_answer_item (item=?";
+            assert!(plan.iter().any(|step| step.starts_with(covered)), "{rule}: {plan:#?}");
+        }
+        // What it does not hold is read from the records.
+        let plan = plan("item == 'nps/likely' && body != null").await;
+        assert!(plan.iter().all(|step| !step.contains("COVERING INDEX c_answer_item")), "{plan:#?}");
+    }
+}

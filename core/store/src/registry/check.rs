@@ -8,7 +8,7 @@ use rapport_model::limits::OBJECT_FIELDS_MAX;
 use rapport_model::name::{EventType, RecordEventKind};
 use rapport_model::record::SYSTEM_FIELDS;
 use rapport_model::schema::{EventTypeDef, FieldDef, ObjectDef};
-use rapport_model::{FieldKind, Name, Schema, Value, tags};
+use rapport_model::{FieldKind, Name, Schema, Value, covering, tags};
 
 use crate::payload::CORE_TYPES;
 
@@ -110,27 +110,32 @@ pub(super) fn default(def: &FieldDef) -> Result<Value, String> {
     value_from_json(&def.kind, json).map_err(|why| format!("the default of `{}` does not fit: {why}", def.name))
 }
 
-/// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options, a text become searchable.
+/// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options, a text become searchable, and a
+/// field that is indexed with no others be so.
 pub(super) fn merged(known: &FieldDef, again: &FieldDef, owner: &impl Display) -> Result<Option<FieldDef>, String> {
-    let again = &again.or_searchable(known);
+    let again = &again.or_gained(known);
     if known == again {
         return Ok(None);
     }
-    if known.or_searchable(again) == *again && again.kind == FieldKind::Text {
-        return Ok(Some(again.clone()));
+    let gained = known.or_gained(again);
+    let can_gain = !again.searchable || again.kind == FieldKind::Text;
+    if can_gain && gained == *again {
+        return Ok(Some(gained));
     }
-    let same_but_kind = FieldDef { kind: known.kind.clone(), ..again.clone() } == *known;
+    let same_but_kind = can_gain && FieldDef { kind: known.kind.clone(), ..again.clone() } == gained;
     if let (true, FieldKind::Choice { options: old }, FieldKind::Choice { options: new }) =
         (same_but_kind, &known.kind, &again.kind)
     {
         kind(owner, again)?;
         let mut options = old.clone();
         options.extend(new.iter().filter(|o| !old.contains(o)).cloned());
-        let grown = options.len() > old.len();
-        return Ok(grown.then(|| FieldDef { kind: FieldKind::Choice { options }, ..known.clone() }));
+        let grown = FieldDef { kind: FieldKind::Choice { options }, ..gained };
+        return Ok((grown != *known).then_some(grown));
     }
     let what = if known.rollup != again.rollup {
         "but not as a roll-up that follows from the same".to_owned()
+    } else if let Some(lists) = covering::difference(known, again) {
+        lists
     } else if known.kind == again.kind {
         format!("as {}, but not required, unique, indexed or defaulted as here", known.kind.as_str())
     } else {
@@ -161,6 +166,9 @@ pub(super) fn event_type(schema: &Schema, def: &EventTypeDef) -> Result<(), Stri
         kind(&def.name, field)?;
         if field.kind == FieldKind::Tags {
             return Err(format!("`{}.{}`: {}", def.name, field.name, tags::NOT_IN_EVENTS));
+        }
+        if !field.indexed_with.is_empty() {
+            return Err(format!("`{}.{}`: {}", def.name, field.name, covering::NOT_IN_EVENTS));
         }
         default(field)?;
     }

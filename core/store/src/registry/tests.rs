@@ -102,3 +102,100 @@ fn an_object_may_refer_to_itself_and_to_those_before_it() {
     let shop = ObjectDef::new(name("shop"), Origin::Custom, Some(name("parent")), vec![parent]);
     assert!(plan(&standard_schema(), &[SchemaChange::AddObject(shop)], Dialect::Postgres).is_ok());
 }
+
+fn with(field: FieldDef, list: &[&str]) -> FieldDef {
+    FieldDef { indexed_with: list.iter().map(|n| name(n)).collect(), ..field }
+}
+
+fn item(list: &[&str]) -> FieldDef {
+    with(FieldDef::new(name("item"), FieldKind::Text), list)
+}
+
+fn field(text: &str, kind: FieldKind) -> FieldDef {
+    FieldDef::new(name(text), kind)
+}
+
+/// The indexes over several fields that a plan makes.
+fn covering(plan: &Plan) -> Vec<&str> {
+    let texts = plan.statements.iter().map(|statement| &*statement.text);
+    texts.filter(|text| text.starts_with("create index \"c_")).collect()
+}
+
+const ITEM: &str = "create index \"c_customer_item\" on \"o_customer\" (\"item\", \"points\", \"country\")";
+
+#[test]
+fn an_index_over_several_fields_is_made_once_all_of_them_are_there() {
+    let changes = [add("customer", item(&["points", "country"])), add("customer", points())];
+    let planned = plan(&standard_schema(), &changes, Dialect::Sqlite).unwrap();
+    assert_eq!(covering(&planned), [ITEM]);
+    let texts: Vec<&str> = planned.statements.iter().map(|statement| &*statement.text).collect();
+    let place = |begin: &str| texts.iter().position(|text| text.starts_with(begin)).unwrap();
+    assert!(place(ITEM) > place("alter table \"o_customer\" add column \"points\""), "{texts:#?}");
+    assert_eq!(planned.must_fit, [(name("customer"), name("item"))]);
+}
+
+#[test]
+fn a_new_object_has_its_indexes_over_several_fields() {
+    let fields = vec![item(&["number"]), field("number", FieldKind::Integer)];
+    let answer = SchemaChange::AddObject(ObjectDef::new(name("answer"), Origin::Custom, None, fields));
+    let planned = plan(&standard_schema(), &[answer], Dialect::Postgres).unwrap();
+    let made = "create index \"c_answer_item\" on \"o_answer\" (\"item\" nulls first, \"number\" nulls first)";
+    assert_eq!((covering(&planned), planned.must_fit.len()), (vec![made], 0));
+}
+
+#[test]
+fn a_field_may_be_indexed_with_others_later_and_stays_so() {
+    let before = [add("customer", item(&[])), add("customer", points())];
+    let before = plan(&standard_schema(), &before, Dialect::Sqlite).unwrap();
+    assert!(covering(&before).is_empty());
+    let gains = add("customer", item(&["points", "country"]));
+    let gained = plan(&before.schema, &[gains.clone(), gains.clone()], Dialect::Sqlite).unwrap();
+    assert_eq!((covering(&gained), gained.effective.len()), (vec![ITEM], 1));
+    for again in [gains, add("customer", item(&[]))] {
+        assert!(plan(&gained.schema, &[again], Dialect::Sqlite).unwrap().effective.is_empty());
+    }
+    let kept = gained.schema.object("customer").unwrap().field("item").unwrap().clone();
+    assert_eq!(kept, item(&["points", "country"]));
+    let Err(StoreError::Schema(error)) =
+        plan(&gained.schema, &[add("customer", item(&["country", "points"]))], Dialect::Sqlite)
+    else {
+        panic!("another list was taken")
+    };
+    let lists = "indexed with points, country, not with country, points: declare the same list, or none";
+    assert_eq!(error, format!("`customer.item` is declared already, {lists}"));
+}
+
+#[test]
+fn a_choice_may_gain_options_and_an_index_at_once() {
+    let choice = |options: &[&str]| FieldKind::Choice { options: options.iter().map(ToString::to_string).collect() };
+    let first = [add("customer", field("tier", choice(&["bronze", "gold"])))];
+    let first = plan(&standard_schema(), &first, Dialect::Sqlite).unwrap();
+    for (options, kept) in [(&["gold"][..], &["bronze", "gold"][..]), (&["tin"], &["bronze", "gold", "tin"])] {
+        let both = with(field("tier", choice(options)), &["country"]);
+        let planned = plan(&first.schema, &[add("customer", both)], Dialect::Sqlite).unwrap();
+        assert_eq!(covering(&planned).len(), 1);
+        let customer = planned.schema.object("customer").unwrap();
+        assert_eq!(*customer.field("tier").unwrap(), with(field("tier", choice(kept)), &["country"]));
+    }
+}
+
+#[test]
+fn what_cannot_be_in_an_index_over_several_fields_is_refused_by_name() {
+    for (list, why) in [
+        (&["contry"][..], "`indexed_with` names `contry`, which is no field of `customer`; did you mean `country`?"),
+        (
+            &["order_count"],
+            "`indexed_with` names `order_count`, a roll-up, which changes without its record: leave it out",
+        ),
+        (&["country", "country"], "`indexed_with` names `country` twice"),
+    ] {
+        assert_eq!(refusal(add("customer", item(list))), format!("`customer.item`: {why}"));
+    }
+    let known = with(standard_schema().object("customer").unwrap().field("order_count").unwrap().clone(), &["country"]);
+    let why = refusal(add("customer", known));
+    assert!(why.starts_with("`customer.order_count`: a roll-up changes without its record"), "{why}");
+    let kind = EventType::new("tier.changed").unwrap();
+    let event = EventTypeDef { name: kind, fields: vec![item(&["points"]), points()], subject_optional: true };
+    let why = refusal(SchemaChange::AddEventType(event));
+    assert_eq!(why, "`tier.changed.item`: an event has no index: leave `indexed_with` out");
+}

@@ -103,6 +103,26 @@ impl World {
         Store::open(self.config(), self.clock.clone()).await
     }
 
+    /// What the database says of an index, if it is there.
+    pub(crate) async fn index(&self, name: &str) -> Option<String> {
+        match &self.database {
+            Database::Sqlite { path } => {
+                let mut conn = sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+                let text = "select sql from sqlite_master where type = 'index' and name = $1";
+                let found = sqlx::query_scalar(text).bind(name).fetch_optional(&mut conn).await.unwrap();
+                conn.close().await.unwrap();
+                found
+            }
+            Database::Postgres { url } => {
+                let mut conn = sqlx::PgConnection::connect(url).await.unwrap();
+                let text = "select indexdef from pg_indexes where schemaname = current_schema() and indexname = $1";
+                let found = sqlx::query_scalar(text).bind(name).fetch_optional(&mut conn).await.unwrap();
+                conn.close().await.unwrap();
+                found
+            }
+        }
+    }
+
     /// Runs statements behind the store's back.
     pub(crate) async fn tamper(&self, text: &str) {
         match &self.database {

@@ -6,7 +6,7 @@ use rapport_model::event::NewEvent;
 use rapport_model::image::Unfit;
 use rapport_model::json::{Misfit, to_json};
 use rapport_model::record::{Put, Record};
-use rapport_model::{FieldKind, Name, RecordId, Value};
+use rapport_model::{FieldDef, FieldKind, Name, RecordId, Value, covering};
 
 use super::{Group, Owner, Undo};
 use crate::commit::facts::{Key, unique_key};
@@ -36,7 +36,25 @@ pub(super) fn index_sizes(before: Option<&Record>, after: &Record) -> Result<(),
             return Err(Unfit::Misfit { field: field.name.clone(), why }.into());
         }
     }
-    Ok(())
+    after.object.fields.iter().try_for_each(|field| covering_size(before, after, field))
+}
+
+/// The texts of an index over several fields must fit into it together.
+fn covering_size(before: Option<&Record>, after: &Record, field: &FieldDef) -> Result<(), StoreError> {
+    if field.indexed_with.is_empty() {
+        return Ok(());
+    }
+    let length = |place: &usize| after.at(*place).as_text().map_or(0, str::len);
+    let places: Vec<usize> = covering::texts(&after.object, field).collect();
+    let bytes: usize = places.iter().map(length).sum();
+    let is_new = before.is_none_or(|before| places.iter().any(|place| before.at(*place) != after.at(*place)));
+    let Some(longest) = places.into_iter().max_by_key(length).filter(|_| is_new) else { return Ok(()) };
+    if bytes <= covering::TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    let max = covering::TEXT_BYTES_MAX;
+    let why = Misfit(format!("the texts in the index of `{}` have {bytes} bytes together, {max} at most", field.name));
+    Err(Unfit::Misfit { field: after.object.fields[longest].name.clone(), why }.into())
 }
 
 fn outside_text(what: &str, text: &str) -> Result<(), StoreError> {
