@@ -70,7 +70,11 @@ const BENCHES: [Bench; 19] = [
         about: "an answer to its ticket, ten thousand answers a minute on one survey",
         run: listen::run,
     },
-    Bench { name: "reports", about: "scores of a million answers, by all that they can be asked by", run: listen::reports },
+    Bench {
+        name: "reports",
+        about: "scores of a million answers, by all that they can be asked by",
+        run: listen::reports,
+    },
     Bench { name: "desk", about: "a search in ten thousand articles, English and Chinese", run: desk::run },
 ];
 

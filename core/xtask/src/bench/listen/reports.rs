@@ -16,6 +16,14 @@ use crate::table::number;
 /// Times that each report is asked for.
 const TIMES: usize = 20;
 
+/// Segments by which scores are asked for: a fifth of the customers, and the four others.
+const SEGMENTS: &str = r#"//! Where customers live.
+segment("norway", "country == 'Norway'");
+segment("abroad", "country != 'Norway'");
+"#;
+/// How long the segments may take to be filled.
+const FILL: Duration = Duration::from_secs(120);
+
 /// How many responses there are.
 fn responses() -> u64 {
     std::env::var("RAPPORT_BENCH_ANSWERS").ok().and_then(|v| v.parse().ok()).unwrap_or(1_000_000)
@@ -36,6 +44,7 @@ fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>>
     let (began, all) = (Instant::now(), responses());
     history::write(&server, all)?;
     let filled = began.elapsed();
+    eprintln!("listen, {name}: {all} responses after {} s", filled.as_secs());
     let answers = number(i64::try_from(all)?);
     let mut figures = vec![Figure::new(
         format!("listen, {name}: {answers} responses by the bulk API, with invitations, answers, and counts kept"),
@@ -44,6 +53,7 @@ fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>>
     )];
     // A connection that rested while the records came is closed.
     let mut owner = Client::open(&server)?;
+    follow(&mut owner)?;
     for (what, action, input) in asked() {
         let (first, slowest) = times(&mut owner, action, &input, all)?;
         let what = format!("listen, {name}: {what}, {answers} answers, slowest of {TIMES}");
@@ -53,6 +63,23 @@ fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>>
     }
     server.stop()?;
     Ok(figures)
+}
+
+/// Has customers put into segments.
+fn follow(owner: &mut Client) -> Result<()> {
+    let push = json!({ "path": "segments/places.rhai", "source": SEGMENTS }).to_string();
+    owner.post("/v1/automations/segments%2Fplaces/versions", &push)?;
+    owner.post("/v1/automations/segments%2Fplaces/activate", "{}")?;
+    let began = Instant::now();
+    for (segment, size) in [("norway", history::CUSTOMERS / 5), ("abroad", history::CUSTOMERS / 5 * 4)] {
+        while owner.get(&format!("/v1/segments/{segment}"))?["size"] != size {
+            if began.elapsed() > FILL {
+                bail!("the segment `{segment}` was not filled");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    Ok(())
 }
 
 /// What is asked for: a name, the action, and its input.
@@ -70,7 +97,9 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
     });
     // A report has a thousand groups at most, here a day with a value.
     let days = json!({ "from": "2025-10-01T00:00:00+08:00", "to": "2025-12-01T00:00:00+08:00", "by": "day" });
-    let one = json!({ "segments": { "Norway": "customer.country == 'Norway'" } });
+    let rule = json!({ "segments": { "Norway": "customer.country == 'Norway'" } });
+    let mut autumn = json!({ "segments": ["norway"] });
+    autumn["from"] = "2025-09-01T00:00:00+08:00".into();
     vec![
         ("report of a survey", "survey.report", report(json!({}))),
         ("report by channel", "survey.report", report(json!({ "by": "channel" }))),
@@ -79,7 +108,14 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
         ("report by question", "survey.report", report(json!({ "by": "question" }))),
         ("report by channel of a period with parts of months", "survey.report", report(part)),
         ("two halves of a year compared", "survey.compare", halves),
-        ("report with a segment by the customer's country", "survey.report", report(one)),
+        (
+            "report with a segment of a fifth of the customers",
+            "survey.report",
+            report(json!({ "segments": ["norway"] })),
+        ),
+        ("report with a segment of four fifths", "survey.report", report(json!({ "segments": ["abroad"] }))),
+        ("report with a segment of a fifth, from September on", "survey.report", report(autumn)),
+        ("report with a rule over the customer's country", "survey.report", report(rule)),
     ]
 }
 
