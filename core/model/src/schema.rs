@@ -119,7 +119,8 @@ impl FieldDef {
         }
     }
 
-    /// The same field with what `other` has beyond it, if that is no contradiction: it may become searchable, and be indexed with others if
+    /// The same field with what `other` has beyond it, if that is no contradiction: it may become searchable, and be indexed with
+    /// others if
     /// it is with none.
     #[must_use]
     pub fn or_gained(&self, other: &Self) -> Self {

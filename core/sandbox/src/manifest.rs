@@ -37,8 +37,8 @@
 //! name = "voucher"
 //! lane = "owner"
 //! fields = { code = { type = "text", unique = true }, owner = "reference(customer)" }
-//! # A field is `required`, `unique`, `indexed`, `searchable` (true or false), has a `default`, and `indexed_with = ["owner", "worth"]`: one more
-//! # index over it and those other fields of the object, from which groups and sums of the records with one value of it are read.
+//! # A field is `required`, `unique`, `indexed`, `searchable` (true or false), and has a `default`; `indexed_with = ["owner", "worth"]`
+//! # is one more index over it and those other fields, from which groups and sums of the records with one value of it are read.
 //!
 //! [[fields]]
 //! object = "customer"

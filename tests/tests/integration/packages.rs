@@ -492,7 +492,7 @@ async fn an_upgrade_indexes_records_that_are_there(database: Database) {
     assert_eq!(wrong.status, 422, "{}", wrong.text());
     assert!(wrong.text().contains("which is no field of `answer`; did you mean `number`?"), "{}", wrong.text());
     let live = upgrade(&app, with_answers("0.1.2", &list("\"number\""))).await.expect(200).json();
-    assert_eq!((&live["version"], &live["state"]), (&json!("0.1.2"), &json!("active")), "{live:#}");
+    assert_eq!((&live["version"], &live["state"]), (&json!("0.1.2"), &json!("enabled")), "{live:#}");
     // One that knows nothing of the index leaves it, another list is refused.
     upgrade(&app, with_answers("0.1.3", "indexed = true")).await.expect(200);
     let other = upgrade(&app, with_answers("0.1.4", &list("\"number\", \"tags\""))).await;

@@ -110,7 +110,8 @@ pub(super) fn default(def: &FieldDef) -> Result<Value, String> {
     value_from_json(&def.kind, json).map_err(|why| format!("the default of `{}` does not fit: {why}", def.name))
 }
 
-/// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options, a text become searchable, and a
+/// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options, a text become
+/// searchable, and a
 /// field that is indexed with no others be so.
 pub(super) fn merged(known: &FieldDef, again: &FieldDef, owner: &impl Display) -> Result<Option<FieldDef>, String> {
     let again = &again.or_gained(known);
