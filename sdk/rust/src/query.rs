@@ -145,8 +145,8 @@ impl Select {
     /// A page of rows.
     ///
     /// # Errors
-    /// The host's: `denied`, `unwritten`, `unknown_field`, `invalid_rule` (a segment that is not there, too); `members_unknown` where nobody
-    /// keeps segments, as in a backtest.
+    /// The host's: `denied`, `unwritten`, `unknown_field`, `invalid_rule` (a segment that is not there, too); `members_unknown` where
+    /// nobody keeps segments, as in a backtest.
     pub fn run(self) -> Result<Page, Error> {
         let found = door::select(&wire::Selection {
             object: self.object,

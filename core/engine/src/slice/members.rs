@@ -36,8 +36,8 @@ impl SliceHost {
         self.allow(Need::Read(object.as_str()))?;
         if !self.knows_members {
             let message = format!(
-                "in `{filter}`: who is in `{name}` is not known here: a backtest, a rehearsal and the replay of a run have the records, and \
-                 judge no segments; ask for fields in its place"
+                "in `{filter}`: who is in `{name}` is not known here: a backtest, a rehearsal and the replay of a run have the \
+                 records, and judge no segments; ask for fields in its place"
             );
             return Err(HostError::permanent("members_unknown", message));
         }
