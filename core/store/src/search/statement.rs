@@ -6,6 +6,8 @@
 //! Nothing is joined that could be compared list by list: however wrong a database guesses how many rows there are, each step is a
 //! look at the primary key, or a pass over its range.
 
+use rapport_model::RecordId;
+
 use super::SearchQuery;
 use crate::db::{Cell, Query};
 use crate::find::Select;
@@ -13,8 +15,8 @@ use crate::rule_sql::Dialect;
 
 /// The most words that one which goes on is looked for as, each by itself.
 pub(super) const ENDINGS_MAX: usize = 16;
-/// Up to how many rows words are told apart by how rare they are.
-const SIZE_MAX: usize = 5_000;
+/// The newest records by which words are told apart by how often they stand in records.
+const SIZE_MAX: usize = 1_000;
 /// Behind all texts that begin with what stands before it.
 const LAST: char = '\u{10ffff}';
 
@@ -52,17 +54,27 @@ pub(super) fn endings(query: &SearchQuery, text: &str) -> Query {
     Query::new(&text_of, cells)
 }
 
-/// Asks how many rows each of the words has, as far as that matters: one column for each.
+/// Asks how often each of the words stands in the newest records, one column for each. One that stands in none of them comes before
+/// those, by how many rows it has at all, as far as that matters.
 pub(super) fn sizes(query: &SearchQuery, sought: &[&[String]]) -> Query {
-    let mut bound = Bound { cells: vec![Cell::text(query.object.as_str())] };
+    let nil = RecordId(uuid::Uuid::nil());
+    let mut bound = Bound { cells: vec![Cell::text(query.object.as_str()), Cell::id(nil)] };
     let size = |words: &&[String]| {
         let words = bound.list(words);
+        let rows = format!("from search_term as s where s.object = $1 and s.term in ({words})");
+        let newest = format!("{rows} and s.id >= coalesce((select n.id from n), $2)");
         format!(
-            "(select count(*) from (select 1 as one from search_term as s where s.object = $1 and s.term in ({words}) limit {SIZE_MAX}) as x)"
+            "case when exists (select 1 {newest}) then {SIZE_MAX} + (select count(*) {newest}) \
+             else (select count(*) from (select 1 as one {rows} limit {SIZE_MAX}) as x) end"
         )
     };
     let columns: Vec<String> = sought.iter().map(size).collect();
-    Query::new(&format!("select {}", columns.join(", ")), bound.cells)
+    let text = format!(
+        "with n as materialized (select t.\"id\" as id from \"o_{}\" as t order by t.\"id\" desc limit 1 offset {SIZE_MAX}) select {}",
+        query.object,
+        columns.join(", ")
+    );
+    Query::new(&text, bound.cells)
 }
 
 /// The values of a statement in the making.

@@ -49,6 +49,7 @@ fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>>
         rate(2 * ARTICLES, began.elapsed()),
         "articles/s",
     )];
+    postgres::look_after(database)?;
     let mut visitors = Visitors::open(&server)?;
     let mut all = Vec::new();
     for language in [Language::English, Language::Chinese] {

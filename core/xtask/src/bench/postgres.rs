@@ -113,6 +113,14 @@ pub(crate) async fn commits(database: &str, times: u64, each: u64) -> Result<Vec
     Ok(nanos)
 }
 
+/// Does what PostgreSQL does by itself within some minutes after much was written: a bench begins when that is done.
+///
+/// # Errors
+/// If the server refuses.
+pub(crate) fn look_after(database: Option<&str>) -> Result<()> {
+    database.map_or(Ok(()), |database| send(database, &["vacuum (analyze)"]))
+}
+
 /// Sends statements, each by itself.
 fn send(database: &str, statements: &[&'static str]) -> Result<()> {
     runtime()?.block_on(async {

@@ -54,6 +54,7 @@ fn measure(lab: &Lab, name: &str, database: Option<&str>) -> Result<Vec<Figure>>
     // A connection that rested while the records came is closed.
     let mut owner = Client::open(&server)?;
     follow(&mut owner)?;
+    postgres::look_after(database)?;
     for (what, action, input) in asked() {
         let (first, slowest) = times(&mut owner, action, &input, all)?;
         let what = format!("listen, {name}: {what}, {answers} answers, slowest of {TIMES}");
