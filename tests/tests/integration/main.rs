@@ -136,6 +136,7 @@ mod slow;
 mod steering;
 #[cfg(test)]
 mod surveys;
+#[cfg(test)]
 mod surveys_segments;
 #[cfg(test)]
 mod tags;
