@@ -22,7 +22,7 @@ segment("norway", "country == 'Norway'");
 segment("abroad", "country != 'Norway'");
 "#;
 /// How long the segments may take to be filled.
-const FILL: Duration = Duration::from_secs(120);
+const FILL: Duration = Duration::from_mins(2);
 
 /// How many responses there are.
 fn responses() -> u64 {
