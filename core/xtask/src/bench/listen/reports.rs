@@ -98,7 +98,6 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
     });
     // A report has a thousand groups at most, here a day with a value.
     let days = json!({ "from": "2025-10-01T00:00:00+08:00", "to": "2025-12-01T00:00:00+08:00", "by": "day" });
-    let rule = json!({ "segments": { "Norway": "customer.country == 'Norway'" } });
     let mut autumn = json!({ "segments": ["norway"] });
     autumn["from"] = "2025-09-01T00:00:00+08:00".into();
     vec![
@@ -116,7 +115,6 @@ fn asked() -> Vec<(&'static str, &'static str, Value)> {
         ),
         ("report with a segment of four fifths", "survey.report", report(json!({ "segments": ["abroad"] }))),
         ("report with a segment of a fifth, from September on", "survey.report", report(autumn)),
-        ("report with a rule over the customer's country", "survey.report", report(rule)),
     ]
 }
 
