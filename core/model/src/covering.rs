@@ -2,8 +2,7 @@
 //!
 //! It stands beside what `indexed` gives, and holds the field and those that it names, in that order. So groups and sums by them of the
 //! records with one value of the field are read from the index alone. Only what a record keeps itself can be in it: a roll-up
-//! changes without
-//! its record, a formula is not kept.
+//! changes without its record, a formula is not kept.
 
 use std::fmt;
 
@@ -83,8 +82,7 @@ pub fn check(object: &ObjectDef) -> Result<(), String> {
 }
 
 /// How the lists of one field differ that is declared twice; nothing if one of them is empty. Another list is no gain: what is
-/// read from the
-/// index of the one could not be read from that of the other.
+/// read from the index of the one could not be read from that of the other.
 #[must_use]
 pub fn difference(known: &FieldDef, again: &FieldDef) -> Option<String> {
     let differ = known.indexed_with != again.indexed_with;

@@ -120,8 +120,7 @@ impl FieldDef {
     }
 
     /// The same field with what `other` has beyond it, if that is no contradiction: it may become searchable, and be indexed with
-    /// others if
-    /// it is with none.
+    /// others if it is with none.
     #[must_use]
     pub fn or_gained(&self, other: &Self) -> Self {
         let list = if self.indexed_with.is_empty() { &other.indexed_with } else { &self.indexed_with };

@@ -102,8 +102,7 @@ pub(crate) fn covering_index(object: &Name, field: &FieldDef, dialect: Dialect) 
 }
 
 /// The query that finds a record of `object` whose texts do not fit into the index of `field`, which is about to be made; none if
-/// there can be
-/// no such record. `known` is the object with the columns that it has by now.
+/// there can be no such record. `known` is the object with the columns that it has by now.
 pub(crate) fn unfit_for_index(known: &ObjectDef, object: &ObjectDef, field: &FieldDef) -> Option<String> {
     let (mut added, mut bytes) = (0, Vec::new());
     for place in covering::texts(object, field) {

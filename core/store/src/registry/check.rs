@@ -111,8 +111,7 @@ pub(super) fn default(def: &FieldDef) -> Result<Value, String> {
 }
 
 /// What becomes of a definition when it is declared again: nothing if both agree; a choice may gain options, a text become
-/// searchable, and a
-/// field that is indexed with no others be so.
+/// searchable, and a field that is indexed with no others be so.
 pub(super) fn merged(known: &FieldDef, again: &FieldDef, owner: &impl Display) -> Result<Option<FieldDef>, String> {
     let again = &again.or_gained(known);
     if known == again {
