@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::MethodFilter;
 use rapport_model::formula::FormulaDef;
+use rapport_model::limits::INDEXED_WITH_MAX;
 use rapport_model::rollup::RollupDeclaration;
 use rapport_model::schema::{EventTypeDef, ObjectDef, Origin, Schema, SchemaChange};
 use rapport_model::{FieldDef, Name, covering};
@@ -180,7 +181,7 @@ fn field(json: &Json, at: &str) -> Result<FieldDef, Problem> {
         }
     }
     if json.get("indexed_with").and_then(Json::as_array).is_some_and(Vec::is_empty) {
-        let detail = "must name 1 to 8 fields: leave it out for none";
+        let detail = format!("must name 1 to {INDEXED_WITH_MAX} fields: leave it out for none");
         return Err(Problem::new("invalid", format!("`indexed_with` {detail}"))
             .with_field(format!("{at}/indexed_with"), detail));
     }
