@@ -199,7 +199,16 @@ impl QueryTerm {
     }
 }
 
-/// What one field adds to the score of a record for one term: `count` times among `length` terms. Long texts count less.
+/// How many terms a field has, as it is kept beside each of them: its four highest binary digits, so that a text that grows by some words
+/// seldom changes what is kept of the others.
+#[must_use]
+pub const fn kept_length(terms: i64) -> i64 {
+    let terms = if terms > 0 { terms } else { 0 };
+    let dropped = (i64::BITS - terms.leading_zeros()).saturating_sub(4);
+    terms >> dropped << dropped
+}
+
+/// What one field adds to the score of a record for one term: `count` times among `length` terms ([`kept_length`]). Long texts count less.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a field has some thousand terms at most")]
 pub fn weight(count: i64, length: i64) -> f64 {

@@ -165,7 +165,9 @@ mod tests {
             "strict", "without", "rowid", "bytea", "blob", "uuid", "integer", "bigint", "boolean", "text", "collate",
             "c",
         ];
-        let code: String = script.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
+        // SQLite's tables without row ids have all columns in their key.
+        let is_left_out = |line: &str| line.starts_with("--") || line.starts_with("        include (");
+        let code: String = script.lines().filter(|line| !is_left_out(line)).collect::<Vec<_>>().join(" ");
         let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_ascii_lowercase);
         words.filter(|word| !word.is_empty() && !keywords.contains(&word.as_str())).collect()
     }

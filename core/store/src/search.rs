@@ -8,14 +8,12 @@ mod fill;
 mod proof;
 mod statement;
 
-use std::collections::HashMap;
-
 use rapport_model::rule::{Params, Rule};
 use rapport_model::search::{QueryTerm, weight};
 use rapport_model::{Name, RecordId, Timestamp};
 
 use self::statement::{ENDINGS_MAX, Search, Sought, endings, sizes};
-use crate::db::{Cell, DbError, Kind, Row, RowStatement, Statement};
+use crate::db::{Cell, DbError, Kind, RowStatement, Statement};
 use crate::error::StoreError;
 use crate::find::Select;
 use crate::query::RecordQuery;
@@ -26,11 +24,10 @@ pub use proof::IndexFault;
 
 /// The columns by which a term's row is known.
 pub(crate) const KEY_KINDS: [Kind; 4] = [Kind::Text, Kind::Text, Kind::Text, Kind::Id];
-const PUT: &str = "insert into search_term (object, term, field, id, hits) ";
-const PUT_END: &str = " on conflict (object, term, field, id) do update set hits = excluded.hits";
-const PUT_KINDS: [Kind; 5] = [Kind::Text, Kind::Text, Kind::Text, Kind::Id, Kind::Int];
-/// Columns of a row of a search before those that count a beginning.
-const ROW_COLUMNS: usize = 4;
+const PUT: &str = "insert into search_term (object, term, field, id, hits, length) ";
+const PUT_END: &str =
+    " on conflict (object, term, field, id) do update set hits = excluded.hits, length = excluded.length";
+const PUT_KINDS: [Kind; 6] = [Kind::Text, Kind::Text, Kind::Text, Kind::Id, Kind::Int, Kind::Int];
 /// Says that a field is to be made findable.
 pub(crate) const FILL: &str =
     "insert into search_fill (object, field) values ($1, $2) on conflict (object, field) do nothing";
@@ -72,7 +69,7 @@ pub struct SearchHit {
 
 /// How often what is looked for stands in a record.
 struct Counts {
-    /// How many terms each field has.
+    /// How many terms each field has, if any of those that are looked for stands there.
     lengths: Vec<i64>,
     /// How often each term stands in each field, term by term.
     hits: Vec<i64>,
@@ -84,23 +81,19 @@ impl Counts {
         Self { lengths: vec![0; fields], hits: vec![0; fields * query.terms.len()] }
     }
 
-    /// Takes a row in. `beginning` is the term that the row counts by itself.
-    fn add(&mut self, row: &Row, query: &SearchQuery, beginning: Option<usize>) -> Result<(), DbError> {
-        let fields = query.fields.len();
-        if let Some(term) = beginning {
-            for field in 0..fields {
-                self.hits[term * fields + field] = row.int(ROW_COLUMNS + field)?;
-            }
-        }
-        let (word, field, hits) = (row.text(1)?, row.text(2)?, row.int(3)?);
-        let Some(field) = query.fields.iter().position(|name| name.as_str() == field) else { return Ok(()) };
-        if word.is_empty() {
-            self.lengths[field] = hits;
-            return Ok(());
-        }
-        for (term, sought) in query.terms.iter().enumerate() {
-            if beginning != Some(term) && sought.matches(&word) {
-                self.hits[term * fields + field] += hits;
+    /// Takes in where a term stands: of each field and word the field, how often, and how long the field is, with spaces between all of them.
+    fn add(&mut self, query: &SearchQuery, term: usize, found: &str) -> Result<(), DbError> {
+        let mut parts = found.split(' ');
+        while let Some(name) = parts.next() {
+            let mut number = || {
+                let number = parts.next().and_then(|part| part.parse::<i64>().ok());
+                number.ok_or_else(|| DbError::Other(format!("`{found}` is not where a word stands")))
+            };
+            let (hits, length) = (number()?, number()?);
+            let Some(field) = query.fields.iter().position(|field| field.as_str() == name) else { continue };
+            if hits > 0 {
+                self.hits[term * query.fields.len() + field] += hits;
+                self.lengths[field] = length;
             }
         }
         Ok(())
@@ -111,8 +104,7 @@ impl Counts {
         let fields = self.lengths.len();
         let mut score = 0.0;
         for (place, count) in self.hits.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let length = self.lengths[place % fields];
-            score += weight(*count, if length > 0 { length } else { *count });
+            score += weight(*count, self.lengths[place % fields]);
         }
         score
     }
@@ -141,36 +133,33 @@ impl Store {
         };
         select.filter(&records)?;
         let Some(sought) = self.sought(query).await? else { return Ok(Vec::new()) };
-        let is_counted = sought.iter().any(|one| matches!(one, Sought::Beginning(_)));
-        let beginning = query.terms.iter().position(|term| is_counted && term.prefix);
-        let mut found: HashMap<RecordId, Counts> = HashMap::new();
+        let (terms, sought): (Vec<usize>, Vec<Sought>) = sought.into_iter().unzip();
+        let mut found = Vec::new();
         for row in &self.fetch(Search::new(query, shared.target().0, select).text(&sought)).await? {
-            let counts = found.entry(row.record_id(0)?).or_insert_with(|| Counts::new(query));
-            counts.add(row, query, beginning)?;
+            let mut counts = Counts::new(query);
+            for (column, term) in terms.iter().enumerate() {
+                counts.add(query, *term, &row.text(1 + column)?)?;
+            }
+            found.push(SearchHit { id: row.record_id(0)?, score: counts.score() });
         }
-        let mut found: Vec<SearchHit> =
-            found.into_iter().map(|(id, counts)| SearchHit { id, score: counts.score() }).collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         found.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
         Ok(found)
     }
 
-    /// What is looked for as the table holds it, the rarest first; nothing if some of it stands nowhere.
-    async fn sought(&self, query: &SearchQuery) -> Result<Option<Vec<Sought>>, StoreError> {
+    /// What is looked for as the table holds it, the rarest first, each with the place of its term; nothing if some of it stands nowhere.
+    async fn sought(&self, query: &SearchQuery) -> Result<Option<Vec<(usize, Sought)>>, StoreError> {
         let mut all = Vec::with_capacity(query.terms.len());
-        for term in &query.terms {
+        for (place, term) in query.terms.iter().enumerate() {
             let mut words = vec![term.text.clone()];
             if term.prefix {
                 let rows = self.fetch(endings(query, &term.text)).await?;
                 words = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
             }
-            all.push(if words.len() > ENDINGS_MAX {
-                Sought::Beginning(term.text.clone())
-            } else {
-                Sought::Words(words)
-            });
+            let is_counted = words.len() > ENDINGS_MAX;
+            all.push((place, if is_counted { Sought::Beginning(term.text.clone()) } else { Sought::Words(words) }));
         }
-        let words: Vec<&[String]> = all.iter().filter_map(Sought::words).collect();
+        let words: Vec<&[String]> = all.iter().filter_map(|(_, one)| one.words()).collect();
         if words.iter().any(|words| words.is_empty()) {
             return Ok(None);
         }
@@ -180,7 +169,7 @@ impl Store {
         let rows = self.fetch(sizes(query, &words)).await?;
         let row = rows.first().ok_or_else(|| DbError::Other("no sizes".into()))?;
         let sizes: Vec<i64> = (0..all.len()).map(|column| row.int(column)).collect::<Result<_, _>>()?;
-        let mut sized: Vec<(i64, Sought)> = sizes.into_iter().zip(all).collect();
+        let mut sized: Vec<(i64, (usize, Sought))> = sizes.into_iter().zip(all).collect();
         sized.sort_by_key(|(size, _)| *size);
         Ok((sized[0].0 > 0).then(|| sized.into_iter().map(|(_, one)| one).collect()))
     }

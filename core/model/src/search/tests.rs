@@ -15,6 +15,16 @@ fn finds(query: &str, text: &str) -> bool {
 }
 
 #[test]
+fn a_length_is_kept_by_its_four_highest_digits() {
+    for (terms, kept) in
+        [(-1, 0), (0, 0), (1, 1), (15, 15), (16, 16), (17, 16), (31, 30), (121, 120), (1_000, 960), (10_000, 9_216)]
+    {
+        assert_eq!(kept_length(terms), kept, "{terms}");
+    }
+    assert_eq!(kept_length(i64::MAX), 15 << 59);
+}
+
+#[test]
 fn words_are_folded_and_cut_where_nothing_stands() {
     assert_eq!(terms("Résumé, ÅNGSTRÖM; ﬁne ＡＢＣ１２ don't"), ["resume", "angstrom", "fine", "abc12", "don", "t"]);
     assert_eq!(terms("İstanbul ΣΊΣΥΦΟΣ"), ["istanbul", "σισυφοσ"]);

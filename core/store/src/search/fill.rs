@@ -98,8 +98,7 @@ impl Committer {
 /// The rows of a field of a record.
 fn cells_of(record: &Record, place: usize, field: &Name) -> Vec<Cell> {
     let counts = search::counts(record.at(place).as_text().unwrap_or_default());
-    let total: i64 = counts.values().sum();
-    let whole = (!counts.is_empty()).then(|| (String::new(), total));
+    let length = search::kept_length(counts.values().sum());
     let object: Arc<str> = record.object.name.as_str().into();
     let row = |(term, count): (String, i64)| {
         [
@@ -108,10 +107,11 @@ fn cells_of(record: &Record, place: usize, field: &Name) -> Vec<Cell> {
             Cell::text(field.as_str()),
             Cell::id(record.id),
             Cell::Int(count),
+            Cell::Int(length),
         ]
     };
-    counts.into_iter().chain(whole).flat_map(row).collect()
+    counts.into_iter().flat_map(row).collect()
 }
 
 /// What [`cells_of`] gives is what [`put_terms`] takes.
-const _: () = assert!(super::PUT_KINDS.len() == 5 && matches!(super::PUT_KINDS[4], Kind::Int));
+const _: () = assert!(super::PUT_KINDS.len() == 6 && matches!(super::PUT_KINDS[5], Kind::Int));

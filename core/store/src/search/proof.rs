@@ -21,20 +21,17 @@ pub struct IndexFault {
 /// The most records that are looked at in one go: their words are in memory meanwhile.
 const ROWS_MAX: u32 = 500;
 /// Walks through the words of the object.
-const TERMS: &str = "select s.id, s.field, s.term, s.hits from search_term as s where s.object = $1";
+const TERMS: &str = "select s.id, s.field, s.term, s.hits, s.length from search_term as s where s.object = $1";
 
-/// How often a term stands in a field.
-type Terms = HashMap<(String, String), i64>;
+/// How often a term stands in a field, and how long that is.
+type Terms = HashMap<(String, String), (i64, i64)>;
 
 fn right(record: &Record) -> Terms {
     let mut all = HashMap::new();
     for (place, field) in record.object.searchable_fields() {
         let counts = search::counts(record.at(place).as_text().unwrap_or_default());
-        let total: i64 = counts.values().sum();
-        if total > 0 {
-            all.insert((field.name.to_string(), String::new()), total);
-        }
-        all.extend(counts.into_iter().map(|(term, count)| ((field.name.to_string(), term), count)));
+        let length = search::kept_length(counts.values().sum());
+        all.extend(counts.into_iter().map(|(term, count)| ((field.name.to_string(), term), (count, length))));
     }
     all
 }
@@ -66,7 +63,7 @@ impl Store {
         }
         let mut kept: HashMap<RecordId, Terms> = HashMap::new();
         for row in self.fetch(Query::new(&text, cells)).await? {
-            kept.entry(row.record_id(0)?).or_default().insert((row.text(1)?, row.text(2)?), row.int(3)?);
+            kept.entry(row.record_id(0)?).or_default().insert((row.text(1)?, row.text(2)?), (row.int(3)?, row.int(4)?));
         }
         let mut faults = Vec::new();
         for record in &records {

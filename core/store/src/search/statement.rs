@@ -4,9 +4,11 @@
 //! for each whether the others stand there too, and ends when it has enough: what it costs follows from what is found, not from what there
 //! is. A word that goes on in very many ways (`re…`) has no such order; the rows of all words are counted together then, record by record.
 //! Nothing is joined that could be compared list by list: however wrong a database guesses how many rows there are, each step is a
-//! look at the primary key, or a pass over its range.
+//! look at the primary key, or a pass over its range. A look gives all that the score needs: each row says how long its field is.
 
-use rapport_model::RecordId;
+use std::fmt::Write as _;
+
+use rapport_model::{Name, RecordId};
 
 use super::SearchQuery;
 use crate::db::{Cell, Query};
@@ -114,28 +116,24 @@ impl<'a> Search<'a> {
         Self { query, dialect, select, bound, object, fields }
     }
 
-    /// The statement. Its rows: a record, a word or '' (then the count is that of all words of the field), a field, and how often it stands there;
-    /// behind these for each field how often what begins as looked for stands there, if `sought` has such a one.
+    /// The statement. Its rows: a record, and for each of `sought` where it stands there: of each field and word the field, how often, and
+    /// how long the field is, with spaces between all of them.
     pub(super) fn text(mut self, sought: &[Sought]) -> Query {
         let words: Option<Vec<&[String]>> = sought.iter().map(Sought::words).collect();
-        let (candidates, counted) = match words {
-            Some(words) => (self.newest_first(&words), Vec::new()),
+        let text = match words {
+            Some(words) => self.newest_first(&words),
             None => self.all_counted(sought),
         };
-        let mut all = vec![String::new()];
-        all.extend(sought.iter().filter_map(Sought::words).flatten().cloned());
-        let (words, in_fields, object) = (self.bound.list(&all), self.in_fields("s"), self.object);
-        let rows = format!("s.object = ${object} and s.term in ({words}) and s.id = c.id and {in_fields}");
-        // What follows looks at each candidate by itself on both databases.
-        let rows = match self.dialect {
-            Dialect::Sqlite => format!("search_term as s where {rows}"),
-            Dialect::Postgres => {
-                format!("lateral (select s.term, s.field, s.hits from search_term as s where {rows} offset 0) as s")
-            }
-        };
-        let counted = listed(", c.", &counted);
-        let text = format!("{candidates} select c.id, s.term, s.field, s.hits{counted} from c cross join {rows}");
         Query::new(&text, self.bound.cells)
+    }
+
+    /// A selection of where any of the words stands in the record that `id` names; null if none of them does.
+    fn found_in(&mut self, words: &[String], id: &str) -> String {
+        let (object, words, in_fields) = (self.object, self.bound.list(words), self.in_fields("x"));
+        format!(
+            "select {} as found from search_term as x where x.object = ${object} and x.term in ({words}) and {in_fields} and x.id = {id}",
+            found("x")
+        )
     }
 
     /// The fields that count. An expression, not the column: so that no database takes it for the way to the rows, which are to come by id.
@@ -144,70 +142,89 @@ impl<'a> Search<'a> {
         format!("{table}.field || '' in ({})", fields.join(", "))
     }
 
-    /// Candidates by the first of the words, the newest first, as far as the others stand there, too.
+    /// By the records of the first of the words, the newest first, as far as the others stand there, too.
     fn newest_first(&mut self, sought: &[&[String]]) -> String {
-        let object = self.object;
+        let (object, in_fields) = (self.object, self.in_fields("s"));
+        let (mut columns, mut laterals) = (vec![found("s")], String::new());
         for (n, words) in sought.iter().enumerate() {
-            let table = if n == 0 { "s" } else { "x" };
-            let (words, in_fields) = (self.bound.list(words), self.in_fields(table));
-            let is_word = format!("{table}.object = ${object} and {table}.term in ({words}) and {in_fields}");
-            self.select.and(&if n == 0 {
-                format!("{is_word} and t.\"id\" = s.id")
-            } else {
-                // A value, which no database turns into a join.
-                format!("(select 1 from search_term as x where {is_word} and x.id = s.id limit 1) = 1")
-            });
+            if n == 0 {
+                let words = self.bound.list(words);
+                let is_word =
+                    format!("s.object = ${object} and s.term in ({words}) and {in_fields} and t.\"id\" = s.id");
+                self.select.and(&is_word);
+                continue;
+            }
+            let found = self.found_in(words, "s.id");
+            match self.dialect {
+                Dialect::Postgres => {
+                    // Nothing is moved out of it or into it: it is looked at record by record.
+                    write!(laterals, " cross join lateral ({found} offset 0) as x{n}").expect("a text takes any text");
+                    self.select.and(&format!("x{n}.found is not null"));
+                    columns.push(format!("min(x{n}.found)"));
+                }
+                Dialect::Sqlite => {
+                    self.select.and(&format!("({found}) is not null"));
+                    columns.push(format!("({found})"));
+                }
+            }
         }
-        let (of, limit) = (&self.query.object, self.query.candidates);
+        let (of, limit, columns) = (&self.query.object, self.query.candidates, columns.join(", "));
         let Select { joins, conditions, .. } = &self.select;
         format!(
-            "with c as materialized (select s.id from search_term as s cross join \"o_{of}\" as t{joins}{conditions} \
-             group by s.id order by s.id desc limit {limit})"
+            "select s.id, {columns} from search_term as s cross join \"o_{of}\" as t{joins}{laterals}{conditions} \
+             group by s.id order by s.id desc limit {limit}"
         )
     }
 
-    /// Candidates by the rows of all words together, and the names of the columns that count what begins as looked for.
-    fn all_counted(&mut self, sought: &[Sought]) -> (String, Vec<String>) {
-        let (mut rows, mut counts, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    /// By the rows of all words together.
+    fn all_counted(&mut self, sought: &[Sought]) -> String {
+        let (mut rows, mut counts, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         self.select.and("t.\"id\" = u.id");
         let (object, in_fields) = (self.object, self.in_fields("s"));
         for (n, one) in sought.iter().enumerate() {
             let is_word = match one {
-                Sought::Words(words) => format!("s.term in ({})", self.bound.list(words)),
+                Sought::Words(words) => {
+                    columns.push(format!("({})", self.found_in(words, "c.id")));
+                    format!("s.term in ({})", self.bound.list(words))
+                }
                 Sought::Beginning(text) => {
+                    columns.push(format!("c.f{n}"));
+                    counts.push(self.found_by_beginning(n));
                     let (from, to) = (Cell::text(text), Cell::Owned(format!("{text}{LAST}")));
                     format!("s.term >= ${} and s.term < ${}", self.bound.one(from), self.bound.one(to))
                 }
             };
             rows.push(format!(
-                "select s.id, {n} as n, s.field, s.hits from search_term as s where s.object = ${object} and {is_word} and {in_fields}"
+                "select s.id, {n} as n, s.field, s.hits, s.length from search_term as s \
+                 where s.object = ${object} and {is_word} and {in_fields}"
             ));
             counts.push(format!("max(case when x.n = {n} then 1 else 0 end) as n{n}"));
             self.select.and(&format!("u.n{n} = 1"));
-            if matches!(one, Sought::Beginning(_)) {
-                for place in &self.fields {
-                    let name = format!("f{place}");
-                    counts.push(format!(
-                        "cast(sum(case when x.n = {n} and x.field = ${place} then x.hits else 0 end) as bigint) as {name}"
-                    ));
-                    names.push(name);
-                }
-            }
         }
-        let shown = listed(", u.", &names);
+        let beginnings = sought.iter().enumerate().filter(|(_, one)| one.words().is_none());
+        let shown: String = beginnings.map(|(n, _)| format!(", u.f{n}")).collect();
         let (of, limit) = (&self.query.object, self.query.candidates);
-        let (counts, rows) = (counts.join(", "), rows.join(" union all "));
+        let (counts, rows, columns) = (counts.join(", "), rows.join(" union all "), columns.join(", "));
         let Select { joins, conditions, .. } = &self.select;
-        let candidates = format!(
+        format!(
             "with u as materialized (select x.id, {counts} from ({rows}) as x group by x.id), \
              c as materialized (select t.\"id\" as id{shown} from u cross join \"o_{of}\" as t{joins}{conditions} \
-             order by t.\"id\" desc limit {limit})"
-        );
-        (candidates, names)
+             order by t.\"id\" desc limit {limit}) select c.id, {columns} from c"
+        )
+    }
+
+    /// A column of where the words stand that begin as the one in place `n`: all fields, also those with none of them.
+    fn found_by_beginning(&self, n: usize) -> String {
+        let of_field = |(name, place): (&Name, &usize)| {
+            let of = |column: &str| format!("case when x.n = {n} and x.field = ${place} then x.{column} else 0 end");
+            format!("'{name} ' || cast(sum({}) as bigint) || ' ' || max({})", of("hits"), of("length"))
+        };
+        let fields: Vec<String> = self.query.fields.iter().zip(&self.fields).map(of_field).collect();
+        format!("{} as f{n}", fields.join(" || ' ' || "))
     }
 }
 
-/// Columns, each with what stands before it.
-fn listed(before: &str, columns: &[String]) -> String {
-    columns.iter().map(|column| format!("{before}{column}")).collect::<Vec<_>>().concat()
+/// A column of where the rows of `table` stand.
+fn found(table: &str) -> String {
+    format!("string_agg({table}.field || ' ' || {table}.hits || ' ' || {table}.length, ' ')")
 }

@@ -153,7 +153,9 @@ async fn a_workspace_from_before_there_were_tags_gets_them(world: World) {
             "delete from field_def where name = 'tags' and object in ('customer', 'task'); \
              alter table o_customer drop column tags; alter table o_task drop column tags; drop table record_tag; \
              drop table segment_stay; drop table segment_progress; drop table match_key; \
-             create table search_kept as select * from search_term; drop table search_term; \
+             create table search_kept as select object, term, field, id, hits from search_term \
+             union all select object, '' as term, field, id, cast(sum(hits) as bigint) as hits from search_term group by object, field, id; \
+             drop table search_term; \
              alter table search_kept rename to search_term; \
              update meta set value = '9' where key = 'schema_version'",
         )

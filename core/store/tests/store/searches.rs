@@ -14,6 +14,8 @@ on_both!(
     a_search_finds_what_reading_every_record_finds,
     of_more_records_than_are_compared_the_newest_are_found,
     the_rarest_word_may_stand_anywhere,
+    a_text_that_grows_weighs_its_words_anew,
+    words_of_an_older_workspace_get_to_know_how_long_their_field_is,
 );
 
 /// Words that stand in many records, in some and in few; more begin with `re` than are looked for each by itself.
@@ -87,7 +89,7 @@ fn expected(query: &SearchQuery, records: &[std::sync::Arc<Record>], pages: Opti
             for counts in &counts {
                 let count = hits(term, counts);
                 if count > 0 {
-                    score += weight(count, counts.values().sum());
+                    score += weight(count, search::kept_length(counts.values().sum()));
                 }
             }
         }
@@ -162,4 +164,35 @@ async fn the_rarest_word_may_stand_anywhere(world: World) {
     }
     let query = query(search::query_terms("order kettle"), &["body", "title"]);
     assert_eq!(store.search(&query).await.unwrap(), []);
+}
+
+async fn a_text_that_grows_weighs_its_words_anew(world: World) {
+    let store = with_articles(&world).await;
+    let ids = write(&store, &[("lamp".to_owned(), "order return".to_owned(), 1)]).await;
+    for words in [2, 20, 21, 3] {
+        let body = format!("order{}", " mug".repeat(words - 1));
+        store.commit(puts(vec![update("article", ids[0], vec![set("body", body.as_str())])])).await.unwrap();
+        let found = store.search(&query(search::query_terms("order "), &["body"])).await.unwrap();
+        let kept = search::kept_length(i64::try_from(words).unwrap());
+        assert_eq!(found, [SearchHit { id: ids[0], score: weight(1, kept) }], "{words} words");
+    }
+    let (_, _, faults) = store.prove_search(&name("article"), (None, 500, at(0))).await.unwrap();
+    assert_eq!(faults, []);
+}
+
+/// What takes the table of words back to how it was: fields told how many words they have in rows of their own.
+const TO_VERSION_12: &str = "create table search_kept as select object, term, field, id, hits from search_term \
+    union all select object, '' as term, field, id, cast(sum(hits) as bigint) as hits from search_term group by object, field, id; \
+    drop table search_term; alter table search_kept rename to search_term; update meta set value = '12' where key = 'schema_version'";
+
+async fn words_of_an_older_workspace_get_to_know_how_long_their_field_is(world: World) {
+    let store = with_articles(&world).await;
+    let lengths = (1..40).chain((5..14).flat_map(|power| [0, 1, 2, 9].map(|more| (1 << power) - 1 + more)));
+    let articles: Vec<_> = lengths.map(|words| ("lamp".to_owned(), "order ".repeat(words), 1)).collect();
+    write(&store, &articles).await;
+    store.close().await.unwrap();
+    world.tamper(TO_VERSION_12).await;
+    let store = world.open().await;
+    let (looked_at, _, faults) = store.prove_search(&name("article"), (None, 500, at(0))).await.unwrap();
+    assert_eq!((looked_at, faults), (articles.len() as u64, vec![]));
 }

@@ -23,7 +23,7 @@ pub(in crate::commit) fn statements<'a>(
     schema: &Schema,
     dialect: Dialect,
 ) -> Vec<Statement> {
-    let (mut put, mut removed): (BTreeMap<Place, i64>, Vec<Cell>) = (BTreeMap::new(), Vec::new());
+    let (mut put, mut removed): (BTreeMap<Place, (i64, i64)>, Vec<Cell>) = (BTreeMap::new(), Vec::new());
     for Image { before, now } in images {
         let Some(record) = now.as_ref().or(before.as_ref()) else { continue };
         let Some(object) = schema.object(record.object.name.as_str()) else { continue };
@@ -33,12 +33,13 @@ pub(in crate::commit) fn statements<'a>(
             if old == new {
                 continue;
             }
-            let (old, new) = (terms(old.as_deref()), terms(new.as_deref()));
+            let (old, old_length) = terms(old.as_deref());
+            let (new, length) = terms(new.as_deref());
             let at = |term: &str| (object.name.clone(), term.to_owned(), field.name.clone(), record.id);
             let gone = old.keys().filter(|term| !new.contains_key(*term));
             removed.extend(gone.flat_map(|term| key_cells(&at(term))));
-            let changed = new.iter().filter(|(term, count)| old.get(*term) != Some(count));
-            put.extend(changed.map(|(term, count)| (at(term), *count)));
+            let changed = new.iter().filter(|(term, count)| old_length != length || old.get(*term) != Some(count));
+            put.extend(changed.map(|(term, count)| (at(term), (*count, length))));
         }
     }
     let remove = match dialect {
@@ -46,18 +47,18 @@ pub(in crate::commit) fn statements<'a>(
         Dialect::Postgres => RowStatement::new(REMOVE, REMOVE_END, &KEY_KINDS),
     };
     let mut all = remove.writes(dialect, removed);
-    let cells = put.iter().flat_map(|(place, count)| key_cells(place).into_iter().chain([Cell::Int(*count)]));
+    let cells = put.iter().flat_map(|(place, (count, length))| {
+        key_cells(place).into_iter().chain([Cell::Int(*count), Cell::Int(*length)])
+    });
     all.extend(put_terms(cells.collect(), dialect));
     all
 }
 
-/// The terms of a text, each with how often it stands there, and how many there are.
-fn terms(text: Option<&str>) -> BTreeMap<String, i64> {
-    let mut counts = search::counts(text.unwrap_or_default());
-    if !counts.is_empty() {
-        counts.insert(String::new(), counts.values().sum());
-    }
-    counts
+/// The terms of a text, each with how often it stands there, and how many there are, as it is kept.
+fn terms(text: Option<&str>) -> (BTreeMap<String, i64>, i64) {
+    let counts = search::counts(text.unwrap_or_default());
+    let length = search::kept_length(counts.values().sum());
+    (counts, length)
 }
 
 fn key_cells((object, term, field, id): &Place) -> [Cell; 4] {
@@ -76,7 +77,7 @@ mod tests {
             key_cells(&(name.clone(), "t".into(), name, "01a2038f-8a0a-7ccb-a29a-3a82ad345aec".parse().unwrap()));
         assert_eq!((cells.len(), KEY_KINDS.len()), (4, 4));
         assert_eq!(KEY_KINDS[3], Kind::Id);
-        assert_eq!(terms(Some("a b a")).get(""), Some(&3));
-        assert!(terms(Some(" ")).is_empty() && terms(None).is_empty());
+        assert_eq!(terms(Some("a b a")).1, 3);
+        assert!(terms(Some(" ")).0.is_empty() && terms(None).0.is_empty());
     }
 }
