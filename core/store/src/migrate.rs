@@ -14,7 +14,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration {
         name: "0001_log",
         sqlite: include_str!("../migrations/sqlite/0001_log.sql"),
@@ -80,10 +80,15 @@ const MIGRATIONS: [Migration; 13] = [
         sqlite: include_str!("../migrations/sqlite/0013_search_order.sql"),
         postgres: include_str!("../migrations/postgres/0013_search_order.sql"),
     },
+    Migration {
+        name: "0014_match_keys_anew",
+        sqlite: include_str!("../migrations/sqlite/0014_match_keys_anew.sql"),
+        postgres: include_str!("../migrations/postgres/0014_match_keys_anew.sql"),
+    },
 ];
 
 /// The version that this program knows.
-pub(crate) const VERSION: i64 = 13;
+pub(crate) const VERSION: i64 = 14;
 
 const HAS_META_SQLITE: &str = "select 1 from sqlite_schema where type = 'table' and name = 'meta'";
 const HAS_META_POSTGRES: &str =

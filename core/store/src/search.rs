@@ -81,7 +81,8 @@ impl Counts {
         Self { lengths: vec![0; fields], hits: vec![0; fields * query.terms.len()] }
     }
 
-    /// Takes in where a term stands: of each field and word the field, how often, and how long the field is, with spaces between all of them.
+    /// Takes in where a term stands: of each field and word the field, how often, and how long the field is, with spaces between all
+    /// of them.
     fn add(&mut self, query: &SearchQuery, term: usize, found: &str) -> Result<(), DbError> {
         let mut parts = found.split(' ');
         while let Some(name) = parts.next() {

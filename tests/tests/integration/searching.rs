@@ -369,7 +369,7 @@ async fn a_key_searches_its_objects_alone(database: Database) {
 async fn many_words_are_found_in_many_fields(database: Database) {
     let app = TestApp::start(database).await;
     let text = |n: usize| json!({ "name": format!("f{n}"), "type": "text", "searchable": true });
-    let mut fields: Vec<Value> = (0..70).map(text).collect();
+    let mut fields: Vec<Value> = (0..400).map(text).collect();
     fields.push(json!({ "name": "no", "type": "text", "unique": true }));
     app.post("/v1/objects", json!({ "name": "sheet", "fields": fields })).await.expect(201);
     let words: Vec<String> = (10..42).map(|n| format!("w{n}")).collect();
@@ -382,4 +382,8 @@ async fn many_words_are_found_in_many_fields(database: Database) {
     assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     // One word in a field of one: each of the 32 adds a half.
     assert_eq!(found["items"][0]["score"], 16.0, "{found}");
+    // More words begin so than are looked for each by itself.
+    let found = app.get("/v1/records/sheet/search?q=w").await.expect(200).json();
+    let scores: Vec<&Value> = found["items"].as_array().unwrap().iter().map(|item| &item["score"]).collect();
+    assert_eq!(scores, [&json!(16.0), &json!(15.5)], "{found}");
 }

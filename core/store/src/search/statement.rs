@@ -1,10 +1,10 @@
 //! The statement of a search: which of the newest records hold all words, and how often each stands where.
 //!
-//! Words that stand in many records are the usual case. So the statement goes through the records of the rarest word from the newest on, looks
-//! for each whether the others stand there too, and ends when it has enough: what it costs follows from what is found, not from what there
-//! is. A word that goes on in very many ways (`re…`) has no such order; the rows of all words are counted together then, record by record.
-//! Nothing is joined that could be compared list by list: however wrong a database guesses how many rows there are, each step is a
-//! look at the primary key, or a pass over its range. A look gives all that the score needs: each row says how long its field is.
+//! Words that stand in many records are the usual case. So the statement goes through the records of the rarest word from the newest on,
+//! looks for each whether the others stand there too, and ends when it has enough: what it costs follows from what is found, not from
+//! what there is. A word that goes on in very many ways (`re…`) has no such order; the rows of all words are counted together then, record
+//! by record. Nothing is joined that could be compared list by list: however wrong a database guesses how many rows there are, each step
+//! is a look at the primary key, or a pass over its range. Each row says how long its field is: the score needs no other.
 
 use std::fmt::Write as _;
 
@@ -19,6 +19,8 @@ use crate::rule_sql::Dialect;
 pub(super) const ENDINGS_MAX: usize = 16;
 /// The newest records by which words are told apart by how often they stand in records.
 const SIZE_MAX: usize = 1_000;
+/// The most fields that one expression puts in a row.
+const FIELDS_IN_ROW: usize = 24;
 /// Behind all texts that begin with what stands before it.
 const LAST: char = '\u{10ffff}';
 
@@ -220,7 +222,10 @@ impl<'a> Search<'a> {
             format!("'{name} ' || cast(sum({}) as bigint) || ' ' || max({})", of("hits"), of("length"))
         };
         let fields: Vec<String> = self.query.fields.iter().zip(&self.fields).map(of_field).collect();
-        format!("{} as f{n}", fields.join(" || ' ' || "))
+        // In brackets, so that no expression is too deep for a database, however many fields there are.
+        let parts: Vec<String> =
+            fields.chunks(FIELDS_IN_ROW).map(|part| format!("({})", part.join(" || ' ' || "))).collect();
+        format!("{} as f{n}", parts.join(" || ' ' || "))
     }
 }
 

@@ -14,6 +14,7 @@ on_both!(
     a_damaged_registry_is_named,
     a_workspace_from_before_there_were_tags_gets_them,
     keys_of_customers_from_before_are_made_from_where_it_stopped,
+    keys_that_an_older_program_made_are_made_anew,
     a_change_of_other_fields_writes_no_keys,
     a_workspace_keeps_a_secret_of_its_own,
 );
@@ -153,13 +154,10 @@ async fn a_workspace_from_before_there_were_tags_gets_them(world: World) {
             "delete from field_def where name = 'tags' and object in ('customer', 'task'); \
              alter table o_customer drop column tags; alter table o_task drop column tags; drop table record_tag; \
              drop table segment_stay; drop table segment_progress; drop table match_key; \
-             create table search_kept as select object, term, field, id, hits from search_term \
-             union all select object, '' as term, field, id, cast(sum(hits) as bigint) as hits from search_term group by object, field, id; \
-             drop table search_term; \
-             alter table search_kept rename to search_term; \
              update meta set value = '9' where key = 'schema_version'",
         )
         .await;
+    world.tamper(WORDS_TO_VERSION_12).await;
     let store = world.open().await;
     for object in store.schema().sorted_objects() {
         let system = object.origin == rapport_model::schema::Origin::System;
@@ -244,6 +242,20 @@ async fn keys_of_customers_from_before_are_made_from_where_it_stopped(world: Wor
     assert!(store.match_keys_filled().await.unwrap());
     let (looked_at, last, wrong) = store.prove_match_keys((None, 2, Timestamp::EPOCH)).await.unwrap();
     assert_eq!((looked_at, last, wrong), (2, Some(ids[1]), ids[..2].to_vec()));
+}
+
+async fn keys_that_an_older_program_made_are_made_anew(world: World) {
+    let store = world.open().await;
+    let id = customer(&store, "1").await;
+    store.commit(puts(vec![update("customer", id, vec![set("phone", "0170 1234567")])])).await.unwrap();
+    let right = store.match_keys(&KeyPlace::First, 10).await.unwrap();
+    store.close().await.unwrap();
+    world
+        .tamper("update match_key set key = key || ' '; update meta set value = '13' where key = 'schema_version'")
+        .await;
+    let store = world.open().await;
+    assert_eq!(store.match_keys(&KeyPlace::First, 10).await.unwrap(), right);
+    assert!(!right.is_empty() && store.match_keys_filled().await.unwrap());
 }
 
 async fn a_change_of_other_fields_writes_no_keys(world: World) {

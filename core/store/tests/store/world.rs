@@ -295,3 +295,9 @@ pub(crate) async fn in_one_group(store: &Store, units: Vec<UnitOfWork>) -> Vec<R
     held.await.unwrap();
     task.await.unwrap()
 }
+
+/// What takes the table of words back to how it was at version 12: fields told how many words they have in rows of their own.
+pub(crate) const WORDS_TO_VERSION_12: &str = "create table search_kept as \
+    select object, term, field, id, hits from search_term union all \
+    select object, '' as term, field, id, cast(sum(hits) as bigint) as hits from search_term group by object, field, id; \
+    drop table search_term; alter table search_kept rename to search_term";
