@@ -204,7 +204,7 @@ impl<'a> Search<'a> {
             self.select.and(&format!("u.n{n} = 1"));
         }
         let beginnings = sought.iter().enumerate().filter(|(_, one)| one.words().is_none());
-        let shown: String = beginnings.map(|(n, _)| format!(", u.f{n}")).collect();
+        let shown = beginnings.map(|(n, _)| format!(", u.f{n}")).collect::<Vec<_>>().concat();
         let (of, limit) = (&self.query.object, self.query.candidates);
         let (counts, rows, columns) = (counts.join(", "), rows.join(" union all "), columns.join(", "));
         let Select { joins, conditions, .. } = &self.select;
