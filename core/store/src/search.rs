@@ -8,8 +8,10 @@ mod fill;
 mod proof;
 mod statement;
 
+use std::collections::BTreeMap;
+
 use rapport_model::rule::{Params, Rule};
-use rapport_model::search::{QueryTerm, weight};
+use rapport_model::search::{self as words, QueryTerm, weight};
 use rapport_model::{Name, RecordId, Timestamp};
 
 use self::statement::{ENDINGS_MAX, Search, Sought, endings, sizes};
@@ -31,6 +33,13 @@ const PUT_KINDS: [Kind; 6] = [Kind::Text, Kind::Text, Kind::Text, Kind::Id, Kind
 /// Says that a field is to be made findable.
 pub(crate) const FILL: &str =
     "insert into search_fill (object, field) values ($1, $2) on conflict (object, field) do nothing";
+
+/// The terms of a text, each with how often it stands there, and how many there are, as it is kept.
+pub(crate) fn terms(text: Option<&str>) -> (BTreeMap<String, i64>, i64) {
+    let counts = words::counts(text.unwrap_or_default());
+    let length = words::kept_length(counts.values().sum());
+    (counts, length)
+}
 
 /// The statements that write rows of terms.
 pub(crate) fn put_terms(cells: Vec<Cell>, dialect: Dialect) -> Vec<Statement> {

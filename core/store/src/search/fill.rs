@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rapport_model::{Name, ObjectDef, Record, RecordId, search};
+use rapport_model::{Name, ObjectDef, Record, RecordId};
 
-use super::put_terms;
+use super::{put_terms, terms};
 use crate::commit::{Committer, Work};
 use crate::db::{Cell, DbError, Kind, Query, Statement};
 use crate::error::StoreError;
@@ -97,8 +97,7 @@ impl Committer {
 
 /// The rows of a field of a record.
 fn cells_of(record: &Record, place: usize, field: &Name) -> Vec<Cell> {
-    let counts = search::counts(record.at(place).as_text().unwrap_or_default());
-    let length = search::kept_length(counts.values().sum());
+    let (counts, length) = terms(record.at(place).as_text());
     let object: Arc<str> = record.object.name.as_str().into();
     let row = |(term, count): (String, i64)| {
         [

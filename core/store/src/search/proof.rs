@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use rapport_model::{Name, Record, RecordId, Timestamp, search};
+use rapport_model::{Name, Record, RecordId, Timestamp};
 
+use super::terms;
 use crate::db::{Cell, Query};
 use crate::error::StoreError;
 use crate::query::RecordQuery;
@@ -29,8 +30,7 @@ type Terms = HashMap<(String, String), (i64, i64)>;
 fn right(record: &Record) -> Terms {
     let mut all = HashMap::new();
     for (place, field) in record.object.searchable_fields() {
-        let counts = search::counts(record.at(place).as_text().unwrap_or_default());
-        let length = search::kept_length(counts.values().sum());
+        let (counts, length) = terms(record.at(place).as_text());
         all.extend(counts.into_iter().map(|(term, count)| ((field.name.to_string(), term), (count, length))));
     }
     all

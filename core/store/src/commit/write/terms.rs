@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rapport_model::{Name, Record, RecordId, Schema, search};
+use rapport_model::{Name, Record, RecordId, Schema};
 
 use super::super::group::Image;
 use crate::db::{Cell, RowStatement, Statement};
 use crate::rule_sql::Dialect;
-use crate::search::{KEY_KINDS, put_terms};
+use crate::search::{KEY_KINDS, put_terms, terms};
 
 const REMOVE_SQLITE: &str = "delete from search_term where object = ?1 and term = ?2 and field = ?3 and id = ?4";
 const REMOVE: &str = "delete from search_term as s using (";
@@ -52,13 +52,6 @@ pub(in crate::commit) fn statements<'a>(
     });
     all.extend(put_terms(cells.collect(), dialect));
     all
-}
-
-/// The terms of a text, each with how often it stands there, and how many there are, as it is kept.
-fn terms(text: Option<&str>) -> (BTreeMap<String, i64>, i64) {
-    let counts = search::counts(text.unwrap_or_default());
-    let length = search::kept_length(counts.values().sum());
-    (counts, length)
 }
 
 fn key_cells((object, term, field, id): &Place) -> [Cell; 4] {
